@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+# speckv's front door. `make` alone says what there is. Each target first installs what it needs (root, Debian 12)
+# or prints what is missing and stops; the work itself is in small scripts under tools/ and in each room.
+# Does no work of its own, and names no target whose room does not exist yet.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+export JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
+PRESET ?= release
+
+.PHONY: help run test test-all test-vm bench quality install deps format format-check lint clean
+
+help: ## this list
+	@echo 'speckv: a KV-cache tier in CXL memory for LLM servers. See README.md.'
+	@echo
+	@tools/make-help $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo 'Variables: PREFIX=/usr/local and DESTDIR= (install), PRESET=release (build), JOBS=$(JOBS), QUICK=1 (run, bench)'
+
+build: ## [CMakeLists.txt] configure and compile everything in build/release
+	@tools/need build test
+	@tools/build $(PRESET)
+
+run: ## [tests/bench/engine/run] the main job: llama.cpp with and without speckv, one table (QUICK=1: under 4 minutes)
+	@tools/need build run
+	@tests/bench/engine/run
+
+test: ## [tools/test] every part of the product's tests, each against its budget
+	@tools/need build test
+	@tools/test
+
+test-all: ## [tools/test] test, then the full sanitizer suites and 60 s of each fuzz target
+	@tools/need build test lint
+	@tools/test --all
+
+test-vm: ## [tests/vm/vm-test] the kernel driver on two kernels in QEMU
+	@tools/need build vm
+	@tests/vm/vm-test
+
+bench: ## [tests/bench/run] every number of the design, as ratios measured side by side
+	@tools/need build test bench
+	@tests/bench/run
+
+quality: ## [tests/quality/run] what each codec preset costs in KLD, top-1 and perplexity
+	@tools/need build run
+	@tests/quality/run
+
+install: ## [libspeckv/src/CMakeLists.txt] install daemon, library, headers, man pages and units under PREFIX
+	@tools/need build
+	@tools/build install "$(DESTDIR)" "$(PREFIX)"
+
+deps: ## [tools/need] install the packages of every target
+	@tools/need build test run bench lint vm fpga
+
+format: ## [.clang-format] rewrite C and C++ files that are not formatted
+	@tools/need lint
+	@tools/format --write
+
+format-check: ## [.clang-format] name C and C++ files that are not formatted
+	@tools/need lint
+	@tools/format --check
+
+lint: ## [tools/lint] clang-tidy, cppcheck and shellcheck over the sources
+	@tools/need build test lint
+	@tools/lint
+
+clean: ## [Makefile] remove build/
+	rm -rf build
