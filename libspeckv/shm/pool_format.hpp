@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// pool_format.hpp - the bytes of a namespace's pool: units, slabs, slots and the one header that every slot has.
+//
+//   pool file = PoolHeader (padded to one unit) | unit | unit | ...          unit = 2 MiB
+//   slab      = 1..32 neighbouring units: SlabHeader (4 KiB), then slots of one size
+//   slot      = SlotHeader (64 B) | payload, padded to 64 B
+//
+// A slot holds a *segment* (K and V of one layer of one block) or a *record* (where the segments of a block lie).
+// Written by the daemon alone; clients map it read-only. A slot is complete while its gen is even; gens are never
+// used twice in a shard, across restarts too, so one 64-bit comparison tells whether a slot is still what it was.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "shm/key.hpp"
+
+namespace speckv::shm {
+
+constexpr uint64_t pool_magic = 0x31304c4f4f50564bull;  // "KVPOOL01"
+constexpr uint64_t slab_magic = 0x313042414c53564bull;  // "KVSLAB01"
+constexpr uint32_t pool_version = 1;
+constexpr uint64_t unit_bytes = 2u << 20;  // one transparent huge page, one PMD of a DAX mapping
+constexpr uint32_t slab_header_bytes = 4096;
+constexpr uint32_t slab_units_max = 32;
+constexpr uint32_t slot_align_bytes = 64;  // one beat of the codec engine, one cache line
+constexpr uint32_t shards_max = 64;
+constexpr uint64_t gen_reserve = 1u << 20;  // gens set aside at once, so that a restart never repeats one
+
+struct PoolHeader {
+  uint64_t magic;
+  uint32_t version;
+  uint32_t shards;
+  uint64_t units;  // without the header's own
+  uint64_t pool_id;
+  char namespace_name[64];
+  uint64_t gen_reserved[shards_max];  // per shard: every gen in use is below this
+};
+static_assert(sizeof(PoolHeader) <= 4096);
+
+struct SlabHeader {
+  uint64_t magic;
+  uint32_t units;
+  uint32_t slot_bytes;
+  uint32_t slots;
+  uint32_t shard;
+  uint64_t check;  // mix64 of the fields above: a torn header is no header
+};
+static_assert(sizeof(SlabHeader) == 32);
+
+constexpr uint16_t layer_record = 0xffff;  // SlotHeader.layer of a record
+
+enum SlotFlags : uint16_t {
+  slot_preset_mask = 0x000f,  // enum speckv_preset of this slot's payload
+  slot_first = 0x0010,        // the block opens its sequence: first pages are stored with the preset's `first` codec
+};
+
+struct SlotHeader {
+  uint64_t gen;       // even: complete; odd: being written or free
+  uint64_t checksum;  // over the 48 bytes below and the payload, see slot_checksum()
+  Key key;
+  uint64_t fingerprint;  // of the layout
+  uint16_t layer;
+  uint16_t flags;
+  uint32_t payload_bytes;
+};
+static_assert(sizeof(SlotHeader) == 64);
+
+// Payload of a record: this, then `layers` SegmentRefs.
+struct RecordMeta {
+  Key parent;
+  uint32_t position;
+  uint32_t layers;
+  uint64_t raw_bytes;
+  uint64_t reserved[2];
+};
+static_assert(sizeof(RecordMeta) == 64);
+
+struct SegmentRef {
+  uint64_t offset;  // of the slot, from the start of the pool file
+  uint64_t gen;
+};
+
+constexpr uint64_t round_up(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
+constexpr uint32_t slot_bytes_for(uint64_t payload) {
+  return uint32_t(round_up(sizeof(SlotHeader) + payload, slot_align_bytes));
+}
+constexpr uint32_t record_payload_bytes(uint32_t layers) {
+  return uint32_t(sizeof(RecordMeta) + layers * sizeof(SegmentRef));
+}
+inline uint64_t slab_check(const SlabHeader& slab) {
+  return mix64(slab.magic ^ mix64((uint64_t(slab.units) << 32) | slab.slot_bytes) ^
+               (mix64((uint64_t(slab.slots) << 32) | slab.shard) << 1));
+}
+
+// The header's own share of the checksum: bytes 16..63, mixed with the payload's checksum.
+inline uint64_t slot_checksum(const SlotHeader& header, uint64_t payload_checksum) {
+  uint64_t sum = payload_checksum;
+  for (uint64_t word : header.key.word) sum = mix64(sum ^ word);
+  sum = mix64(sum ^ header.fingerprint);
+  return mix64(sum ^ (uint64_t(header.layer) << 48 | uint64_t(header.flags) << 32 | header.payload_bytes));
+}
+
+}  // namespace speckv::shm

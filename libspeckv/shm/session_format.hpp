@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// session_format.hpp - the memory that one session and the daemon share: rings, guards, touches, arena.
+//
+//   session file = SessionHeader (4 KiB) | GuardSlot x 64 | per shard: ShardArea | arena
+//
+// Created and sealed against resize by the daemon; both sides can write all of it. The daemon therefore trusts nothing
+// in it: it copies each submission once, masks every index, and a client that scribbles here hurts itself alone.
+// Rings are single producer, single consumer: the library's lock makes its threads one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "shm/key.hpp"
+
+namespace speckv::shm {
+
+constexpr uint64_t session_magic = 0x31305345534b5356ull;  // "VSKSES01"
+constexpr uint32_t guard_slots = 64;                       // reading threads of one session that can hold a guard
+constexpr uint32_t sq_entries = 1024;
+constexpr uint32_t cq_entries = 2048;  // the library keeps at most this many operations in flight
+constexpr uint32_t touch_entries = 4096;
+constexpr uint32_t arena_chunk_bytes = 64u << 10;
+constexpr uint64_t guard_ignored_after_ns = 2'000'000'000;
+
+enum class Op : uint8_t { put = 1, remove = 2, hold = 3, unhold = 4, adopt = 5, touch = 6 };
+
+struct Submission {
+  uint64_t user_data;
+  uint8_t op;        // enum Op
+  uint8_t flags;     // 0
+  uint16_t layout;   // session's layout number
+  uint32_t position;
+  Key key;
+  Key parent;
+  uint64_t arena_offset;  // put: where the block lies, canonical order
+  uint64_t arg;           // hold: TTL in ns
+  uint64_t hold;          // hold, unhold, adopt: the hold's number
+  uint64_t reserved[3];
+};
+static_assert(sizeof(Submission) == 128);
+
+struct Completion {
+  uint64_t user_data;
+  int32_t result;
+  uint32_t flags;
+};
+static_assert(sizeof(Completion) == 16);
+
+struct alignas(64) RingIndex {
+  uint32_t value;
+};
+
+struct GuardSlot {  // one thread's "I am reading this": a hint for the daemon, never waited for
+  uint64_t ref;     // 0: none
+  uint64_t gen;
+  uint64_t since_ns;
+  uint32_t owner;  // used by the library alone: taken or free
+  uint32_t reserved[9];
+};
+static_assert(sizeof(GuardSlot) == 64);
+
+struct ShardArea {
+  RingIndex sq_tail;  // client
+  RingIndex sq_head;  // daemon
+  RingIndex cq_tail;  // daemon
+  RingIndex cq_head;  // client
+  RingIndex touch_tail;
+  uint32_t touches[touch_entries];  // block numbers; newer ones overwrite older ones
+  Submission sq[sq_entries];
+  Completion cq[cq_entries];
+};
+static_assert(sizeof(ShardArea) % 64 == 0);
+
+struct SessionHeader {
+  uint64_t magic;
+  uint32_t shards;
+  uint32_t reserved;
+  uint64_t session_id;
+  uint64_t arena_offset;
+  uint64_t arena_bytes;
+};
+
+constexpr uint64_t session_header_bytes = 4096;
+constexpr uint64_t guards_offset = session_header_bytes;
+constexpr uint64_t shards_offset = guards_offset + guard_slots * sizeof(GuardSlot);
+constexpr uint64_t session_arena_offset(uint32_t shards) {
+  const uint64_t end = shards_offset + uint64_t(shards) * sizeof(ShardArea);
+  return (end + (2u << 20) - 1) / (2u << 20) * (2u << 20);
+}
+
+}  // namespace speckv::shm

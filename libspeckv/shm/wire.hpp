@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// wire.hpp - messages on the daemon's unix socket (SOCK_SEQPACKET: one message, one packet).
+//
+// Used to open a session, to register layouts, and for speckvctl's questions; never per block. Every message begins
+// with WireHeader; `bytes` is the whole message and must be the packet's length. Descriptors travel by SCM_RIGHTS with
+// Welcome. Both ends are on one machine: native byte order.
+#pragma once
+
+#include <cstdint>
+
+#include "speckv/layout.h"
+
+namespace speckv::wire {
+
+constexpr uint32_t magic = 0x56504b53;  // "SKPV"
+constexpr uint16_t version_major = 1;
+constexpr uint16_t version_minor = 0;
+constexpr uint32_t message_bytes_max = 32u << 10;
+
+enum class Type : uint16_t {
+  hello = 1,      // client: Hello
+  welcome = 2,    // daemon: Welcome + descriptors
+  layout = 3,     // client: LayoutRequest
+  layout_ok = 4,  // daemon: LayoutReply
+  error = 5,      // daemon: Error; the request it answers did nothing
+  control = 6,    // client: text, a speckvctl request ("status", "ls default 100", "info default <hex>")
+  reply = 7,      // daemon: text chunk; flag_more says that another follows
+};
+enum Flags : uint16_t { flag_more = 1 };
+
+struct WireHeader {
+  uint32_t magic;
+  uint16_t type;
+  uint16_t flags;
+  uint16_t major;
+  uint16_t minor;
+  uint32_t bytes;
+};
+static_assert(sizeof(WireHeader) == 16);
+
+struct Hello {
+  WireHeader header;
+  char namespace_name[64];  // NUL-terminated
+  uint64_t arena_bytes;     // 0: default
+  uint64_t reserved[3];
+};
+static_assert(sizeof(Hello) == 112);
+
+// Descriptors with Welcome, in this order; then one doorbell eventfd for each shard.
+enum Descriptor { fd_session = 0, fd_pool = 1, fd_index = 2, fd_event = 3, fd_doorbell = 4 };
+
+struct Welcome {
+  WireHeader header;
+  uint64_t session_id;
+  uint64_t session_bytes;
+  uint64_t pool_bytes;
+  uint64_t index_bytes;
+  uint32_t shards;
+  uint32_t default_preset;
+  uint64_t hold_ns_max;
+  uint64_t pool_page_bytes;  // 4096 or 2 MiB: what the daemon's own mapping got
+  uint64_t reserved[2];
+};
+
+struct LayoutRequest {
+  WireHeader header;
+  speckv_layout layout;
+};
+
+struct LayoutReply {
+  WireHeader header;
+  uint64_t fingerprint;
+  uint32_t number;  // the session's number for it, 0..63
+  uint32_t preset;  // after SPECKV_PRESET_DAEMON was resolved
+};
+
+struct Error {
+  WireHeader header;
+  int32_t error;  // positive errno
+  uint32_t reserved;
+  char text[488];  // one sentence, NUL-terminated
+};
+static_assert(sizeof(Error) == 512);
+
+}  // namespace speckv::wire
