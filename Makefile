@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# speckv's front door. `make` alone says what there is. Each target first installs what it needs (root, Debian 12)
-# or prints what is missing and stops; the work itself is in small scripts under tools/ and in each room.
-# Does no work of its own, and names no target whose room does not exist yet.
+# speckv's front door. `make` alone says what there is. Each target first installs what it needs
+# (root, Debian 12) or prints what is missing and stops; the work itself is in small scripts under
+# tools/ and in each room. Does no work of its own, and names no target whose room does not exist
+# yet.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -17,13 +18,14 @@ help: ## this list
 	@echo
 	@tools/make-help $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo 'Variables: PREFIX=/usr/local and DESTDIR= (install), PRESET=release (build), JOBS=$(JOBS), QUICK=1 (run, bench)'
+	@echo 'Variables: PREFIX=$(PREFIX) DESTDIR= (install), PRESET=$(PRESET) (build),'
+	@echo '           QUICK=1 (run: under 4 minutes once built), JOBS=$(JOBS)'
 
 build: ## [CMakeLists.txt] configure and compile everything in build/release
 	@tools/need build test
 	@tools/build $(PRESET)
 
-run: ## [tests/bench/engine/run] the main job: llama.cpp with and without speckv, one table (QUICK=1: under 4 minutes)
+run: ## [tests/bench/engine/run] llama.cpp with and without speckv, one table
 	@tools/need build run
 	@tests/bench/engine/run
 
@@ -31,7 +33,7 @@ test: ## [tools/test] every part of the product's tests, each against its budget
 	@tools/need build test
 	@tools/test
 
-test-all: ## [tools/test] test, then the full sanitizer suites and 60 s of each fuzz target
+test-all: ## [tools/test] test, the full sanitizer suites, 60 s of each fuzz target
 	@tools/need build test lint
 	@tools/test --all
 
@@ -39,7 +41,7 @@ test-vm: ## [tests/vm/vm-test] the kernel driver on two kernels in QEMU
 	@tools/need build vm
 	@tests/vm/vm-test
 
-bench: ## [tests/bench/run] every number of the design, as ratios measured side by side
+bench: ## [tests/bench/run] every number of the design, as ratios side by side
 	@tools/need build test bench
 	@tests/bench/run
 
@@ -47,7 +49,7 @@ quality: ## [tests/quality/run] what each codec preset costs in KLD, top-1 and p
 	@tools/need build run
 	@tests/quality/run
 
-install: ## [libspeckv/src/CMakeLists.txt] install daemon, library, headers, man pages and units under PREFIX
+install: ## [libspeckv/src/CMakeLists.txt] daemon, library, headers, man pages, units
 	@tools/need build
 	@tools/build install "$(DESTDIR)" "$(PREFIX)"
 
