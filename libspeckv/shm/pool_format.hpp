@@ -53,6 +53,7 @@ constexpr uint16_t layer_record = 0xffff;  // SlotHeader.layer of a record
 enum SlotFlags : uint16_t {
   slot_preset_mask = 0x000f,  // enum speckv_preset of this slot's payload
   slot_first = 0x0010,        // the block opens its sequence: first pages are stored with the preset's `first` codec
+  slot_single = 0x0020,       // the block has one layer: this segment is all of it, and there is no record
 };
 
 struct SlotHeader {

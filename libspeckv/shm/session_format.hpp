@@ -23,6 +23,7 @@ constexpr uint32_t touch_entries = 4096;
 constexpr uint32_t arena_chunk_bytes = 64u << 10;
 constexpr uint64_t guard_ignored_after_ns = 2'000'000'000;
 
+// One submission per key, to the key's shard; unhold and adopt go to every shard (-EBADF from all: no such hold).
 enum class Op : uint8_t { put = 1, remove = 2, hold = 3, unhold = 4, adopt = 5, touch = 6 };
 
 struct Submission {

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// block_state.hpp - what happens to a block, in order. One file per station, named after it.
+//
+//   absent ── allocate.cpp ──▶ allocated ── compress.cpp ──▶ compressed ── write.cpp ──▶ published
+//      ▲                                                                                    │
+//      └──── freed when no reader's guard names it ◀── limbo ◀── evict.cpp (unpublish) ─────┘
+//
+// A client sees a block only while it is published. Reading (decompress, read) happens in the client, libspeckv/src.
+#pragma once
+
+#include <cstdint>
+
+#include "shm/index.hpp"
+
+namespace speckv {
+
+enum class BlockState : uint8_t { absent, allocated, compressed, published, limbo };
+
+// One resident block, by its number. Tables of these are sized at start.
+struct Block {
+  shm::Entry entry{};  // as published: key, ref, gen, fingerprint, layers
+  BlockState state = BlockState::absent;
+  uint8_t holds = 0;
+  uint16_t reserved = 0;
+  uint32_t stored_bytes = 0;  // slots, headers included
+  uint32_t raw_bytes = 0;     // as the engine had it
+  uint64_t since_ns = 0;      // limbo: when it was unpublished
+};
+
+}  // namespace speckv

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// evict.cpp - station 8: unpublish, look at the guards, then free. Which block goes is the policy's choice (predict/).
+//
+// W1 unpublish · W2 full fence, guards · then the gen becomes odd and the slot may be written again.
+// Guards are hints that save a reader a retry: never waited for here, and overruled when room is needed.
+#include "journey/shard.hpp"
+#include "shm/atomics.hpp"
+
+namespace speckv {
+
+template <typename Visit>
+void Shard::for_each_slot(uint32_t block, Visit&& visit) {
+  const shm::Entry& entry = blocks_[block].entry;
+  if (entry.flags & shm::entry_record) {
+    const auto* meta = reinterpret_cast<const shm::RecordMeta*>(slot(entry.ref) + 1);
+    const auto* refs = reinterpret_cast<const shm::SegmentRef*>(meta + 1);
+    for (uint32_t layer = 0; layer < entry.layers; layer++) visit(refs[layer].offset);
+  }
+  visit(entry.ref);
+}
+
+bool Shard::evict_one(uint64_t now_ns) {
+  uint32_t block = 0;
+  if (!policy_->victim(now_ns, pinned_, &block)) {
+    if (limbo_.empty()) return false;
+    drop_limbo(now_ns, true);
+    return true;
+  }
+  evict(block, now_ns);
+  return true;
+}
+
+void Shard::evict(uint32_t block, uint64_t now_ns) {
+  unpublish(block);
+  counters_.evicted.fetch_add(1, std::memory_order_relaxed);
+  shm::full_fence();
+  if (now_ns && guarded(block, now_ns)) {
+    counters_.guarded.fetch_add(1, std::memory_order_relaxed);
+    blocks_[block].since_ns = now_ns;
+    limbo_.push_back(block);
+    return;
+  }
+  free_block(block);
+}
+
+void Shard::unpublish(uint32_t block) {
+  Block& leaving = blocks_[block];
+  index_.erase(leaving.entry.key, hash_key(leaving.entry.key));
+  policy_->on_remove(block);
+  add_gauges(leaving, -1);
+  leaving.state = BlockState::limbo;
+}
+
+void Shard::free_block(uint32_t block) {
+  for_each_slot(block, [this](uint64_t offset) {
+    shm::SlotHeader* header = slot(offset);
+    shm::store_relaxed(header->gen, shm::load_relaxed(header->gen) | 1);
+    slabs_.release(offset);
+  });
+  blocks_[block] = Block{};
+  free_blocks_.push_back(block);
+}
+
+bool Shard::guarded(uint32_t block, uint64_t now_ns) const {
+  const shm::Entry& entry = blocks_[block].entry;
+  for (const shm::GuardSlot* session : guards_)
+    for (uint32_t i = 0; i < shm::guard_slots; i++)
+      if (shm::load_relaxed(session[i].ref) == entry.ref && shm::load_relaxed(session[i].gen) == entry.gen &&
+          now_ns - shm::load_relaxed(session[i].since_ns) < shm::guard_ignored_after_ns)
+        return true;
+  return false;
+}
+
+void Shard::drop_limbo(uint64_t now_ns, bool all) {
+  size_t kept = 0;
+  for (uint32_t block : limbo_) {
+    const bool keep = !all && guarded(block, now_ns) && now_ns - blocks_[block].since_ns < shm::guard_ignored_after_ns;
+    if (keep)
+      limbo_[kept++] = block;
+    else
+      free_block(block);
+  }
+  limbo_.resize(kept);
+}
+
+}  // namespace speckv

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// shard.cpp - the journey of one block, told once; each station is in the file of its name.
+#include "journey/shard.hpp"
+
+#include "shm/atomics.hpp"
+
+namespace speckv {
+
+Shard::Shard(const ShardOptions& options)
+    : options_(options), slabs_(options.pool, options.first_unit, options.units, options.shard),
+      index_(options.index, options.shard), policy_(predict::make_policy(options.policy, options.blocks_max)),
+      blocks_(options.blocks_max), pinned_(options.blocks_max, 0) {
+  free_blocks_.reserve(options.blocks_max);
+  for (uint32_t block = options.blocks_max; block-- > 0;) free_blocks_.push_back(block);
+  under_way_.reserve(SPECKV_LAYERS_MAX + 1);
+  limbo_.reserve(options.blocks_max);
+  auto* header = reinterpret_cast<shm::PoolHeader*>(options.pool);
+  gen_ = gen_end_ = header->gen_reserved[options.shard];
+}
+
+int Shard::put(const shm::Submission& submission, const Layout& layout, std::span<const std::byte> arena,
+               uint64_t now_ns, bool* ret_existed) {
+  *ret_existed = false;
+  const uint64_t hash = hash_key(submission.key);
+  shm::Entry known;
+  if (index_.find(submission.key, hash, &known)) {
+    if (known.fingerprint == layout.fingerprint) {
+      *ret_existed = true;
+      counters_.puts_existed.fetch_add(1, std::memory_order_relaxed);
+      touch(known.block, now_ns);
+      return 0;
+    }
+    if (pinned_[known.block]) return -EBUSY;
+    evict(known.block, now_ns);  // the same key under another layout: those bytes are of no use to this one
+  }
+
+  uint32_t block = 0;
+  int error = allocate_block(&block);
+  if (error) return error;
+  under_way_.clear();
+  const auto layers = layout.desc.layers;
+  for (uint32_t layer = 0; layer < layers && !error; layer++) {
+    Placed segment;
+    error = compress_segment(submission, layout, block, layer,
+                             arena.subspan(layer * layout.segment_raw_bytes, layout.segment_raw_bytes), now_ns, &segment);
+    if (!error) under_way_.push_back(segment);
+  }
+  Placed head;
+  if (!error && layers == 1) head = under_way_[0];
+  if (!error && layers > 1) error = write_record(submission, layout, block, now_ns, &head);
+  if (!error) error = publish(block, submission, layout, head, now_ns);
+  if (error) undo(block);
+  (error ? counters_.puts_failed : counters_.puts).fetch_add(1, std::memory_order_relaxed);
+  return error;
+}
+
+int Shard::remove(const Key& key, uint64_t fingerprint) {
+  shm::Entry known;
+  if (!index_.find(key, hash_key(key), &known) || known.fingerprint != fingerprint) return -ENOENT;
+  if (pinned_[known.block]) return -EBUSY;
+  evict(known.block, 0);
+  counters_.evicted.fetch_sub(1, std::memory_order_relaxed);
+  counters_.removed.fetch_add(1, std::memory_order_relaxed);
+  return 0;
+}
+
+void Shard::touch(uint32_t block, uint64_t now_ns) {
+  if (block >= blocks_.size() || blocks_[block].state != BlockState::published) return;
+  policy_->on_hit(block, now_ns);
+  counters_.touches.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Shard::touch_key(const Key& key, uint64_t fingerprint, uint64_t now_ns) {
+  shm::Entry known;
+  if (index_.find(key, hash_key(key), &known) && known.fingerprint == fingerprint) touch(known.block, now_ns);
+}
+
+void Shard::tick(uint64_t now_ns) {
+  expire_holds(now_ns);
+  drop_limbo(now_ns, false);
+  counters_.held_blocks.store(held_blocks_, std::memory_order_relaxed);
+  counters_.limbo_blocks.store(limbo_.size(), std::memory_order_relaxed);
+  counters_.free_units.store(slabs_.free_units(), std::memory_order_relaxed);
+  counters_.waste_ppm.store(uint64_t(slabs_.waste() * 1e6), std::memory_order_relaxed);
+}
+
+void Shard::add_gauges(const Block& block, int sign) {
+  const auto by = [sign](std::atomic<uint64_t>& gauge, uint64_t amount) {
+    gauge.fetch_add(sign > 0 ? amount : 0 - amount, std::memory_order_relaxed);
+  };
+  by(counters_.blocks, 1);
+  by(counters_.raw_bytes, block.raw_bytes);
+  by(counters_.stored_bytes, block.stored_bytes);
+}
+
+}  // namespace speckv

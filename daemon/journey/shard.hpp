@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// shard.hpp - one data thread's part of one namespace: its slabs, its index, its blocks, its policy.
+//
+// The stations are methods, each in the file of its name: allocate.cpp, compress.cpp, write.cpp, evict.cpp; hold.cpp keeps blocks from
+// eviction; restart.cpp rebuilds everything from the slots. `put` walks a block through them in order.
+// Threading: one data thread; counters are read by others.
+// Never: waits, does I/O, trusts a byte that a client can write (a submission is a copy, an arena is read once).
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/engine.hpp"
+#include "journey/block_state.hpp"
+#include "layout.hpp"
+#include "pool/index_writer.hpp"
+#include "pool/slab_pool.hpp"
+#include "predict/policy.hpp"
+#include "shm/session_format.hpp"
+
+namespace speckv {
+
+// Written by the data thread, read by anyone. Gauges and counters of one shard.
+struct ShardCounters {
+  std::atomic<uint64_t> puts{0}, puts_existed{0}, puts_failed{0}, put_raw_bytes{0}, put_stored_bytes{0};
+  std::atomic<uint64_t> segments_refused{0};  // stored raw since the codec refused a page
+  std::atomic<uint64_t> evicted{0}, removed{0}, guarded{0}, touches{0};
+  std::atomic<uint64_t> blocks{0}, raw_bytes{0}, stored_bytes{0}, held_blocks{0}, limbo_blocks{0};
+  std::atomic<uint64_t> free_units{0}, restored{0}, malformed{0};
+  std::atomic<uint64_t> waste_ppm{0};  // of slabs: bytes that no slot can use
+};
+
+struct ShardOptions {
+  std::byte* pool = nullptr;   // the namespace's whole pool file
+  std::byte* index = nullptr;  // and index file
+  uint32_t shard = 0;
+  uint64_t first_unit = 0, units = 0;
+  uint32_t blocks_max = 0;
+  std::string policy = "lru";
+  uint32_t holds_max = 4096;  // held blocks of this shard
+  uint64_t hold_ns_max = 60'000'000'000;
+  Engine* engine = nullptr;
+};
+
+// Who asks; never trusted further than this.
+struct Asker {
+  uint64_t session_id = 0;
+  uint32_t uid = 0;
+};
+
+class Shard {
+ public:
+  explicit Shard(const ShardOptions& options);
+
+  // Rebuilds blocks and index from the slots of an earlier daemon. Returns: blocks restored.
+  uint64_t restore();
+
+  // The whole way of one block. arena: the client's raw bytes of the block, exactly layout.block_bytes of them.
+  // Returns: 0 or a negative errno; ret_existed: it was there already.
+  int put(const shm::Submission& submission, const Layout& layout, std::span<const std::byte> arena, uint64_t now_ns,
+          bool* ret_existed);
+  int remove(const Key& key, uint64_t fingerprint);
+  void touch(uint32_t block, uint64_t now_ns);
+  void touch_key(const Key& key, uint64_t fingerprint, uint64_t now_ns);
+
+  int hold(const shm::Submission& submission, uint64_t fingerprint, const Asker& asker, uint64_t now_ns);
+  int unhold(uint64_t hold, const Asker& asker);
+  int adopt(uint64_t hold, const Asker& asker);
+  void session_ended(uint64_t session_id);
+
+  // Guards of the sessions that read this namespace; the data thread keeps the list.
+  void set_guards(std::vector<const shm::GuardSlot*> guards) { guards_ = std::move(guards); }
+  // Ends expired holds, frees limbo blocks whose guards are gone, publishes gauges.
+  void tick(uint64_t now_ns);
+
+  const ShardCounters& counters() const { return counters_; }
+  ShardCounters& counters() { return counters_; }
+  bool idle() const { return limbo_.empty() && holds_.empty(); }
+
+ private:
+  struct Hold {
+    uint64_t session_id = 0;
+    uint32_t uid = 0;
+    uint64_t until_ns = 0;
+    std::vector<uint32_t> blocks;
+  };
+  struct Placed {  // one slot of a block under way
+    uint64_t offset = 0;
+    uint64_t gen = 0;
+    uint32_t slot_bytes = 0;
+  };
+
+  // allocate.cpp
+  int allocate_block(uint32_t* ret_block);
+  uint64_t allocate_slot(uint32_t payload_bytes, uint32_t block, uint64_t now_ns);
+  bool make_room(uint32_t slot_bytes, uint64_t now_ns);
+  uint64_t next_gen();
+  // compress.cpp
+  int compress_segment(const shm::Submission& submission, const Layout& layout, uint32_t block, uint32_t layer,
+                       std::span<const std::byte> raw, uint64_t now_ns, Placed* ret_placed);
+  int encode_into(const shm::Submission& submission, const Layout& layout, uint32_t block, uint32_t layer,
+                  std::span<const std::byte> raw, bool as_raw, uint64_t now_ns, Placed* ret_placed);
+  // write.cpp
+  int write_record(const shm::Submission& submission, const Layout& layout, uint32_t block, uint64_t now_ns,
+                   Placed* ret_placed);
+  int publish(uint32_t block, const shm::Submission& submission, const Layout& layout, const Placed& placed,
+              uint64_t now_ns);
+  void undo(uint32_t block);
+  predict::BlockFacts facts_of(uint32_t block, const Key& parent, uint32_t position, uint32_t block_tokens,
+                               uint64_t now_ns);
+  // evict.cpp
+  bool evict_one(uint64_t now_ns);
+  void evict(uint32_t block, uint64_t now_ns);
+  void unpublish(uint32_t block);
+  void free_block(uint32_t block);
+  bool guarded(uint32_t block, uint64_t now_ns) const;
+  void drop_limbo(uint64_t now_ns, bool all);
+  template <typename Visit>
+  void for_each_slot(uint32_t block, Visit&& visit);
+  // hold.cpp
+  void end_hold(Hold& hold);
+  void expire_holds(uint64_t now_ns);
+  // restart.cpp
+  bool restore_record(uint64_t offset);
+  bool restore_single(uint64_t offset);
+  bool restore_block(const shm::SlotHeader& header, uint64_t offset, uint32_t layers,
+                     std::span<const shm::SegmentRef> refs);
+
+  shm::SlotHeader* slot(uint64_t offset) { return reinterpret_cast<shm::SlotHeader*>(options_.pool + offset); }
+  uint64_t pool_bytes() const { return (options_.first_unit + options_.units) * shm::unit_bytes; }
+  void add_gauges(const Block& block, int sign);
+
+  ShardOptions options_;
+  SlabPool slabs_;
+  IndexWriter index_;
+  std::unique_ptr<predict::EvictionPolicy> policy_;
+  std::vector<Block> blocks_;
+  std::vector<uint32_t> free_blocks_;
+  std::vector<uint8_t> pinned_;    // by block: holds, and the block under way
+  std::vector<Placed> under_way_;  // slots of the block that `put` is working on
+  std::vector<uint32_t> limbo_;
+  std::unordered_map<uint64_t, Hold> holds_;
+  uint64_t held_blocks_ = 0;
+  std::vector<const shm::GuardSlot*> guards_;
+  uint64_t gen_ = 0, gen_end_ = 0;
+  ShardCounters counters_;
+};
+
+}  // namespace speckv

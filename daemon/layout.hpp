@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// layout.hpp - a registered layout and what follows from it, worked out once.
+//
+// Made on the control thread when a client registers it; immutable and never freed afterwards (LayoutTable is bounded),
+// so data threads read it without a lock.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "codec/segment.hpp"
+#include "shm/layout_math.hpp"
+#include "status.hpp"
+
+namespace speckv {
+
+struct Layout {
+  speckv_layout desc;
+  uint64_t fingerprint = 0;
+  uint32_t preset_id = 0;  // never SPECKV_PRESET_DAEMON
+  codec::Preset preset;    // as this build stores it
+  uint64_t block_bytes = 0;
+  uint64_t segment_raw_bytes = 0;
+  uint32_t stored_bytes[2] = {0, 0};  // payload of a segment; [1]: of a sequence's first block
+  uint32_t stored_raw_bytes = 0;      // payload of a segment that the codec refused
+};
+
+constexpr uint32_t layouts_max = 1024;  // distinct (fingerprint, preset) pairs in one daemon's life
+
+class LayoutTable {
+ public:
+  // Checks, resolves the preset and returns the one Layout for it. Thread: control.
+  Result<const Layout*> add(const speckv_layout& desc, uint32_t default_preset);
+  size_t size() const { return table_.size(); }
+
+ private:
+  std::vector<std::unique_ptr<Layout>> table_;
+};
+
+}  // namespace speckv

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// index_writer.cpp - see index_writer.hpp. Each change makes the bucket's sequence odd, writes, makes it even.
+#include "pool/index_writer.hpp"
+
+#include "shm/atomics.hpp"
+
+namespace speckv {
+
+using namespace shm;
+
+namespace {
+class BucketWrite {
+ public:
+  explicit BucketWrite(Bucket& bucket) : seq_(bucket.head.seq) {
+    store_relaxed(seq_, load_relaxed(seq_) + 1);
+    release_fence();
+  }
+  ~BucketWrite() { store_release(seq_, load_relaxed(seq_) + 1); }
+  BucketWrite(const BucketWrite&) = delete;
+  BucketWrite& operator=(const BucketWrite&) = delete;
+
+ private:
+  uint64_t& seq_;
+};
+
+void add_overflow(Bucket& bucket, int by) {
+  BucketWrite write(bucket);
+  store_relaxed(bucket.head.overflow, uint16_t(load_relaxed(bucket.head.overflow) + by));
+}
+}  // namespace
+
+IndexWriter::IndexWriter(std::byte* index_file, uint32_t shard)
+    : table_(reinterpret_cast<Bucket*>(index_file + index_header_bytes)), view_(index_file, shard) {
+  buckets_ = view_.buckets();
+  table_ += uint64_t(shard) * buckets_;
+}
+
+void IndexWriter::format(std::byte* index_file, uint32_t shards, uint32_t buckets, uint64_t pool_id) {
+  auto* header = reinterpret_cast<IndexHeader*>(index_file);
+  header->version = index_version;
+  header->shards = shards;
+  header->buckets = buckets;
+  header->pool_id = pool_id;
+  store_release(header->magic, index_magic);
+}
+
+int IndexWriter::free_slot(const Bucket& bucket) {
+  for (uint32_t i = 0; i < bucket_entries; i++)
+    if (load_relaxed(bucket.head.tags[i]) == 0) return int(i);
+  return -1;
+}
+
+void IndexWriter::place(Bucket& bucket, int slot, const Entry& entry, uint16_t tag) {
+  BucketWrite write(bucket);
+  store_racing(&bucket.entries[slot], entry);
+  store_relaxed(bucket.head.tags[slot], tag);
+}
+
+bool IndexWriter::insert(uint64_t hash, const Entry& entry, uint32_t* ret_in_the_way) {
+  const uint32_t first = first_bucket(hash, buckets_), second = second_bucket(hash, buckets_);
+  int slot = free_slot(bucket(first));
+  if (slot < 0 && free_slot(bucket(second)) < 0 && move_one_aside(first)) slot = free_slot(bucket(first));
+  if (slot >= 0) {
+    place(bucket(first), slot, entry, tag_of(hash));
+    size_++;
+    return true;
+  }
+  slot = free_slot(bucket(second));
+  if (slot < 0 || first == second) {
+    *ret_in_the_way = bucket(first).entries[hash % bucket_entries].block;
+    return false;
+  }
+  add_overflow(bucket(first), +1);  // before the entry, so that a reader of the entry's key looks there
+  place(bucket(second), slot, entry, tag_of(hash));
+  size_++;
+  return true;
+}
+
+// Moves one entry that sits in its first bucket to its second. The reader may miss it for a moment between the two
+// writes only if it looked at the first bucket after and at the second before: it is written there first.
+bool IndexWriter::move_one_aside(uint32_t from) {
+  Bucket& full = bucket(from);
+  for (uint32_t i = 0; i < bucket_entries; i++) {
+    const Entry entry = full.entries[i];
+    const uint64_t hash = hash_key(entry.key);
+    const uint32_t home = first_bucket(hash, buckets_), other = second_bucket(hash, buckets_);
+    if (home != from || other == from) continue;
+    const int slot = free_slot(bucket(other));
+    if (slot < 0) continue;
+    place(bucket(other), slot, entry, tag_of(hash));
+    BucketWrite write(full);
+    store_relaxed(full.head.overflow, uint16_t(load_relaxed(full.head.overflow) + 1));
+    store_relaxed(full.head.tags[i], 0);
+    return true;
+  }
+  return false;
+}
+
+bool IndexWriter::erase(const Key& key, uint64_t hash) {
+  const uint32_t first = first_bucket(hash, buckets_), second = second_bucket(hash, buckets_);
+  for (uint32_t which : {first, second}) {
+    Bucket& candidate = bucket(which);
+    for (uint32_t i = 0; i < bucket_entries; i++) {
+      if (load_relaxed(candidate.head.tags[i]) != tag_of(hash) || !(candidate.entries[i].key == key)) continue;
+      {
+        BucketWrite write(candidate);
+        store_relaxed(candidate.head.tags[i], 0);
+      }
+      if (which != first) add_overflow(bucket(first), -1);
+      size_--;
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace speckv
