@@ -2,13 +2,13 @@
 /*
  * layout.h - how one engine lays out the KV of one model, as data.
  *
- * A layout is registered once per session (speckv_layout_register) and its fingerprint is stored in every segment.
- * Bytes written under another fingerprint are a miss, never a reinterpretation.
+ * A layout is registered once per session (speckv_layout_register) and its fingerprint is stored in
+ * every segment. Bytes written under another fingerprint are a miss, never a reinterpretation.
  * Shared by the library, the daemon and the codecs; holds no code and includes nothing of ours.
  *
- * Terms (docs/GLOSSARY): block = KV of consecutive tokens, all layers and heads of one rank, under one key;
- * segment = the part of a block of one layer (K and V); page = `page_tokens` tokens of one (layer, K or V, kv head),
- * the codec's unit.
+ * Terms (docs/GLOSSARY): block = KV of consecutive tokens, all layers and heads of one rank, under
+ * one key; segment = the part of a block of one layer (K and V); page = `page_tokens` tokens of one
+ * (layer, K or V, kv head), the codec's unit.
  */
 #ifndef SPECKV_LAYOUT_H
 #define SPECKV_LAYOUT_H
@@ -52,8 +52,8 @@ enum speckv_rope {
 /*
  * struct speckv_layout - what the bytes of a block mean.
  *
- * `size` is sizeof(struct speckv_layout) as the caller compiled it; reserved fields are 0. Everything but `preset`
- * enters the fingerprint.
+ * `size` is sizeof(struct speckv_layout) as the caller compiled it; reserved fields are 0.
+ * Everything but `preset` enters the fingerprint.
  */
 struct speckv_layout {
 	uint32_t size;
@@ -68,8 +68,8 @@ struct speckv_layout {
 	uint32_t rope;         /* enum speckv_rope */
 	uint32_t rope_dims;    /* rotated channels of a head; 0: all of head_dim */
 	uint32_t preset;       /* enum speckv_preset: how blocks of this layout are stored */
-	uint8_t weights_digest[SPECKV_DIGEST_BYTES]; /* of the weights' bytes, never of the model's name */
-	uint8_t variant_digest[SPECKV_DIGEST_BYTES]; /* LoRA and salt, engine and KV format: see speckv_variant_digest() */
+	uint8_t weights_digest[SPECKV_DIGEST_BYTES]; /* of the weights' bytes, not their name */
+	uint8_t variant_digest[SPECKV_DIGEST_BYTES]; /* see speckv_variant_digest() */
 	float rope_theta[SPECKV_LAYERS_MAX];         /* base per layer; 0: as layer 0's */
 	uint64_t reserved[4];
 };

@@ -4,20 +4,19 @@
  *
  * Conventions, once for every function:
  *   - Returns 0 (or a count where it says so) or a negative errno. Nothing is logged, nothing
- *   aborts.
+ *     aborts.
  *   - Out-parameters are named ret_... or sit in a struct's ret_ fields; they are set only on
- *   success, unless said.
+ *     success, unless said.
  *   - Sizes are bytes, times are nanoseconds of CLOCK_MONOTONIC.
  *   - Every function may be called from any thread; one handle may be shared by threads.
  *   - Asynchronous calls: an operation whose result is 0 is followed by exactly one completion; a
- *   negative result by none.
+ *     negative result by none.
  *   - After fork() the child gets -ECHILD from every call but speckv_close(); it opens its own
- *   session.
+ *     session.
  *   - A handle that was closed gives -ESHUTDOWN.
  *   - A daemon that is gone never hurts: reads hit what is still mapped or miss, writes give
- *   -ENOTCONN, and the
- *     library connects again by itself (at most one attempt per 100 ms, made by calls that miss,
- *     write or reap).
+ *     -ENOTCONN, and the library connects again by itself (at most one attempt per 100 ms, made by
+ *     calls that miss, write or reap).
  *
  * Structs that may grow begin with `size`: set it to sizeof(struct ...). Reserved fields must be 0.
  *
@@ -33,11 +32,12 @@
  *   -ENODATA    a batch of no operations
  *   -E2BIG      a batch of more than SPECKV_BATCH_MAX operations
  *   -ETIMEDOUT  a deadline passed first
- *   -ENOTCONN   the daemon is gone and could not be reached again yet -ECONNRESET (completions) the
- *   daemon went away before it answered: the block may or may not be stored -EPROTO     the daemon
- *   speaks another major version
+ *   -ENOTCONN   the daemon is gone and could not be reached again yet
+ *   -ECONNRESET (completions) the daemon went away before it answered: the block may or may not be
+ *               stored
+ *   -EPROTO     the daemon speaks another major version
  *   -EPERM      the daemon runs as a user that the caller did not expect; -EACCES: it refused this
- *   uid or namespace
+ *               uid or namespace
  */
 #ifndef SPECKV_H
 #define SPECKV_H
@@ -60,33 +60,35 @@ struct speckv_session; /* one session: a connection to one namespace of one daem
 struct speckv_put;     /* a block being written layer by layer */
 struct speckv_page;    /* a block that grows in the pool's own medium */
 
-/* ---- session
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- session -------------------------------------------------------------------------------- */
 
 struct speckv_open_args {
 	uint32_t size;
-	uint32_t flags;		    /* 0 */
+	uint32_t flags;             /* 0 */
 	const char *socket_path;    /* NULL: $SPECKV_SOCKET, else /run/speckv/speckv.sock */
 	const char *namespace_name; /* NULL: "default" */
-	uint64_t arena_bytes; /* staging memory wanted; 0: the daemon's default; the daemon may give
-				 less */
-	uint32_t timeout_ms;  /* of the handshake; 0: 2000 */
-	int32_t daemon_uid;   /* the uid that the daemon must have; -1: root, user `speckv` or the
-				 caller's own */
+	uint64_t arena_bytes;       /* staging memory wanted (0: the default); may get less */
+	uint32_t timeout_ms;        /* of the handshake; 0: 2000 */
+	int32_t daemon_uid;         /* the daemon's; -1: root, user `speckv` or the caller's own */
 	uint64_t reserved[4];
 };
 
-/* Opens a session. args may be NULL. -ENOENT: no socket there; -ECONNREFUSED: nobody listens; see
- * the list above. */
+/*
+ * Opens a session. args may be NULL. -ENOENT: no socket there; -ECONNREFUSED: nobody listens; see
+ * the list above.
+ */
 int speckv_open(const struct speckv_open_args *args, struct speckv_session **ret_session);
 
-/* Ends the session: gives back its arena, holds and pages. NULL is ignored. Completions not reaped
- * are lost. */
+/*
+ * Ends the session: gives back its arena, holds and pages. NULL is ignored. Completions not reaped
+ * are lost.
+ */
 void speckv_close(struct speckv_session *session);
 
-/* One readable event fd for all completions of this session; poll it, do not read it: speckv_reap()
- * does. */
+/*
+ * One readable event fd for all completions of this session; poll it, do not read it: speckv_reap()
+ * does.
+ */
 int speckv_event_fd(struct speckv_session *session);
 
 struct speckv_completion {
@@ -94,30 +96,34 @@ struct speckv_completion {
 	int32_t result; /* 0 or -errno */
 	uint32_t flags; /* SPECKV_COMPLETION_... */
 };
-#define SPECKV_COMPLETION_EXISTED                                                                  \
-	1u /* put: the same key and layout was there already; nothing was written */
+#define SPECKV_COMPLETION_EXISTED 1u /* put: the key was there already; nothing was written */
 
 /* Fetches up to max completions, without waiting. Returns how many. */
 int speckv_reap(struct speckv_session *session, struct speckv_completion *ret_completions,
-		unsigned max);
+                unsigned max);
 
 /* Sleeps until a completion can be reaped. -ETIMEDOUT; -ENOTCONN if nothing is under way. */
 int speckv_wait(struct speckv_session *session, uint64_t timeout_ns);
 
-/* ---- layouts and keys
- * ---------------------------------------------------------------------------------------- */
+/* ---- layouts and keys ----------------------------------------------------------------------- */
 
-/* Checks a layout by itself. On -EINVAL or -EPROTOTYPE ret_why (if not NULL) gets one sentence:
- * what and what to do. */
+/*
+ * Checks a layout by itself. On -EINVAL or -EPROTOTYPE ret_why (if not NULL) gets one sentence:
+ * what and what to do.
+ */
 int speckv_layout_check(const struct speckv_layout *layout, char *ret_why, size_t why_bytes);
 
-/* Registers a layout with the session; handles stay valid across reconnects. -EMFILE past 64
- * layouts. */
+/*
+ * Registers a layout with the session; handles stay valid across reconnects. -EMFILE past 64
+ * layouts.
+ */
 int speckv_layout_register(struct speckv_session *session, const struct speckv_layout *layout,
-			   uint32_t *ret_layout);
+                           uint32_t *ret_layout);
 
-/* Bytes of one block as the engine holds it (all layers, K and V). 0 if the layout does not pass
- * the check. */
+/*
+ * Bytes of one block as the engine holds it (all layers, K and V). 0 if the layout does not pass
+ * the check.
+ */
 uint64_t speckv_block_bytes(const struct speckv_layout *layout);
 
 /* The 64-bit fingerprint that is stored with each segment. */
@@ -129,19 +135,19 @@ uint64_t speckv_layout_fingerprint(const struct speckv_layout *layout);
  * salt separates users that must not see each other's reuse.
  */
 int speckv_key_chain(const uint8_t *parent, const void *salt, size_t salt_bytes,
-		     const int32_t *tokens, size_t count, uint8_t ret_key[SPECKV_KEY_BYTES]);
+                     const int32_t *tokens, size_t count, uint8_t ret_key[SPECKV_KEY_BYTES]);
 
-/* Digest for speckv_layout.variant_digest: LoRA digest (NULL: none), engine build, and its KV
- * format, as strings. */
+/*
+ * Digest for speckv_layout.variant_digest: LoRA digest (NULL: none), engine build, and its KV
+ * format, as strings.
+ */
 int speckv_variant_digest(const uint8_t *lora_digest, const char *engine, const char *kv_format,
-			  uint8_t ret_digest[SPECKV_DIGEST_BYTES]);
+                          uint8_t ret_digest[SPECKV_DIGEST_BYTES]);
 
 /* SHA-256 of a file's bytes, for speckv_layout.weights_digest. Reads the whole file. */
 int speckv_file_digest(const char *path, uint8_t ret_digest[SPECKV_DIGEST_BYTES]);
 
-/* ---- buffers
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- buffers -------------------------------------------------------------------------------- */
 
 /*
  * Where the K or the V of one layer lies in the caller's memory: value (token t, head h, channel c)
@@ -155,31 +161,33 @@ struct speckv_view {
 	int64_t channel_stride;
 };
 
-/* A scatter list: layers [layer_first, layer_first + layer_count), views[2*i] is K and views[2*i+1]
- * V of the i-th. */
+/*
+ * A scatter list: layers [layer_first, layer_first + layer_count), views[2*i] is K and views[2*i+1]
+ * V of the i-th.
+ */
 struct speckv_buf {
 	uint32_t layer_first;
 	uint32_t layer_count;
 	const struct speckv_view *views;
 };
 
-/* What helps the daemon to evict and prefetch well; all 0 but position = SPECKV_POSITION_UNKNOWN is
- * always right. */
+/*
+ * What helps the daemon to evict and prefetch well; all 0 but position = SPECKV_POSITION_UNKNOWN is
+ * always right.
+ */
 struct speckv_meta {
 	uint8_t parent[SPECKV_KEY_BYTES]; /* key of the block before, or zeros */
-	uint32_t position; /* token index of the block's first token in its sequence */
+	uint32_t position;                /* index of the block's first token in its sequence */
 	uint32_t reserved;
 };
 
-/* ---- reading
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 struct speckv_get_op {
 	uint8_t key[SPECKV_KEY_BYTES];
 	struct speckv_buf buf;
 	int32_t ret_result; /* 0, -ENOENT, -ERANGE or -EINVAL; always set */
-	uint32_t flags;	    /* SPECKV_GET_... */
+	uint32_t flags;     /* SPECKV_GET_... */
 };
 #define SPECKV_GET_STREAM 1u /* write around the caches: the destination will not be read soon */
 
@@ -189,11 +197,11 @@ struct speckv_get_op {
  * was tried.
  */
 int speckv_get(struct speckv_session *session, uint32_t layout, struct speckv_get_op *ops,
-	       unsigned count);
+               unsigned count);
 
 /* Sets ret_hits[i] to 1 or 0 for each key. Returns how many leading keys hit. */
 int speckv_exists(struct speckv_session *session, uint32_t layout,
-		  const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint8_t *ret_hits);
+                  const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint8_t *ret_hits);
 
 /*
  * Keeps blocks from eviction for ttl_ns (bounded by the daemon's configuration), so that a lookup
@@ -203,19 +211,19 @@ int speckv_exists(struct speckv_session *session, uint32_t layout,
  * set when at least one key is.
  */
 int speckv_hold(struct speckv_session *session, uint32_t layout,
-		const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t ttl_ns,
-		uint64_t timeout_ns, uint8_t *ret_hits, uint64_t *ret_hold);
+                const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t ttl_ns,
+                uint64_t timeout_ns, uint8_t *ret_hits, uint64_t *ret_hold);
 int speckv_unhold(struct speckv_session *session, uint64_t hold);
 int speckv_adopt(struct speckv_session *session, uint64_t hold, uint64_t timeout_ns);
 
-/* Says that these keys will be read soon: present ones are treated as just used. Returns how many
- * were passed on. */
-int speckv_prefetch(struct speckv_session *session, uint32_t layout,
-		    const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count);
-
-/* ---- writing
- * --------------------------------------------------------------------------------------------------
+/*
+ * Says that these keys will be read soon: present ones are treated as just used. Returns how many
+ * were passed on.
  */
+int speckv_prefetch(struct speckv_session *session, uint32_t layout,
+                    const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count);
+
+/* ---- writing -------------------------------------------------------------------------------- */
 
 struct speckv_put_op {
 	uint8_t key[SPECKV_KEY_BYTES];
@@ -223,7 +231,7 @@ struct speckv_put_op {
 	struct speckv_meta meta;
 	uint64_t user_data;
 	int32_t ret_result; /* 0: one completion will follow; always set */
-	uint32_t flags;	    /* 0 */
+	uint32_t flags;     /* 0 */
 };
 
 /*
@@ -232,24 +240,25 @@ struct speckv_put_op {
  * number of ops with result 0, or a negative errno if none was tried.
  */
 int speckv_put(struct speckv_session *session, uint32_t layout, struct speckv_put_op *ops,
-	       unsigned count);
+               unsigned count);
 
 /* The same in parts: layers in any order, each exactly once; invisible until commit completes. */
 int speckv_put_begin(struct speckv_session *session, uint32_t layout,
-		     const uint8_t key[SPECKV_KEY_BYTES], const struct speckv_meta *meta,
-		     struct speckv_put **ret_put);
+                     const uint8_t key[SPECKV_KEY_BYTES], const struct speckv_meta *meta,
+                     struct speckv_put **ret_put);
 int speckv_put_layers(struct speckv_put *put, const struct speckv_buf *buf);
-int speckv_put_commit(struct speckv_put *put,
-		      uint64_t user_data); /* -ENODATA while layers are missing; else frees put */
+/* -ENODATA while layers are missing; otherwise frees put. */
+int speckv_put_commit(struct speckv_put *put, uint64_t user_data);
 int speckv_put_abort(struct speckv_put *put);
 
-/* Removes blocks. One completion per key, user_data as given: 0 or -ENOENT. Returns how many were
- * submitted. */
+/*
+ * Removes blocks. One completion per key, user_data as given: 0 or -ENOENT. Returns how many were
+ * submitted.
+ */
 int speckv_remove(struct speckv_session *session, uint32_t layout,
-		  const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t user_data);
+                  const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t user_data);
 
-/* ---- pages: KV that grows in the pool's own medium
- * ------------------------------------------------------------ */
+/* ---- pages: KV that grows in the pool's own medium ------------------------------------------ */
 
 /*
  * Allocates room for one block in the session's arena, which lies on the pool's medium and counts
@@ -258,34 +267,39 @@ int speckv_remove(struct speckv_session *session, uint32_t layout,
  */
 int speckv_alloc(struct speckv_session *session, uint32_t layout, struct speckv_page **ret_page);
 
-/* Where to write. ret_views has 2*layers elements; its pointers stay valid until speckv_seal() or
- * speckv_release(). */
+/*
+ * Where to write. ret_views has 2*layers elements; its pointers stay valid until speckv_seal() or
+ * speckv_release().
+ */
 int speckv_page_views(struct speckv_page *page, struct speckv_view *ret_views, uint32_t views);
 
-/* Says that `tokens` more tokens are written. -ERANGE past block_tokens. Returns how many the page
- * has now. */
+/*
+ * Says that `tokens` more tokens are written. -ERANGE past block_tokens. Returns how many the page
+ * has now.
+ */
 int speckv_append(struct speckv_page *page, uint32_t tokens);
 
-/* Gives a full page its key and submits it without another copy; the page belongs to the daemon
- * from then on. */
+/*
+ * Gives a full page its key and submits it without another copy; the page belongs to the daemon
+ * from then on.
+ */
 int speckv_seal(struct speckv_page *page, const uint8_t key[SPECKV_KEY_BYTES],
-		const struct speckv_meta *meta, uint64_t user_data);
+                const struct speckv_meta *meta, uint64_t user_data);
 
 /* Gives the page back unsealed. */
 int speckv_release(struct speckv_page *page);
 
-/* ---- introspection
- * -------------------------------------------------------------------------------------------- */
+/* ---- introspection -------------------------------------------------------------------------- */
 
 struct speckv_stats {
 	uint32_t size;
-	uint32_t connected;	  /* 1 while the daemon answers */
-	uint64_t hits, misses;	  /* blocks */
-	uint64_t bytes_read;	  /* decoded into callers' buffers */
-	uint64_t retries;	  /* reads that met a change and looked again */
-	uint64_t stale;		  /* misses because the block changed during the read */
-	uint64_t corrupt;	  /* misses because a checksum did not match */
-	uint64_t foreign;	  /* misses because the key is there under another layout */
+	uint32_t connected;       /* 1 while the daemon answers */
+	uint64_t hits, misses;    /* blocks */
+	uint64_t bytes_read;      /* decoded into callers' buffers */
+	uint64_t retries;         /* reads that met a change and looked again */
+	uint64_t stale;           /* misses because the block changed during the read */
+	uint64_t corrupt;         /* misses because a checksum did not match */
+	uint64_t foreign;         /* misses because the key is there under another layout */
 	uint64_t puts, put_bytes; /* submitted */
 	uint64_t reconnects;
 	uint64_t pool_bytes, pool_page_bytes; /* of this session's map */
