@@ -29,6 +29,7 @@ namespace speckv::predict {
 
 inline constexpr uint32_t kNoBlock = UINT32_MAX;
 inline constexpr uint32_t kParentAway = UINT32_MAX - 1;
+inline constexpr uint32_t kCapacityMax = 1u << 31;  // leaves numbers for the two above and list heads
 inline constexpr uint32_t kPositionUnknown = UINT32_MAX;
 
 // What is known of a block when it is stored. Unknown stays at its default; nothing is required but
@@ -67,7 +68,8 @@ class EvictionPolicy {
 // Every policy that exists in this build; the first is the default.
 std::span<const std::string_view> policy_names();
 
-// Returns: nullptr when no policy has that name (see policy_names()) or capacity is 0.
+// Returns: nullptr when no policy has that name (see policy_names()) or capacity is not
+// 1..kCapacityMax.
 // Allocates everything it will ever use, about 100 bytes a block (ghosts included).
 std::unique_ptr<EvictionPolicy> make_policy(std::string_view name, uint32_t capacity);
 

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+// continuation.cpp - evicts the block whose return buys least: leaves first, ranked by ReuseModel.
+//
+// Three rules:
+//  1. Only leaves go. A block whose child is resident is worth at least as much as that child, for
+//     whoever reads the child reads it first. So it stands on no list until its last child went;
+//     then it takes that child's place. What is resident is always a prefix of something.
+//  2. Of the leaves, the one of least worth(visits, age). Blocks that were used more often are kept
+//     longer; one that was used seconds ago may go before one that was used a minute ago, if that is
+//     when people come back. Evicted keys are remembered, so ages beyond the pool's own are learnt.
+//  3. A block whose parent is away gives no leading hit: it goes first, unless someone reads it.
+//
+// Lists: one per (class, age bin), each from oldest to youngest; time moves a block to the next bin
+// at the latest kAdvanceNs after its hour. Parked: leaves that were found pinned.
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "predict/block_lists.hpp"
+#include "predict/ghost_table.hpp"
+#include "predict/policies.hpp"
+#include "predict/reuse_model.hpp"
+
+namespace speckv::predict {
+namespace {
+
+constexpr uint32_t kBins = ReuseModel::kBins;
+constexpr uint32_t kAgeLists = ReuseModel::kClasses * kBins;
+constexpr uint16_t kDeadList = kAgeLists;        // parent away
+constexpr uint16_t kParkedList = kAgeLists + 1;  // pinned when they were asked for
+constexpr uint16_t kLists = kAgeLists + 2;
+constexpr uint16_t kNoList = UINT16_MAX;
+constexpr uint64_t kAdvanceNs = 1'000'000;  // the finest bin
+constexpr uint32_t kUnparkTries = 2;
+// Four pools' worth of evicted keys; a small pool needs more than that to see people come back.
+constexpr uint64_t kGhostsPerBlock = 4;
+constexpr uint64_t kGhostsMin = 32'768;
+
+class Continuation final : public EvictionPolicy {
+ public:
+  explicit Continuation(uint32_t capacity)
+      : lists_(capacity, kLists),
+        states_(capacity),
+        ghosts_(std::max(kGhostsPerBlock * capacity, kGhostsMin)) {}
+
+  void on_insert(uint32_t block, const BlockFacts& facts) override;
+  void on_hit(uint32_t block, uint64_t now_ns) override;
+  void on_remove(uint32_t block) override;
+  bool victim(uint64_t now_ns, std::span<const uint8_t> pinned, uint32_t* ret_block) override;
+
+  uint32_t resident() const override { return resident_; }
+  std::string_view name() const override { return "continuation"; }
+
+ private:
+  struct State {
+    uint64_t key_hash = 0;
+    uint64_t touched_ns = 0;
+    uint32_t parent = kNoBlock;
+    uint32_t parent_generation = 0;  // the parent's when this block came: slots are reused
+    uint32_t generation = 0;         // counts the blocks that had this slot
+    uint32_t children = 0;
+    uint16_t list = kNoList;
+    uint8_t visits = 0;  // uses before the last one
+    bool resident = false;
+  };
+
+  uint32_t cls(const State& state) const {
+    return std::min<uint32_t>(state.visits, ReuseModel::kClasses - 1);
+  }
+  uint64_t age_ns(const State& state) const {
+    return now_ns_ > state.touched_ns ? now_ns_ - state.touched_ns : 0;
+  }
+  void see_time(uint64_t now_ns) { now_ns_ = std::max(now_ns_, now_ns); }
+
+  bool is_pinned(std::span<const uint8_t> pinned, uint32_t block) const {
+    return !pinned.empty() && pinned[block] != 0;
+  }
+  bool has_parent(const State& state) const {
+    return state.parent < states_.size() && states_[state.parent].resident &&
+           states_[state.parent].generation == state.parent_generation;
+  }
+
+  void put_on(uint16_t list, uint32_t block);
+  void put_on_age_list(uint32_t block, bool cold);
+  void take_off(uint32_t block);
+  void advance_ages();
+  void unpark(std::span<const uint8_t> pinned, uint32_t tries);
+  // Returns: kNoList when no leaf is left.
+  uint16_t least_worth_list() const;
+  bool any_unpinned(std::span<const uint8_t> pinned, uint32_t* ret_block);
+
+  BlockLists lists_;
+  std::vector<State> states_;
+  GhostTable ghosts_;
+  ReuseModel model_;
+  uint64_t now_ns_ = 0;
+  uint64_t advanced_ns_ = 0;
+  uint32_t resident_ = 0;
+  uint32_t parked_ = 0;
+  uint32_t hand_ = 0;  // any_unpinned() goes on where it stopped
+};
+
+void Continuation::on_insert(uint32_t block, const BlockFacts& facts) {
+  see_time(facts.now_ns);
+  State& state = states_[block];
+  const uint32_t generation = state.generation + 1;
+  state = {};
+  state.generation = generation;
+  state.key_hash = facts.key_hash;
+  state.touched_ns = facts.now_ns;
+  state.resident = true;
+  ++resident_;
+
+  uint64_t away_ns = 0;
+  uint32_t visits = 0;
+  if (ghosts_.take(facts.key_hash, facts.now_ns, &away_ns, &visits)) {
+    model_.on_return(std::min(visits, ReuseModel::kClasses - 1), away_ns);
+    state.visits = uint8_t(std::min(visits + 1, GhostTable::kVisitsMax));
+  }
+  model_.on_use(cls(state));
+
+  if (facts.parent < states_.size() && facts.parent != block && states_[facts.parent].resident) {
+    State& parent = states_[facts.parent];
+    state.parent = facts.parent;
+    state.parent_generation = parent.generation;
+    if (parent.children++ == 0) take_off(facts.parent);
+  }
+  if (facts.parent == kParentAway) {
+    put_on(kDeadList, block);
+  } else {
+    put_on_age_list(block, false);
+  }
+}
+
+void Continuation::on_hit(uint32_t block, uint64_t now_ns) {
+  State& state = states_[block];
+  if (!state.resident) return;
+  see_time(now_ns);
+  model_.on_return(cls(state), age_ns(state));
+  if (state.visits < GhostTable::kVisitsMax) ++state.visits;
+  model_.on_use(cls(state));
+  state.touched_ns = now_ns_;
+  if (state.list == kNoList) return;  // has children
+  take_off(block);
+  put_on_age_list(block, false);
+}
+
+void Continuation::on_remove(uint32_t block) {
+  State& state = states_[block];
+  if (!state.resident) return;
+  take_off(block);
+  state.resident = false;
+  --resident_;
+  ghosts_.insert(state.key_hash, state.touched_ns, state.visits);
+  if (!has_parent(state)) return;
+  State& parent = states_[state.parent];
+  parent.touched_ns = std::max(parent.touched_ns, state.touched_ns);  // touches can be lost
+  if (--parent.children == 0) put_on_age_list(state.parent, true);
+}
+
+bool Continuation::victim(uint64_t now_ns, std::span<const uint8_t> pinned, uint32_t* ret_block) {
+  see_time(now_ns);
+  unpark(pinned, kUnparkTries);
+  advance_ages();
+  for (bool rechecked = false;;) {
+    const uint16_t list = lists_.empty(kDeadList) ? least_worth_list() : kDeadList;
+    if (list == kNoList && rechecked) return any_unpinned(pinned, ret_block);
+    if (list == kNoList) {  // rare: pins may be gone since
+      unpark(pinned, parked_);
+      rechecked = true;
+      continue;
+    }
+    const uint32_t block = lists_.coldest(list);
+    if (!is_pinned(pinned, block)) {
+      *ret_block = block;
+      return true;
+    }
+    take_off(block);
+    put_on(kParkedList, block);
+  }
+}
+
+void Continuation::put_on(uint16_t list, uint32_t block) {
+  states_[block].list = list;
+  lists_.push_hot(list, block);
+  parked_ += list == kParkedList ? 1 : 0;
+}
+
+void Continuation::put_on_age_list(uint32_t block, bool cold) {
+  State& state = states_[block];
+  state.list = uint16_t(cls(state) * kBins + ReuseModel::bin_of(age_ns(state)));
+  if (cold) {
+    lists_.push_cold(state.list, block);
+  } else {
+    lists_.push_hot(state.list, block);
+  }
+}
+
+void Continuation::take_off(uint32_t block) {
+  State& state = states_[block];
+  if (state.list == kNoList) return;
+  parked_ -= state.list == kParkedList ? 1 : 0;
+  lists_.unlink(block);
+  state.list = kNoList;
+}
+
+void Continuation::advance_ages() {
+  if (now_ns_ - advanced_ns_ < kAdvanceNs) return;
+  advanced_ns_ = now_ns_;
+  // from the oldest bin, so that a block moves once
+  for (uint32_t list = kAgeLists; list-- > 0;) {
+    for (uint32_t block = lists_.coldest(list); block != kNoBlock; block = lists_.coldest(list)) {
+      if (ReuseModel::bin_of(age_ns(states_[block])) <= list % kBins) break;
+      take_off(block);
+      put_on_age_list(block, false);
+    }
+  }
+}
+
+void Continuation::unpark(std::span<const uint8_t> pinned, uint32_t tries) {
+  for (tries = std::min(tries, parked_); tries > 0; --tries) {
+    const uint32_t block = lists_.coldest(kParkedList);
+    take_off(block);
+    if (is_pinned(pinned, block)) {
+      put_on(kParkedList, block);
+    } else {
+      put_on_age_list(block, true);
+    }
+  }
+}
+
+uint16_t Continuation::least_worth_list() const {
+  uint16_t least = kNoList;
+  float least_worth = std::numeric_limits<float>::infinity();
+  for (uint32_t list = 0; list < kAgeLists; ++list) {
+    if (lists_.empty(list)) continue;
+    const float worth = model_.worth(list / kBins, list % kBins);
+    if (worth >= least_worth) continue;
+    least = uint16_t(list);
+    least_worth = worth;
+  }
+  return least;
+}
+
+// All leaves are pinned: whatever else is not. Linear, but only in this corner.
+bool Continuation::any_unpinned(std::span<const uint8_t> pinned, uint32_t* ret_block) {
+  for (uint32_t left = uint32_t(states_.size()); left > 0; --left) {
+    hand_ = hand_ + 1 < states_.size() ? hand_ + 1 : 0;
+    if (!states_[hand_].resident || is_pinned(pinned, hand_)) continue;
+    *ret_block = hand_;
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::unique_ptr<EvictionPolicy> make_continuation(uint32_t capacity) {
+  return std::make_unique<Continuation>(capacity);
+}
+
+}  // namespace speckv::predict

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// registry.cpp - the policies that exist, by name. A new policy is one file, one maker, one line here.
+#include <array>
+
+#include "predict/policies.hpp"
+
+namespace speckv::predict {
+namespace {
+
+struct Entry {
+  std::string_view name;
+  std::unique_ptr<EvictionPolicy> (*make)(uint32_t capacity);
+};
+
+constexpr std::array kEntries = {
+    Entry{"continuation", make_continuation},  // the default
+    Entry{"lru", make_lru},
+    Entry{"s3fifo", make_s3fifo},
+};
+
+constexpr auto kNames = [] {
+  std::array<std::string_view, kEntries.size()> names;
+  for (size_t i = 0; i < names.size(); ++i) names[i] = kEntries[i].name;
+  return names;
+}();
+
+}  // namespace
+
+std::span<const std::string_view> policy_names() { return kNames; }
+
+std::unique_ptr<EvictionPolicy> make_policy(std::string_view name, uint32_t capacity) {
+  // kNoBlock, kParentAway and the list heads need numbers above the blocks'
+  if (capacity == 0 || capacity > kCapacityMax) return nullptr;
+  for (const Entry& entry : kEntries) {
+    if (entry.name == name) return entry.make(capacity);
+  }
+  return nullptr;
+}
+
+}  // namespace speckv::predict
