@@ -9,7 +9,12 @@ from pathlib import PurePosixPath
 
 LAYOUT = ["include/speckv/layout.h"]
 ABI = ["include/speckv/"]
-DAEMON = ["daemon/status.hpp", "daemon/config/", "daemon/watch/"]  # what any daemon room may use
+DAEMON = [
+    "daemon/status.hpp",
+    "daemon/layout.hpp",
+    "daemon/config/",
+    "daemon/watch/",
+]  # what any daemon room may use
 CODE_OF_BOTH = ["libspeckv/codec/", "libspeckv/shm/", *ABI]
 
 # The longest matching prefix counts. None: anything.
@@ -34,7 +39,13 @@ MAY_INCLUDE = {
     "daemon/pool/": [*CODE_OF_BOTH, *DAEMON, "include/uapi/"],
     "daemon/predict/": ["daemon/status.hpp", "libspeckv/shm/", *ABI],
     "daemon/engine/": [*CODE_OF_BOTH, *DAEMON, "include/uapi/", "include/hw/"],
-    "daemon/config/": [*CODE_OF_BOTH, "daemon/status.hpp", "include/uapi/"],
+    "daemon/config/": [
+        *CODE_OF_BOTH,
+        "daemon/status.hpp",
+        "daemon/predict/",
+        "daemon/pool/medium.hpp",
+        "include/uapi/",
+    ],
     "daemon/watch/": [*CODE_OF_BOTH, *DAEMON],
     "daemon/session/": [
         *CODE_OF_BOTH,
