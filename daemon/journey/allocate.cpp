@@ -20,9 +20,9 @@ uint64_t Shard::next_gen() {
   return gen_;
 }
 
-int Shard::allocate_block(uint32_t* ret_block) {
+int Shard::allocate_block(uint32_t* ret_block, uint64_t now_ns) {
   while (free_blocks_.empty())
-    if (!evict_one(0)) return -ENOSPC;
+    if (!evict_one(now_ns)) return -ENOSPC;
   *ret_block = free_blocks_.back();
   free_blocks_.pop_back();
   blocks_[*ret_block] = Block{};

@@ -35,7 +35,7 @@ int Shard::put(const shm::Submission& submission, const Layout& layout, std::spa
   }
 
   uint32_t block = 0;
-  int error = allocate_block(&block);
+  int error = allocate_block(&block, now_ns);
   if (error) return error;
   under_way_.clear();
   const auto layers = layout.desc.layers;

@@ -98,7 +98,7 @@ class Shard {
   };
 
   // allocate.cpp
-  int allocate_block(uint32_t* ret_block);
+  int allocate_block(uint32_t* ret_block, uint64_t now_ns);
   uint64_t allocate_slot(uint32_t payload_bytes, uint32_t block, uint64_t now_ns);
   bool make_room(uint32_t slot_bytes, uint64_t now_ns);
   uint64_t next_gen();

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// session.hpp - one client's connection as the daemon sees it: its shared memory, its event fds, its layouts.
+//
+// Made and ended on the control thread; data threads consume its rings (one ring pair per shard, one thread per shard).
+// Kept alive by shared_ptr until the last data thread has let go of it.
+// Never: trusts a value read from the shared memory. take() copies a submission once and bounds every index.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "layout.hpp"
+#include "pool/medium.hpp"
+#include "shm/session_format.hpp"
+
+namespace speckv {
+
+constexpr uint32_t session_layouts_max = 64;
+
+class Session {
+ public:
+  struct Identity {
+    uint64_t id = 0;
+    uint32_t uid = 0, gid = 0;
+    int32_t pid = 0;
+    uint32_t space = 0;  // number of its namespace
+  };
+  // Makes memory and event fds. arena_bytes: what the client gets.
+  static Result<std::shared_ptr<Session>> create(const Identity& identity, Medium& medium, uint32_t shards,
+                                                 uint64_t arena_bytes);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  const Identity& identity() const { return identity_; }
+  int memory_fd() const { return memory_->client_fd(); }
+  uint64_t memory_bytes() const { return memory_->bytes(); }
+  uint64_t arena_bytes() const { return arena_bytes_; }
+  int event_fd() const { return event_fd_; }
+  int doorbell(uint32_t shard) const { return doorbells_[shard]; }
+
+  // Control thread. Returns: the number, or a negative errno. The same layout twice: the same number.
+  int add_layout(const Layout* layout);
+  // Any thread. Returns: nullptr when there is no such number.
+  const Layout* layout(uint32_t number) const;
+
+  // Data thread of `shard` only, all below.
+  // Copies the next submission. Returns: false when there is none. A tail that cannot be counts as none.
+  bool take(uint32_t shard, shm::Submission* ret_submission);
+  bool has_submissions(uint32_t shard) const;
+  // The bytes of a put. Returns: empty when the range is not in the arena or not aligned to its chunks.
+  std::span<const std::byte> arena(uint64_t offset, uint64_t bytes) const;
+  // Posts a completion; dropped (and counted) when the client let its ring fill up.
+  void complete(uint32_t shard, const shm::Completion& completion);
+  // Wakes the client if completions were posted since the last call.
+  void notify(uint32_t shard);
+  // Calls visit(block) for each touch since the last call, at most touch_entries of them.
+  template <typename Visit>
+  void drain_touches(uint32_t shard, Visit&& visit);
+  const shm::GuardSlot* guards() const;
+  uint64_t dropped_completions() const { return dropped_.load(std::memory_order_relaxed); }
+
+ private:
+  Session(const Identity& identity, std::unique_ptr<Region> memory, uint32_t shards, uint64_t arena_bytes);
+  shm::ShardArea& area(uint32_t shard) const {
+    return reinterpret_cast<shm::ShardArea*>(memory_->data() + shm::shards_offset)[shard];
+  }
+  struct Cursor {  // the daemon's own copy of what it consumed and produced: never read back from the client
+    uint32_t sq_head = 0, cq_tail = 0, touch_head = 0;
+    bool posted = false;
+  };
+
+  Identity identity_;
+  std::unique_ptr<Region> memory_;
+  uint64_t arena_offset_ = 0, arena_bytes_ = 0;
+  int event_fd_ = -1;
+  std::vector<int> doorbells_;
+  std::vector<Cursor> cursors_;
+  std::array<std::atomic<const Layout*>, session_layouts_max> layouts_{};
+  std::atomic<uint64_t> dropped_{0};
+};
+
+template <typename Visit>
+void Session::drain_touches(uint32_t shard, Visit&& visit) {
+  shm::ShardArea& shared = area(shard);
+  Cursor& cursor = cursors_[shard];
+  const uint32_t tail = shm::load_acquire(shared.touch_tail.value);
+  if (tail - cursor.touch_head > shm::touch_entries) cursor.touch_head = tail - shm::touch_entries;
+  for (; cursor.touch_head != tail; cursor.touch_head++)
+    visit(shm::load_relaxed(shared.touches[cursor.touch_head % shm::touch_entries]));
+}
+
+}  // namespace speckv
