@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// codec.cpp - the registry, the names and the preset tables.
+#include "codec/codec.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+#include "codec/golden.hpp"
+#include "codec/half.hpp"
+#include "codec/q8.hpp"
+#include "codec/raw.hpp"
+#include "codec/registry.hpp"
+
+namespace speckv::codec {
+namespace {
+
+bool known_tokens(uint16_t tokens) { return tokens == 16 || tokens == 32 || tokens == 64; }
+
+bool known_shape(const PageShape& shape) {
+  return known_tokens(shape.tokens) && shape.head_dim >= 1 &&
+         shape.head_dim <= SPECKV_HEAD_DIM_MAX &&
+         (shape.dtype == SPECKV_DTYPE_F16 || shape.dtype == SPECKV_DTYPE_BF16 ||
+          shape.dtype == SPECKV_DTYPE_F8);
+}
+
+// The reason of a refusal, looked for only once it happened. The caller's buffer may change
+// meanwhile: still a refusal.
+Refusal why_refused(CodecId id, const PageShape& shape, const ConstView& in) {
+  const Refusal reason = golden::judge(id, shape.dtype, golden::magnitude_max(shape, in));
+  return reason == Refusal::none ? Refusal::out_of_range : reason;
+}
+
+size_t raw_size(CodecId, const PageShape& shape) { return shape.raw_bytes(); }
+Refusal raw_page(CodecId, const PageShape& shape, const ConstView& in, std::byte* out,
+                 const ChanTable*) {
+  raw_encode(shape, in, out);
+  return Refusal::none;
+}
+void raw_unpage(CodecId, const PageShape& shape, const std::byte* in, const View& out,
+                const ChanTable*, bool) {
+  raw_decode(shape, in, out);
+}
+
+size_t q8_size(CodecId, const PageShape& shape) {
+  return shape.dtype == SPECKV_DTYPE_F8 ? 0 : q8_bytes(shape);
+}
+Refusal q8_page(CodecId id, const PageShape& shape, const ConstView& in, std::byte* out,
+                const ChanTable*) {
+  if (q8_encode(shape, in, out)) return Refusal::none;
+  return why_refused(id, shape, in);
+}
+void q8_unpage(CodecId, const PageShape& shape, const std::byte* in, const View& out,
+               const ChanTable*, bool stream) {
+  q8_decode(shape, in, out, stream);
+}
+
+constexpr CodecEntry codecs[] = {
+    {CodecId::raw, "raw", raw_size, raw_page, raw_unpage},
+    {CodecId::q8, "q8", q8_size, q8_page, q8_unpage},
+};
+
+struct PresetEntry {
+  uint32_t id;
+  std::string_view name;
+  Preset codecs;
+};
+constexpr PresetEntry presets[] = {
+    {SPECKV_PRESET_EXACT, "exact", {CodecId::raw, CodecId::raw, CodecId::raw}},
+    {SPECKV_PRESET_Q8, "q8", {CodecId::q8, CodecId::q8, CodecId::q8}},
+    {SPECKV_PRESET_NEAR_LOSSLESS, "near-lossless", {CodecId::chanq7, CodecId::rowq8, CodecId::q8}},
+    {SPECKV_PRESET_BALANCED, "balanced", {CodecId::chanq4_5, CodecId::rowq5, CodecId::q8}},
+    {SPECKV_PRESET_COMPACT, "compact", {CodecId::chanq3_5, CodecId::rowq4, CodecId::q8}},
+    {SPECKV_PRESET_TIGHT, "tight", {CodecId::chanq3, CodecId::rowq3, CodecId::q8}},
+};
+
+bool exists(const Preset& preset) {
+  return find_codec(preset.k) != nullptr && find_codec(preset.v) != nullptr &&
+         find_codec(preset.first) != nullptr;
+}
+
+}  // namespace
+
+const CodecEntry* find_codec(CodecId id) {
+  const auto* entry =
+      std::find_if(std::begin(codecs), std::end(codecs), [id](auto& e) { return e.id == id; });
+  return entry == std::end(codecs) ? nullptr : entry;
+}
+
+size_t encoded_bytes(CodecId id, const PageShape& shape, const ChanTable* /*table*/) {
+  const CodecEntry* codec = find_codec(id);
+  return codec == nullptr || !known_shape(shape) ? 0 : codec->bytes(id, shape);
+}
+
+Refusal encode(CodecId id, const PageShape& shape, ConstView in, std::span<std::byte> out,
+               const ChanTable* table) {
+  const size_t bytes = encoded_bytes(id, shape, table);
+  if (bytes == 0 || out.size() < bytes) return Refusal::unsupported_shape;
+  return find_codec(id)->encode(id, shape, in, out.data(), table);
+}
+
+void decode(CodecId id, const PageShape& shape, std::span<const std::byte> in, View out,
+            const ChanTable* table) {
+  const size_t bytes = encoded_bytes(id, shape, table);
+  if (bytes == 0 || in.size() < bytes) return;
+  find_codec(id)->decode(id, shape, in.data(), out, table, false);
+}
+
+std::string_view name(CodecId id) {
+  const CodecEntry* codec = find_codec(id);
+  return codec == nullptr ? "unknown" : codec->name;
+}
+
+bool parse(std::string_view text, CodecId* ret_id) {
+  for (const CodecEntry& codec : codecs) {
+    if (codec.name != text) continue;
+    *ret_id = codec.id;
+    return true;
+  }
+  return false;
+}
+
+bool preset(uint32_t preset_id, Preset* ret_preset) {
+  for (const PresetEntry& entry : presets) {
+    if (entry.id != preset_id || !exists(entry.codecs)) continue;
+    *ret_preset = entry.codecs;
+    return true;
+  }
+  return false;
+}
+
+std::string_view preset_name(uint32_t preset_id) {
+  for (const PresetEntry& entry : presets) {
+    if (entry.id == preset_id) return entry.name;
+  }
+  return preset_id == SPECKV_PRESET_DAEMON ? "daemon" : "unknown";
+}
+
+bool parse_preset(std::string_view text, uint32_t* ret_preset_id) {
+  for (const PresetEntry& entry : presets) {
+    if (entry.name != text || !exists(entry.codecs)) continue;
+    *ret_preset_id = entry.id;
+    return true;
+  }
+  return false;
+}
+
+}  // namespace speckv::codec

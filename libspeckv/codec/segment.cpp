@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codec/segment.hpp"
+
+#include <cstring>
+
+#include "codec/checksum.hpp"
+#include "codec/checksum_kernels.hpp"
+#include "codec/q8.hpp"
+#include "codec/raw.hpp"
+#include "codec/registry.hpp"
+
+namespace speckv::codec {
+namespace {
+
+constexpr Kind kinds[] = {Kind::k, Kind::v};
+
+CodecId codec_of(const Preset& preset, Kind kind, bool first) {
+  return first ? preset.first : kind == Kind::k ? preset.k : preset.v;
+}
+
+size_t payload_bytes(CodecId id, PageShape shape, Kind kind) {
+  shape.kind = kind;
+  return align_payload(encoded_bytes(id, shape));
+}
+
+bool well_formed(const speckv_layout& layout) {
+  return (layout.page_tokens == 16 || layout.page_tokens == 32 || layout.page_tokens == 64) &&
+         layout.block_tokens >= layout.page_tokens &&
+         layout.block_tokens <= SPECKV_BLOCK_TOKENS_MAX &&
+         layout.block_tokens % layout.page_tokens == 0 && layout.kv_heads >= 1 &&
+         layout.kv_heads <= SPECKV_HEADS_MAX && layout.head_dim >= 1 &&
+         layout.head_dim <= SPECKV_HEAD_DIM_MAX;
+}
+
+PageShape page_shape(const speckv_layout& layout, Kind kind) {
+  return {static_cast<uint16_t>(layout.page_tokens), static_cast<uint16_t>(layout.head_dim),
+          static_cast<uint8_t>(layout.dtype), kind};
+}
+
+// A stretch of one kind's pages that one codec stores: all heads' pages from..to of head, or of one
+// head.
+struct Walk {
+  const SegmentPlan& plan;
+  Kind kind;
+  uint32_t head;
+  uint32_t page;
+  bool first() const { return plan.first && page == 0; }
+  size_t bytes() const {
+    return page == 0 ? plan.first_bytes[size_t(kind)] : plan.page_bytes[size_t(kind)];
+  }
+  CodecId codec() const { return codec_of(plan.preset, kind, first()); }
+};
+
+// Page (head, page) of a plane.
+template <typename PageView, typename AnyPlane>
+PageView page_view(const SegmentPlan& plan, const AnyPlane& plane, uint32_t head, uint32_t page) {
+  return {plane.base + ptrdiff_t(head) * plane.head_stride +
+              ptrdiff_t(page) * plan.shape.tokens * plane.token_stride,
+          plane.token_stride, plane.channel_stride};
+}
+
+// How many pages from `at` on are raw and can move as rows in one call: the rest of the head, and
+// of all heads where the heads' rows follow each other.
+template <typename AnyPlane>
+uint32_t raw_run(const Walk& at, const AnyPlane& plane) {
+  const SegmentPlan& plan = at.plan;
+  const size_t row = value_bytes(plan.shape.dtype) * plan.shape.head_dim;
+  if (at.codec() != CodecId::raw || row % 32 != 0 ||
+      plane.channel_stride != ptrdiff_t(value_bytes(plan.shape.dtype))) {
+    return 0;
+  }
+  const CodecId rest = codec_of(plan.preset, at.kind, false);
+  if (rest != CodecId::raw) return 1;
+  uint32_t pages = plan.pages - at.page;
+  const bool all_raw = !plan.first || plan.preset.first == CodecId::raw;
+  if (all_raw &&
+      plane.head_stride == ptrdiff_t(plan.pages) * plan.shape.tokens * plane.token_stride) {
+    pages += (plan.heads - 1 - at.head) * plan.pages;
+  }
+  return pages;
+}
+
+// Rows of a run of raw pages; one long row where they touch.
+struct RowSpan {
+  size_t row_bytes;
+  size_t rows;
+};
+RowSpan row_span(const SegmentPlan& plan, uint32_t pages, ptrdiff_t token_stride) {
+  const size_t row = value_bytes(plan.shape.dtype) * plan.shape.head_dim;
+  const size_t rows = size_t{pages} * plan.shape.tokens;
+  return token_stride == ptrdiff_t(row) ? RowSpan{row * rows, 1} : RowSpan{row, rows};
+}
+
+void step(Walk& at, uint32_t pages) {
+  const uint32_t next = at.page + pages;
+  at.head += next / at.plan.pages;
+  at.page = next % at.plan.pages;
+}
+
+void prefetch(const std::byte* from, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 3);
+}
+
+Refusal encode_kind(const SegmentPlan& plan, Kind kind, const ConstPlane& in,
+                    const ChanTable* const* tables, Checksum& sum, std::byte*& out) {
+  PageShape shape = plan.shape;
+  shape.kind = kind;
+  for (Walk at{plan, kind, 0, 0}; at.head < plan.heads;) {
+    const ConstView view = page_view<ConstView>(plan, in, at.head, at.page);
+    if (const uint32_t run = raw_run(at, in); run > 0) {
+      const RowSpan span = row_span(plan, run, view.token_stride);
+      checksum_copy_rows(sum, out, ptrdiff_t(span.row_bytes), view.base, view.token_stride,
+                         span.row_bytes, span.rows, false);
+      out += span.row_bytes * span.rows;
+      step(at, run);
+      continue;
+    }
+    const CodecEntry* codec = find_codec(at.codec());
+    const ChanTable* table = tables == nullptr ? nullptr : tables[at.head];
+    const size_t used = codec->bytes(at.codec(), shape);
+    const Refusal refusal = codec->encode(at.codec(), shape, view, out, table);
+    if (refusal != Refusal::none) return refusal;
+    std::memset(out + used, 0, at.bytes() - used);
+    checksum_update(sum, out, at.bytes());
+    out += at.bytes();
+    step(at, 1);
+  }
+  return Refusal::none;
+}
+
+void decode_kind(const SegmentPlan& plan, Kind kind, const Plane& out,
+                 const ChanTable* const* tables, bool stream, Checksum& sum, const std::byte*& in,
+                 const std::byte* end) {
+  PageShape shape = plan.shape;
+  shape.kind = kind;
+  for (Walk at{plan, kind, 0, 0}; at.head < plan.heads;) {
+    const View view = page_view<View>(plan, out, at.head, at.page);
+    if (const uint32_t run = raw_run(at, out); run > 0) {
+      const RowSpan span = row_span(plan, run, view.token_stride);
+      checksum_copy_rows(sum, view.base, view.token_stride, in, ptrdiff_t(span.row_bytes),
+                         span.row_bytes, span.rows, stream);
+      in += span.row_bytes * span.rows;
+      step(at, run);
+      continue;
+    }
+    const CodecEntry* codec = find_codec(at.codec());
+    const ChanTable* table = tables == nullptr ? nullptr : tables[at.head];
+    const size_t bytes = at.bytes();
+    // The next page's bytes come in while this one is summed and decoded.
+    prefetch(in + bytes, size_t(end - in) < 2 * bytes ? size_t(end - in) - bytes : bytes);
+    checksum_update(sum, in, bytes);
+    codec->decode(at.codec(), shape, in, view, table, stream);
+    in += bytes;
+    step(at, 1);
+  }
+}
+
+}  // namespace
+
+bool plan_segment(const speckv_layout& layout, const Preset& preset, bool first_block,
+                  SegmentPlan* ret_plan) {
+  if (!well_formed(layout)) return false;
+  SegmentPlan plan{};
+  plan.preset = preset;
+  plan.first = first_block;
+  plan.heads = layout.kv_heads;
+  plan.pages = layout.block_tokens / layout.page_tokens;
+  plan.shape = page_shape(layout, Kind::k);
+  for (const Kind kind : kinds) {
+    const size_t i = static_cast<size_t>(kind);
+    plan.page_bytes[i] = payload_bytes(codec_of(preset, kind, false), plan.shape, kind);
+    plan.first_bytes[i] = payload_bytes(codec_of(preset, kind, first_block), plan.shape, kind);
+    if (plan.page_bytes[i] == 0 || plan.first_bytes[i] == 0) return false;
+    plan.bytes += plan.heads * (plan.first_bytes[i] + (plan.pages - 1) * plan.page_bytes[i]);
+  }
+  *ret_plan = plan;
+  return true;
+}
+
+size_t segment_bytes(const speckv_layout& layout, const Preset& preset, bool first_block) {
+  SegmentPlan plan;
+  return plan_segment(layout, preset, first_block, &plan) ? plan.bytes : 0;
+}
+
+bool preset_for(const speckv_layout& layout, uint32_t preset_id, Preset* ret_preset) {
+  Preset codecs;
+  if (!well_formed(layout) || !preset(preset_id, &codecs)) return false;
+  if (layout.dtype == SPECKV_DTYPE_F8) codecs = {CodecId::raw, CodecId::raw, CodecId::raw};
+  const auto taken = [&](CodecId id, Kind kind) {
+    return encoded_bytes(id, page_shape(layout, kind)) != 0;
+  };
+  if (!taken(codecs.k, Kind::k)) codecs.k = CodecId::q8;
+  if (!taken(codecs.v, Kind::v)) codecs.v = CodecId::q8;
+  if (!taken(codecs.first, Kind::k)) codecs.first = CodecId::q8;
+  if (!taken(codecs.k, Kind::k)) return false;  // no such dtype
+  *ret_preset = codecs;
+  return true;
+}
+
+Refusal encode_segment(const speckv_layout& layout, const Preset& preset, uint32_t /*layer*/,
+                       bool first_block, const SegmentView& in, std::span<std::byte> out,
+                       uint64_t* ret_checksum, const ChanTable* const* tables) {
+  SegmentPlan plan;
+  if (!plan_segment(layout, preset, first_block, &plan) || out.size() < plan.bytes)
+    return Refusal::unsupported_shape;
+  Checksum sum;
+  std::byte* to = out.data();
+  for (const Kind kind : kinds) {
+    const Refusal refusal = encode_kind(plan, kind, kind == Kind::k ? in.k : in.v, tables, sum, to);
+    if (refusal != Refusal::none) return refusal;
+  }
+  *ret_checksum = checksum_final(sum);
+  return Refusal::none;
+}
+
+uint64_t decode_segment(const speckv_layout& layout, const Preset& preset, uint32_t /*layer*/,
+                        bool first_block, std::span<const std::byte> in, const SegmentOut& out,
+                        bool stream, const ChanTable* const* tables) {
+  SegmentPlan plan;
+  if (!plan_segment(layout, preset, first_block, &plan) || in.size() < plan.bytes) return 0;
+  Checksum sum;
+  const std::byte* from = in.data();
+  const std::byte* end = from + plan.bytes;
+  for (const Kind kind : kinds) {
+    decode_kind(plan, kind, kind == Kind::k ? out.k : out.v, tables, stream, sum, from, end);
+  }
+  if (stream) stream_fence();
+  return checksum_final(sum);
+}
+
+}  // namespace speckv::codec

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// simd_half-inl.h - 16-bit floats to and from vectors of float, the same bits on every target.
+//
+// Included once per target by the simd_*.cpp files (Highway's foreach_target). Requires
+// round-to-nearest-even, the mode every thread starts with. Highway's own fp16 conversions are used
+// where the CPU has the instruction; its emulation drops subnormals, so the others have their own.
+#if defined(SPECKV_CODEC_SIMD_HALF_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SPECKV_CODEC_SIMD_HALF_INL_H_
+#undef SPECKV_CODEC_SIMD_HALF_INL_H_
+#else
+#define SPECKV_CODEC_SIMD_HALF_INL_H_
+#endif
+
+#include <cstddef>
+#include <cstdint>
+
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace speckv::codec::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+#undef SPECKV_HAVE_FP16_CONVERT
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || \
+    HWY_TARGET == HWY_NEON
+#define SPECKV_HAVE_FP16_CONVERT 1
+#else
+#define SPECKV_HAVE_FP16_CONVERT 0
+#endif
+
+// The exact value of each bf16 or fp16 bit pattern. Infinities and NaN may come out as any number
+// or NaN.
+template <bool bf16, class DF>
+HWY_INLINE hn::Vec<DF> load_half(DF df, const std::byte* from) {
+  const hn::Rebind<uint32_t, DF> du;
+  const hn::Rebind<uint16_t, DF> dh;
+  if constexpr (bf16) {
+    const auto bits = hn::PromoteTo(du, hn::LoadU(dh, reinterpret_cast<const uint16_t*>(from)));
+    return hn::BitCast(df, hn::ShiftLeft<16>(bits));
+  } else {
+#if SPECKV_HAVE_FP16_CONVERT
+    const hn::Rebind<hwy::float16_t, DF> df16;
+    return hn::PromoteTo(df,
+                         hn::BitCast(df16, hn::LoadU(dh, reinterpret_cast<const uint16_t*>(from))));
+#else
+    // The fp16 fields as a float's, then the difference of the biases; exact for subnormals too.
+    const auto bits = hn::PromoteTo(du, hn::LoadU(dh, reinterpret_cast<const uint16_t*>(from)));
+    const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(du, 0x8000u)));
+    const auto size = hn::ShiftLeft<13>(hn::And(bits, hn::Set(du, 0x7fffu)));
+    const auto scaled =
+        hn::Mul(hn::BitCast(df, size), hn::BitCast(df, hn::Set(du, 0x77800000u)));  // * 2^112
+    return hn::Or(scaled, hn::BitCast(df, sign));
+#endif
+  }
+}
+
+// Rounds to the nearest bf16 or fp16, half to even; too large becomes infinity. Requires: no NaN.
+template <bool bf16, class DF>
+HWY_INLINE hn::Vec<hn::Rebind<uint16_t, DF>> round_half(DF df, hn::Vec<DF> value) {
+  const hn::Rebind<uint32_t, DF> du;
+  const hn::Rebind<uint16_t, DF> dh;
+  if constexpr (bf16) {
+    const auto bits = hn::BitCast(du, value);
+    const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
+    return hn::TruncateTo(dh,
+                          hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fffu)))));
+  } else {
+#if SPECKV_HAVE_FP16_CONVERT
+    const hn::Rebind<hwy::float16_t, DF> df16;
+    return hn::BitCast(dh, hn::DemoteTo(df16, value));
+#else
+    const auto size = hn::Abs(value);
+    const auto bits = hn::BitCast(du, size);
+    const auto odd = hn::And(hn::ShiftRight<13>(bits), hn::Set(du, 1u));
+    const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(du, 0xfffu)));
+    const auto normal = hn::Sub(hn::ShiftRight<13>(rounded), hn::Set(du, 112u << 10));
+    // Adding 0.5 makes the last place of the sum 2^-24, the subnormals' unit: the adder does the
+    // rounding.
+    const auto half = hn::Set(df, 0.5f);
+    const auto tiny = hn::Sub(hn::BitCast(du, hn::Add(size, half)), hn::BitCast(du, half));
+    auto out = hn::IfThenElse(hn::Lt(bits, hn::Set(du, 113u << 23)), tiny, normal);
+    out = hn::Min(out, hn::Set(du, 0x7c00u));
+    const auto sign = hn::And(hn::ShiftRight<16>(hn::BitCast(du, value)), hn::Set(du, 0x8000u));
+    return hn::TruncateTo(dh, hn::Or(out, sign));
+#endif
+  }
+}
+
+}  // namespace speckv::codec::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // SPECKV_CODEC_SIMD_HALF_INL_H_

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Proves the golden model itself: 16-bit floats against the compiler's own arithmetic, q8 against
+// its definition in real numbers, its error bound, its refusals.
+#include "codec/golden.hpp"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+
+#include "codec/half.hpp"
+#include "codec/q8.hpp"
+#include "pages.hpp"
+
+namespace speckv::codec::testing {
+namespace {
+
+double value_of(uint16_t bits, bool bf16) {
+  const Unpacked x = unpack(bits, bf16);
+  return (x.negative ? -1.0 : 1.0) * std::ldexp(double(x.mantissa), x.exponent);
+}
+
+TEST(Half, EveryFiniteNumberSurvivesUnpackAndRound) {
+  for (const bool bf16 : {false, true}) {
+    for (uint32_t bits = 0; bits < infinity_bits(bf16); ++bits) {
+      const Unpacked x = unpack(uint16_t(bits), bf16);
+      ASSERT_EQ(round_to_half(x.mantissa, x.exponent, bf16), bits);
+      const double expected =
+          bf16 ? std::bit_cast<float>(bits << 16) : value_of(uint16_t(bits), false);
+      ASSERT_EQ(value_of(uint16_t(bits), bf16), expected);
+    }
+  }
+}
+
+TEST(Half, RoundsToNearestHalfToEven) {
+  EXPECT_EQ(round_to_half(2049, 0, false), 0x6800);  // 2049 lies between 2048 and 2050
+  EXPECT_EQ(round_to_half(2051, 0, false), 0x6802);
+  EXPECT_EQ(round_to_half(4095, 0, false), 0x6c00);  // carries into the exponent
+  EXPECT_EQ(round_to_half(1, -25, false), 0x0000);   // half of the smallest subnormal
+  EXPECT_EQ(round_to_half(3, -26, false), 0x0001);
+  EXPECT_EQ(round_to_half(-1, -25, false), 0x8000);
+  EXPECT_EQ(round_to_half(2047, -25, false),
+            0x0400);  // the largest subnormal rounds up to a normal
+  EXPECT_EQ(round_to_half(65519, 0, false), 0x7bff);
+  EXPECT_EQ(round_to_half(65520, 0, false), 0x7c00);
+  EXPECT_EQ(round_to_half(257, 0, true), 0x4380);
+  EXPECT_EQ(round_to_half(259, 0, true), 0x4382);
+}
+
+TEST(Q8, ScaleIsTheSmallestThatHolds) {
+  for (const bool bf16 : {false, true}) {
+    for (uint32_t bits = 0; bits <= q8_magnitude_max(bf16); ++bits) {
+      const uint8_t c = golden::q8_scale(uint16_t(bits), bf16);
+      const auto reach = [&](int code) {
+        return 127.0 * std::ldexp(8 + (code & 7), (code >> 3) + q8_exponent_min(bf16));
+      };
+      ASSERT_GE(reach(c), value_of(uint16_t(bits), bf16)) << bits;
+      if (c > 0) {
+        ASSERT_LT(reach(c - 1), value_of(uint16_t(bits), bf16)) << bits;
+      }
+    }
+  }
+}
+
+TEST(Q8, ErrorIsAtMostHalfAStepAndALittle) {
+  Random random(1);
+  for (const uint8_t dtype : {SPECKV_DTYPE_F16, SPECKV_DTYPE_BF16}) {
+    const PageShape shape{32, 64, dtype, Kind::k};
+    const bool bf16 = is_bf16(dtype);
+    for (const Texture texture :
+         {Texture::normal, Texture::channels, Texture::spike, Texture::subnormal}) {
+      const auto values = make_page(shape, texture, random);
+      std::vector<uint16_t> back(values.size());
+      std::vector<std::byte> stored(encoded_bytes(CodecId::q8, shape));
+      const ConstView in{reinterpret_cast<const std::byte*>(values.data()), 128, 2};
+      ASSERT_EQ(golden::encode(CodecId::q8, shape, in, stored), Refusal::none);
+      golden::decode(CodecId::q8, shape, stored,
+                     {reinterpret_cast<std::byte*>(back.data()), 128, 2});
+      for (size_t i = 0; i < values.size(); ++i) {
+        const int c = std::to_integer<int>(stored[i / 32]);
+        const double step = std::ldexp(8 + (c & 7), (c >> 3) + q8_exponent_min(bf16));
+        const double x = value_of(values[i], bf16), y = value_of(back[i], bf16);
+        // Half a step, the reciprocal's 1.3e-4, and in bf16 the output's own rounding.
+        ASSERT_LE(std::abs(x - y), 0.5 * step + std::abs(x) * (bf16 ? 0.0041 : 0.00014)) << i;
+      }
+    }
+  }
+}
+
+TEST(Q8, RefusesWhatItCannotHold) {
+  for (const uint8_t dtype : {SPECKV_DTYPE_F16, SPECKV_DTYPE_BF16}) {
+    const PageShape shape{16, 33, dtype, Kind::v};
+    const uint16_t limit = q8_magnitude_max(is_bf16(dtype)),
+                   infinity = infinity_bits(is_bf16(dtype));
+    std::vector<std::byte> stored(encoded_bytes(CodecId::q8, shape));
+    for (const auto& [bits, refusal] : {std::pair{limit, Refusal::none},
+                                        {uint16_t(limit + 1), Refusal::out_of_range},
+                                        {uint16_t(infinity - 1), Refusal::out_of_range},
+                                        {infinity, Refusal::not_finite},
+                                        {uint16_t(0xffff), Refusal::not_finite}}) {
+      std::vector<uint16_t> values(shape.values(), 0x1234);
+      values.back() = bits;
+      const ConstView in{reinterpret_cast<const std::byte*>(values.data()), 66, 2};
+      EXPECT_EQ(golden::encode(CodecId::q8, shape, in, stored), refusal) << std::hex << bits;
+      EXPECT_EQ(encode(CodecId::q8, shape, in, stored), refusal) << std::hex << bits;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace speckv::codec::testing
