@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// config.cpp - the configuration's file, its default, and what it says of itself.
+#include "config/config.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "shm/index.hpp"
+#include "shm/session_format.hpp"
+
+namespace speckv::config {
+namespace {
+
+std::string list_ids(const std::vector<uint32_t>& ids) {
+  std::string text;
+  for (uint32_t id : ids) text += (text.empty() ? "" : ",") + std::to_string(id);
+  return text;
+}
+
+std::string describe_access(const NamespaceConfig& space) {
+  if (space.anyone) return "anyone who reaches the socket";
+  if (space.uids.empty() && space.gids.empty()) return "the daemon's own uid and root";
+  std::string text;
+  if (!space.uids.empty()) text += "uids " + list_ids(space.uids);
+  if (!space.gids.empty())
+    text += std::string(text.empty() ? "" : ", ") + "gids " + list_ids(space.gids);
+  return text;
+}
+
+// Upper bound of an index file, whatever rounding its writer does: every bucket at most half full.
+uint64_t index_bytes_max(const NamespaceConfig& space) {
+  const uint64_t buckets = 2 * space.index_entries / shm::bucket_entries + limits::data_threads_max;
+  return shm::index_header_bytes + buckets * sizeof(shm::Bucket);
+}
+
+// Reads an open regular file of bounded size.
+Result<std::string> read_all(int fd, const std::string& path) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return Status::from_errno("cannot read " + path);
+  if (!S_ISREG(info.st_mode))
+    return Status(EINVAL, path + " is not a regular file: expected a TOML configuration");
+  if (uint64_t(info.st_size) > limits::config_file_bytes_max)
+    return Status(EFBIG, path + " has " + std::to_string(info.st_size) +
+                             " bytes: a configuration has at most " +
+                             format_bytes(limits::config_file_bytes_max));
+  std::string text(size_t(info.st_size), '\0');
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t got = ::read(fd, text.data() + done, text.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Status::from_errno("cannot read " + path);
+    if (got == 0) break;
+    done += size_t(got);
+  }
+  text.resize(done);
+  return text;
+}
+
+void append(std::string* text, const char* name, const std::string& value) {
+  char line[32];
+  snprintf(line, sizeof line, "  %-16s ", name);
+  *text += line + value + "\n";
+}
+
+std::string describe_medium(const PoolConfig& pool) {
+  const MediumOptions& medium = pool.medium;
+  std::string text = medium.kind;
+  if (!medium.path.empty()) text += " at " + medium.path;
+  text += medium.huge_pages ? ", 2 MiB pages wanted" : ", 4 KiB pages";
+  if (medium.numa_node >= 0) text += ", NUMA node " + std::to_string(medium.numa_node);
+  char throttle[96];
+  if (medium.emulated_gb_s > 0 || medium.emulated_ns > 0) {
+    snprintf(throttle, sizeof throttle, ", *emulated* %g GB/s (0: not limited) + %llu ns",
+             medium.emulated_gb_s, static_cast<unsigned long long>(medium.emulated_ns));
+    text += throttle;
+  }
+  return text;
+}
+
+}  // namespace
+
+Result<Config> load_config(const std::string& path, const KnownNames& known) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return Status::from_errno("cannot open the configuration " + path);
+  const Result<std::string> text = read_all(fd, path);
+  ::close(fd);
+  if (!text.ok()) return text.status();
+  return parse_config(text.value(), path, known);
+}
+
+Config default_config(const KnownNames& known) {
+  Config config;
+  NamespaceConfig space;
+  space.name = "default";
+  space.bytes = limits::pool_bytes_default;
+  space.index_entries =
+      std::max(space.bytes / limits::bytes_per_index_entry, limits::index_entries_min);
+  if (!known.policies.empty()) space.policy = known.policies.front();
+  space.preset = known.preset_default;
+  for (const auto& [name, id] : known.presets)
+    if (name == space.preset) space.preset_id = id;
+  config.pool.bytes = space.bytes;
+  config.namespaces.push_back(std::move(space));
+  return config;
+}
+
+uint64_t memory_bytes_max(const Config& config) {
+  const uint64_t rings = shm::session_arena_offset(config.daemon.data_threads);
+  uint64_t bytes = config.session.arenas_bytes_max + rings * config.session.sessions_max;
+  for (const NamespaceConfig& space : config.namespaces)
+    bytes += space.bytes + index_bytes_max(space);
+  return bytes;
+}
+
+std::string describe(const Config& config) {
+  std::string text = "configuration: " + config.source + "\n[daemon]\n";
+  char mode[8];
+  snprintf(mode, sizeof mode, "%04o", config.daemon.socket_mode);
+  append(&text, "socket", config.daemon.socket + ", mode " + mode);
+  append(&text, "runtime_dir", config.daemon.runtime_dir);
+  append(&text, "data_threads", std::to_string(config.daemon.data_threads));
+  append(&text, "log_level", config.daemon.log_level);
+  append(&text, "metrics",
+         config.daemon.metrics_port ? "http://" + config.daemon.metrics_host + ":" +
+                                          std::to_string(config.daemon.metrics_port) + "/metrics"
+                                    : "off");
+  text += "[pool]\n";
+  append(&text, "medium", describe_medium(config.pool));
+  append(&text, "bytes", format_bytes(config.pool.bytes));
+  text += "[session]\n";
+  append(&text, "arena_bytes",
+         format_bytes(config.session.arena_bytes) + ", at most " +
+             format_bytes(config.session.arena_bytes_max) + ", all sessions " +
+             format_bytes(config.session.arenas_bytes_max));
+  append(&text, "sessions_max", std::to_string(config.session.sessions_max));
+  append(&text, "hold_ms_max", std::to_string(config.session.hold_ms_max));
+  append(&text, "holds_max", std::to_string(config.session.holds_max) + " blocks of one namespace");
+  for (const NamespaceConfig& space : config.namespaces) {
+    text += "[[namespace]] " + space.name + "\n";
+    append(&text, "bytes", format_bytes(space.bytes));
+    append(&text, "index_entries", std::to_string(space.index_entries));
+    append(&text, "policy", space.policy);
+    append(&text, "preset", space.preset);
+    append(&text, "may connect", describe_access(space));
+  }
+  text += "memory at most   " +
+          std::to_string((memory_bytes_max(config) + limits::mib - 1) / limits::mib) + " MiB\n";
+  return text;
+}
+
+bool may_connect(const NamespaceConfig& space, uid_t uid, std::span<const gid_t> groups,
+                 uid_t daemon_uid) {
+  const auto in = [](const std::vector<uint32_t>& list, uint32_t id) {
+    return std::find(list.begin(), list.end(), id) != list.end();
+  };
+  if (space.anyone) return true;
+  if (space.uids.empty() && space.gids.empty()) return uid == daemon_uid || uid == 0;
+  if (in(space.uids, uid)) return true;
+  return std::any_of(groups.begin(), groups.end(),
+                     [&](gid_t group) { return in(space.gids, group); });
+}
+
+}  // namespace speckv::config

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// config.hpp - the daemon's configuration: what a person may write, checked whole before anything
+// starts.
+//
+// What it is: plain structs, and the one way to fill them from TOML. Every error is
+// `file:line:column: what was wrong,
+//   what was expected`, one a line, all of them at once; an unknown key names the nearest known
+//   one.
+// Who calls it: main, before any thread exists. The structs are then constant; any thread may read
+// them. What it never does: clamp a value, ignore a key, open the pool. It reads the file and the
+// user database, no more.
+//
+//   [daemon]       socket, socket_mode, runtime_dir, data_threads, log_level, metrics
+//   [pool]         medium, path, bytes, numa_node, huge_pages, emulated_gb_s, emulated_ns
+//   [session]      arena_bytes, arena_bytes_max, arenas_bytes_max, sessions_max, hold_ms_max,
+//   holds_max
+//   [[namespace]]  name, bytes, index_entries, policy, preset, uids, gids, users, groups, anyone
+//
+// Sizes are integers or strings: 268435456, "256MiB", "2 GiB", "1.5GiB" (KiB, MiB, GiB, TiB; powers
+// of 1024).
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "config/limits.hpp"
+#include "pool/medium.hpp"
+#include "status.hpp"
+
+namespace speckv::config {
+
+struct DaemonConfig {
+  std::string socket = "/run/speckv/speckv.sock";
+  uint32_t socket_mode = limits::socket_mode_default;
+  std::string runtime_dir = "/run/speckv";
+  uint32_t data_threads = limits::data_threads_default;
+  std::string log_level = "info";  // trace, debug, info, warn, error, off
+  std::string metrics_host = "127.0.0.1";
+  uint16_t metrics_port = 9108;  // 0: no metrics server (metrics = "")
+};
+
+struct PoolConfig {
+  MediumOptions medium;  // the `[pool]` keys but bytes
+  uint64_t bytes = 0;    // of all namespaces; never less than the sum of theirs
+};
+
+struct SessionConfig {
+  uint64_t arena_bytes = limits::arena_bytes_default;            // when the client asks for none
+  uint64_t arena_bytes_max = limits::arena_bytes_max_default;    // of one session
+  uint64_t arenas_bytes_max = limits::arenas_bytes_max_default;  // of all sessions together
+  uint32_t sessions_max = limits::sessions_max_default;
+  uint64_t hold_ms_max = limits::hold_ms_default;
+  uint32_t holds_max = limits::holds_max_default;  // blocks held at once in one namespace
+};
+
+struct NamespaceConfig {
+  std::string name;
+  // Whole 2 MiB units. Not written: an equal share of what [pool] bytes leaves.
+  uint64_t bytes = 0;
+  // Blocks that the index has room for. Not written: bytes / 64 KiB, at least 1024: right for
+  // blocks of 64 KiB and more as stored, at 0.11 % of the pool; with smaller blocks write the
+  // number you expect.
+  uint64_t index_entries = 0;
+  std::string policy;  // a name of KnownNames.policies; not written: the first of them
+  std::string
+      preset;  // as written, and its enum speckv_preset; not written: KnownNames.preset_default
+  uint32_t preset_id = 0;
+  // Who may open a session. All empty and `anyone` false: the daemon's own uid and root. Names are
+  // resolved here.
+  std::vector<uint32_t> uids, gids;
+  bool anyone = false;
+};
+
+struct Config {
+  std::string source = "built-in defaults";
+  DaemonConfig daemon;
+  PoolConfig pool;
+  SessionConfig session;
+  std::vector<NamespaceConfig> namespaces;
+};
+
+// What this build has; see known_names(). Tests hand in their own.
+struct KnownNames {
+  std::vector<std::string> policies;                      // the first is the default
+  std::vector<std::pair<std::string, uint32_t>> presets;  // name, enum speckv_preset
+  std::string preset_default;
+};
+KnownNames known_names();  // from the registries of predict/ and codec/
+
+// Returns: the checked configuration, or EINVAL with all errors, a line each. load_config: also the
+// errno of the file.
+Result<Config> parse_config(std::string_view text, const std::string& source_name,
+                            const KnownNames& known);
+Result<Config> load_config(const std::string& path, const KnownNames& known);
+// One namespace "default" of 256 MiB for the daemon's own uid; what runs when no file is given.
+Config default_config(const KnownNames& known);
+
+// The configuration as resolved, for --check-config: a line each, with what was derived and the
+// memory it can take.
+std::string describe(const Config& config);
+// The most memory that this configuration can ever take: pool, indexes, arenas. Bytes.
+uint64_t memory_bytes_max(const Config& config);
+
+// Whether a process with these credentials may open a session in this namespace. daemon_uid: the
+// daemon's own.
+bool may_connect(const NamespaceConfig& space, uid_t uid, std::span<const gid_t> groups,
+                 uid_t daemon_uid);
+
+// "2GiB" of 2147483648, "1536 KiB" style: exact, the largest unit that divides.
+std::string format_bytes(uint64_t bytes);
+// Returns: false when text is no size: digits with an optional fraction and unit, that gives a
+// whole number of bytes.
+bool parse_bytes(std::string_view text, uint64_t* ret_bytes);
+// Returns: the candidate that a person may have meant by `word` (edit distance <= 1/3 of its
+// length), or "".
+std::string nearest(std::string_view word, std::span<const std::string_view> candidates);
+
+}  // namespace speckv::config

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// limits.hpp - every bound and default of the configuration, with its unit and its reason.
+//
+// Read by config/ alone to check a file, and by rooms that size a table before the file is read.
+// Holds numbers, no code. A value outside its bound is refused at start with the line it stands on;
+// nothing is clamped silently.
+#pragma once
+
+#include <cstdint>
+
+namespace speckv::limits {
+
+constexpr uint64_t kib = 1024;
+constexpr uint64_t mib = 1024 * kib;
+constexpr uint64_t gib = 1024 * mib;
+constexpr uint64_t tib = 1024 * gib;
+
+// ---- [daemon] ----
+constexpr uint32_t data_threads_default = 1;
+constexpr uint32_t data_threads_max =
+    64;  // threads; = shm::shards_max, each thread is one shard of every index
+constexpr uint32_t socket_path_bytes_max = 107;  // bytes; sockaddr_un.sun_path without its NUL
+constexpr uint32_t socket_mode_default =
+    0660;  // owner and group; the namespace's own list decides on top of it
+constexpr uint32_t path_bytes_max =
+    1024;  // bytes of any other path; far below PATH_MAX, leaves room for file names
+constexpr uint64_t config_file_bytes_max =
+    1 * mib;  // a person writes this file; more is another file by mistake
+
+// ---- [pool] ----
+constexpr uint64_t pool_bytes_default =
+    256 * mib;  // of the namespace "default" when there is no file
+constexpr uint64_t namespace_bytes_min =
+    8 * mib;  // header unit, one slab a slot class, one to evict into
+constexpr uint64_t pool_bytes_max =
+    64 * tib;  // 2^46; slot offsets and stored sizes stay far from overflow
+constexpr uint32_t numa_node_max = 1023;         // Linux: CONFIG_NODES_SHIFT <= 10
+constexpr double emulated_gb_s_max = 10'000;     // GB/s; past any memory: a typo
+constexpr uint64_t emulated_ns_max = 1'000'000;  // ns; 1 ms is a disk, not a memory
+
+// ---- [[namespace]] ----
+constexpr uint32_t namespaces_max = 64;  // each has a file, a map and a file descriptor per session
+constexpr uint32_t namespace_name_bytes_max = 63;  // bytes; wire::Hello carries 64 with the NUL
+constexpr uint64_t bytes_per_index_entry =
+    64 * kib;  // default of index_entries = bytes / this, see config.hpp
+constexpr uint64_t index_entries_min = 1024;  // below it a bucket's luck decides, not the policy
+constexpr uint64_t index_entries_max = 1ull << 31;  // block numbers are 32 bits
+constexpr uint32_t access_list_max =
+    1024;  // uids or gids of one namespace; scanned once a connection
+
+// ---- [session] ----
+constexpr uint64_t arena_bytes_default = 32 * mib;  // 16 blocks of 2 MiB under way
+constexpr uint64_t arena_bytes_min = 1 * mib;       // 16 chunks of 64 KiB
+constexpr uint64_t arena_bytes_max_default = 256 * mib;
+constexpr uint64_t arena_bytes_max_max = 1 * tib;
+constexpr uint64_t arenas_bytes_max_default =
+    1 * gib;  // all sessions together: what clients can make the daemon map
+constexpr uint32_t sessions_max_default = 64;
+constexpr uint32_t sessions_max_max =
+    4096;  // about 6 descriptors each; below the usual hard limit of 2^19
+constexpr uint64_t hold_ms_default = 30'000;     // from a scheduler's lookup to a worker's load
+constexpr uint64_t hold_ms_max_max = 3'600'000;  // an hour: longer is not a hold, it is a leak
+constexpr uint32_t holds_max_default = 4096;     // of one namespace, blocks
+constexpr uint32_t holds_max_max = 1u << 24;
+
+}  // namespace speckv::limits
