@@ -53,51 +53,68 @@ void feed_portable(uint32_t lane[4], const ChecksumRows& rows, bool /*stream*/) 
 }
 
 #if defined(__x86_64__)
-#define SPECKV_CRC_TARGET __attribute__((target("sse4.2")))
+#define SPECKV_CRC_TARGET __attribute__((target("sse4.2,avx2")))
 
-SPECKV_CRC_TARGET uint32_t word_sse42(uint32_t crc, uint64_t word) {
+SPECKV_CRC_TARGET uint32_t word_avx2(uint32_t crc, uint64_t word) {
   return static_cast<uint32_t>(_mm_crc32_u64(crc, word));
 }
 
 enum class Move { none, copy, stream };
 
+struct Lanes {
+  uint64_t a, b, c, d;
+};
+
+// 32 bytes: one word for each lane, and one vector to move.
 template <Move move>
-SPECKV_CRC_TARGET inline void feed_rows_sse42(uint32_t lane[4], const ChecksumRows& rows) {
-  constexpr size_t ahead =
-      512;  // bytes; about what one core streams in a memory latency over its open lines
-  uint64_t a = lane[0], b = lane[1], c = lane[2], d = lane[3];
+SPECKV_CRC_TARGET inline void feed_beat(Lanes& lanes, const std::byte* from, std::byte* to) {
+  uint64_t words[4];
+  std::memcpy(words, from, 32);
+  lanes.a = _mm_crc32_u64(lanes.a, words[0]);
+  lanes.b = _mm_crc32_u64(lanes.b, words[1]);
+  lanes.c = _mm_crc32_u64(lanes.c, words[2]);
+  lanes.d = _mm_crc32_u64(lanes.d, words[3]);
+  if constexpr (move == Move::none) return;
+  const __m256i beat = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  if constexpr (move == Move::stream) _mm256_stream_si256(reinterpret_cast<__m256i*>(to), beat);
+  if constexpr (move == Move::copy) _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), beat);
+}
+
+// Eight-byte non-temporal stores run at half the speed of 32-byte ones, and reading 2 KiB ahead is
+// worth a quarter over reading on demand (Zen 3, 1 MiB objects out of 128 MiB: 6.3, 11.3 and 14.6
+// GB/s; memcpy 8 to 10).
+template <Move move>
+SPECKV_CRC_TARGET inline void feed_rows_avx2(uint32_t lane[4], const ChecksumRows& rows) {
+  constexpr size_t ahead_bytes = 2048;
+  const ptrdiff_t ahead = rows.rows == 1 || rows.row_bytes >= ahead_bytes
+                              ? ptrdiff_t{ahead_bytes}
+                              : ptrdiff_t(ahead_bytes / rows.row_bytes) * rows.from_stride;
+  Lanes lanes{lane[0], lane[1], lane[2], lane[3]};
   for (size_t r = 0; r < rows.rows; ++r) {
     const std::byte* from = rows.from + ptrdiff_t(r) * rows.from_stride;
     std::byte* to = move == Move::none ? nullptr : rows.to + ptrdiff_t(r) * rows.to_stride;
-    for (size_t i = 0; i < rows.row_bytes; i += 32) {
-      long long words[4];
-      std::memcpy(words, from + i, 32);
-      if ((i & 63) == 0) _mm_prefetch(reinterpret_cast<const char*>(from + i + ahead), _MM_HINT_T0);
-      a = _mm_crc32_u64(a, static_cast<uint64_t>(words[0]));
-      b = _mm_crc32_u64(b, static_cast<uint64_t>(words[1]));
-      c = _mm_crc32_u64(c, static_cast<uint64_t>(words[2]));
-      d = _mm_crc32_u64(d, static_cast<uint64_t>(words[3]));
-      if constexpr (move == Move::stream) {
-        auto* target = reinterpret_cast<long long*>(to + i);
-        for (size_t j = 0; j < 4; ++j) _mm_stream_si64(target + j, words[j]);
-      } else if constexpr (move == Move::copy) {
-        std::memcpy(to + i, words, 32);
-      }
+    size_t i = 0;
+    for (; i + 64 <= rows.row_bytes; i += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(from + i) + ahead, _MM_HINT_T0);
+      feed_beat<move>(lanes, from + i, to + i);
+      feed_beat<move>(lanes, from + i + 32, to + i + 32);
     }
+    if (i < rows.row_bytes) feed_beat<move>(lanes, from + i, to + i);
   }
-  lane[0] = uint32_t(a), lane[1] = uint32_t(b), lane[2] = uint32_t(c), lane[3] = uint32_t(d);
+  lane[0] = uint32_t(lanes.a), lane[1] = uint32_t(lanes.b);
+  lane[2] = uint32_t(lanes.c), lane[3] = uint32_t(lanes.d);
 }
 
-SPECKV_CRC_TARGET void feed_sse42(uint32_t lane[4], const ChecksumRows& rows, bool stream) {
-  const bool aligned =
-      ((reinterpret_cast<uintptr_t>(rows.to) | static_cast<uintptr_t>(rows.to_stride)) & 7) == 0;
-  if (rows.to == nullptr) feed_rows_sse42<Move::none>(lane, rows);
-  else if (stream && aligned) feed_rows_sse42<Move::stream>(lane, rows);
-  else feed_rows_sse42<Move::copy>(lane, rows);
+SPECKV_CRC_TARGET void feed_avx2(uint32_t lane[4], const ChecksumRows& rows, bool stream) {
+  const auto to = reinterpret_cast<uintptr_t>(rows.to);
+  const bool aligned = ((to | static_cast<uintptr_t>(rows.to_stride)) & 31) == 0;
+  if (rows.to == nullptr) feed_rows_avx2<Move::none>(lane, rows);
+  else if (stream && aligned) feed_rows_avx2<Move::stream>(lane, rows);
+  else feed_rows_avx2<Move::copy>(lane, rows);
 }
 
-constexpr ChecksumKernel fast_kernel{"sse4.2", feed_sse42, word_sse42};
-bool fast_runs() { return __builtin_cpu_supports("sse4.2"); }
+constexpr ChecksumKernel fast_kernel{"avx2", feed_avx2, word_avx2};
+bool fast_runs() { return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("avx2"); }
 
 #elif defined(__aarch64__)
 #define SPECKV_CRC_TARGET __attribute__((target("+crc")))

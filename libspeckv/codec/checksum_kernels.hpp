@@ -20,8 +20,8 @@ struct ChecksumRows {
   size_t rows;
 };
 
-// Each word is loaded once, fed and stored, so what is copied is what was summed even while another
-// thread writes.
+// A byte may be loaded twice, once to be summed and once to be moved: if its owner writes
+// meanwhile, the copy and its checksum may differ, which a reader takes for a miss.
 struct ChecksumKernel {
   std::string_view name;
   void (*feed)(uint32_t lane[4], const ChecksumRows& rows, bool stream);

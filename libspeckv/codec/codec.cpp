@@ -32,12 +32,12 @@ Refusal why_refused(CodecId id, const PageShape& shape, const ConstView& in) {
 
 size_t raw_size(CodecId, const PageShape& shape) { return shape.raw_bytes(); }
 Refusal raw_page(CodecId, const PageShape& shape, const ConstView& in, std::byte* out,
-                 const ChanTable*) {
+                 const ChanTable*, const EncodeHints&) {
   raw_encode(shape, in, out);
   return Refusal::none;
 }
 void raw_unpage(CodecId, const PageShape& shape, const std::byte* in, const View& out,
-                const ChanTable*, bool) {
+                const ChanTable*, const DecodeHints&) {
   raw_decode(shape, in, out);
 }
 
@@ -45,13 +45,13 @@ size_t q8_size(CodecId, const PageShape& shape) {
   return shape.dtype == SPECKV_DTYPE_F8 ? 0 : q8_bytes(shape);
 }
 Refusal q8_page(CodecId id, const PageShape& shape, const ConstView& in, std::byte* out,
-                const ChanTable*) {
-  if (q8_encode(shape, in, out)) return Refusal::none;
+                const ChanTable*, const EncodeHints& hints) {
+  if (q8_encode(shape, in, out, hints.next_page)) return Refusal::none;
   return why_refused(id, shape, in);
 }
 void q8_unpage(CodecId, const PageShape& shape, const std::byte* in, const View& out,
-               const ChanTable*, bool stream) {
-  q8_decode(shape, in, out, stream);
+               const ChanTable*, const DecodeHints& hints) {
+  q8_decode(shape, in, out, hints.stream);
 }
 
 constexpr CodecEntry codecs[] = {
@@ -95,14 +95,14 @@ Refusal encode(CodecId id, const PageShape& shape, ConstView in, std::span<std::
                const ChanTable* table) {
   const size_t bytes = encoded_bytes(id, shape, table);
   if (bytes == 0 || out.size() < bytes) return Refusal::unsupported_shape;
-  return find_codec(id)->encode(id, shape, in, out.data(), table);
+  return find_codec(id)->encode(id, shape, in, out.data(), table, EncodeHints{});
 }
 
 void decode(CodecId id, const PageShape& shape, std::span<const std::byte> in, View out,
             const ChanTable* table) {
   const size_t bytes = encoded_bytes(id, shape, table);
   if (bytes == 0 || in.size() < bytes) return;
-  find_codec(id)->decode(id, shape, in.data(), out, table, false);
+  find_codec(id)->decode(id, shape, in.data(), out, table, DecodeHints{});
 }
 
 std::string_view name(CodecId id) {

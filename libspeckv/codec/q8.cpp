@@ -31,12 +31,13 @@ bool aligned64(const View& out) {
 bool encode_tail(const std::byte* values, size_t n, bool bf16, uint8_t* scale, int8_t* codes) {
   alignas(64) std::byte padded[2 * q8_group] = {};
   std::memcpy(padded, values, 2 * n);
-  return simd::q8_encode_rows({padded, 0, q8_group, 1}, bf16, scale, codes);
+  return simd::q8_encode_rows({padded, 0, q8_group, 1, 0}, bf16, scale, codes);
 }
 
-bool encode_run(const std::byte* values, size_t n, bool bf16, uint8_t* scales, int8_t* codes) {
+bool encode_run(const std::byte* values, size_t n, bool bf16, uint8_t* scales, int8_t* codes,
+                ptrdiff_t ahead) {
   const size_t whole = n / q8_group * q8_group;
-  if (!simd::q8_encode_rows({values, 0, whole, 1}, bf16, scales, codes)) return false;
+  if (!simd::q8_encode_rows({values, 0, whole, 1, ahead}, bf16, scales, codes)) return false;
   if (whole == n) return true;
   return encode_tail(values + 2 * whole, n - whole, bf16, scales + whole / q8_group, codes + whole);
 }
@@ -54,17 +55,17 @@ void decode_run(const uint8_t* scales, const int8_t* codes, size_t n, bool bf16,
 
 }  // namespace
 
-bool q8_encode(const PageShape& shape, const ConstView& in, std::byte* out) {
+bool q8_encode(const PageShape& shape, const ConstView& in, std::byte* out, ptrdiff_t next_page) {
   const bool bf16 = shape.dtype == SPECKV_DTYPE_BF16;
   auto* scales = reinterpret_cast<uint8_t*>(out);
   auto* codes = reinterpret_cast<int8_t*>(out + q8_scale_bytes(shape));
   std::memset(out + q8_groups(shape), 0, q8_scale_bytes(shape) - q8_groups(shape));
   if (contiguous(shape, in.token_stride, in.channel_stride)) {
-    return encode_run(in.base, shape.values(), bf16, scales, codes);
+    return encode_run(in.base, shape.values(), bf16, scales, codes, next_page == 0 ? 0 : 2048);
   }
   if (in.channel_stride == 2 && shape.head_dim % q8_group == 0) {
-    return simd::q8_encode_rows({in.base, in.token_stride, shape.head_dim, shape.tokens}, bf16,
-                                scales, codes);
+    return simd::q8_encode_rows({in.base, in.token_stride, shape.head_dim, shape.tokens, next_page},
+                                bf16, scales, codes);
   }
   alignas(64) std::byte scratch[2 * scratch_values];
   const size_t run = scratch_run(shape);
@@ -72,7 +73,7 @@ bool q8_encode(const PageShape& shape, const ConstView& in, std::byte* out) {
   for (size_t first = 0; first < shape.values(); first += run) {
     const size_t n = std::min(run, shape.values() - first);
     gather(shape, in, first, n, scratch);
-    accepted &= encode_run(scratch, n, bf16, scales + first / q8_group, codes + first);
+    accepted &= encode_run(scratch, n, bf16, scales + first / q8_group, codes + first, 0);
   }
   return accepted;
 }

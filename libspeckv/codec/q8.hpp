@@ -38,7 +38,9 @@ constexpr size_t q8_bytes(const PageShape& shape) {
 
 // Requires: shape has a 16-bit dtype; out/in hold q8_bytes(shape). Returns: false when a value is
 // refused.
-[[nodiscard]] bool q8_encode(const PageShape& shape, const ConstView& in, std::byte* out);
+// next_page: distance in bytes to the page encoded next, for prefetching; 0: not known.
+[[nodiscard]] bool q8_encode(const PageShape& shape, const ConstView& in, std::byte* out,
+                             ptrdiff_t next_page);
 // stream: non-temporal stores where the output is aligned for them.
 void q8_decode(const PageShape& shape, const std::byte* in, const View& out, bool stream);
 

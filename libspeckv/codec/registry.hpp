@@ -8,14 +8,24 @@
 
 namespace speckv::codec {
 
+// What the caller knows beyond one page. `next_page`: the distance in bytes from this page's values
+// to those encoded next, for prefetching; 0: not known. `stream`: non-temporal stores where the
+// output allows them.
+struct EncodeHints {
+  ptrdiff_t next_page = 0;
+};
+struct DecodeHints {
+  bool stream = false;
+};
+
 struct CodecEntry {
   CodecId id;
   std::string_view name;
   size_t (*bytes)(CodecId id, const PageShape& shape);
   Refusal (*encode)(CodecId id, const PageShape& shape, const ConstView& in, std::byte* out,
-                    const ChanTable* table);
+                    const ChanTable* table, const EncodeHints& hints);
   void (*decode)(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
-                 const ChanTable* table, bool stream);
+                 const ChanTable* table, const DecodeHints& hints);
 };
 
 // Returns: nullptr when this build has no such codec.

@@ -97,12 +97,21 @@ void step(Walk& at, uint32_t pages) {
   at.page = next % at.plan.pages;
 }
 
-void prefetch(const std::byte* from, size_t bytes) {
-  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 3);
+// Distance from page `at` to the next of its kind; what an encoder may prefetch. The last page says
+// 0.
+ptrdiff_t next_page(const Walk& at, const ConstPlane& plane) {
+  if (at.page + 1 < at.plan.pages) return ptrdiff_t{at.plan.shape.tokens} * plane.token_stride;
+  if (at.head + 1 == at.plan.heads) return 0;
+  return plane.head_stride - ptrdiff_t(at.page) * at.plan.shape.tokens * plane.token_stride;
 }
+
+// Encoded pages are made here while they fit, then moved to the segment past the caches, summed on
+// the way. Larger ones (head_dim near SPECKV_HEAD_DIM_MAX) are made in place.
+constexpr size_t scratch_bytes = 20 << 10;
 
 Refusal encode_kind(const SegmentPlan& plan, Kind kind, const ConstPlane& in,
                     const ChanTable* const* tables, Checksum& sum, std::byte*& out) {
+  alignas(64) std::byte scratch[scratch_bytes];
   PageShape shape = plan.shape;
   shape.kind = kind;
   for (Walk at{plan, kind, 0, 0}; at.head < plan.heads;) {
@@ -110,27 +119,29 @@ Refusal encode_kind(const SegmentPlan& plan, Kind kind, const ConstPlane& in,
     if (const uint32_t run = raw_run(at, in); run > 0) {
       const RowSpan span = row_span(plan, run, view.token_stride);
       checksum_copy_rows(sum, out, ptrdiff_t(span.row_bytes), view.base, view.token_stride,
-                         span.row_bytes, span.rows, false);
+                         span.row_bytes, span.rows, true);
       out += span.row_bytes * span.rows;
       step(at, run);
       continue;
     }
     const CodecEntry* codec = find_codec(at.codec());
     const ChanTable* table = tables == nullptr ? nullptr : tables[at.head];
-    const size_t used = codec->bytes(at.codec(), shape);
-    const Refusal refusal = codec->encode(at.codec(), shape, view, out, table);
+    const size_t used = codec->bytes(at.codec(), shape), bytes = at.bytes();
+    std::byte* made = bytes <= scratch_bytes ? scratch : out;
+    const Refusal refusal =
+        codec->encode(at.codec(), shape, view, made, table, {next_page(at, in)});
     if (refusal != Refusal::none) return refusal;
-    std::memset(out + used, 0, at.bytes() - used);
-    checksum_update(sum, out, at.bytes());
-    out += at.bytes();
+    std::memset(made + used, 0, bytes - used);
+    if (made == out) checksum_update(sum, out, bytes);
+    else checksum_copy_rows(sum, out, 0, made, 0, bytes, 1, true);
+    out += bytes;
     step(at, 1);
   }
   return Refusal::none;
 }
 
 void decode_kind(const SegmentPlan& plan, Kind kind, const Plane& out,
-                 const ChanTable* const* tables, bool stream, Checksum& sum, const std::byte*& in,
-                 const std::byte* end) {
+                 const ChanTable* const* tables, bool stream, Checksum& sum, const std::byte*& in) {
   PageShape shape = plan.shape;
   shape.kind = kind;
   for (Walk at{plan, kind, 0, 0}; at.head < plan.heads;) {
@@ -145,12 +156,9 @@ void decode_kind(const SegmentPlan& plan, Kind kind, const Plane& out,
     }
     const CodecEntry* codec = find_codec(at.codec());
     const ChanTable* table = tables == nullptr ? nullptr : tables[at.head];
-    const size_t bytes = at.bytes();
-    // The next page's bytes come in while this one is summed and decoded.
-    prefetch(in + bytes, size_t(end - in) < 2 * bytes ? size_t(end - in) - bytes : bytes);
-    checksum_update(sum, in, bytes);
-    codec->decode(at.codec(), shape, in, view, table, stream);
-    in += bytes;
+    checksum_update(sum, in, at.bytes());  // prefetches what follows
+    codec->decode(at.codec(), shape, in, view, table, {stream});
+    in += at.bytes();
     step(at, 1);
   }
 }
@@ -207,8 +215,12 @@ Refusal encode_segment(const speckv_layout& layout, const Preset& preset, uint32
   std::byte* to = out.data();
   for (const Kind kind : kinds) {
     const Refusal refusal = encode_kind(plan, kind, kind == Kind::k ? in.k : in.v, tables, sum, to);
-    if (refusal != Refusal::none) return refusal;
+    if (refusal != Refusal::none) {
+      stream_fence();
+      return refusal;
+    }
   }
+  stream_fence();
   *ret_checksum = checksum_final(sum);
   return Refusal::none;
 }
@@ -220,9 +232,8 @@ uint64_t decode_segment(const speckv_layout& layout, const Preset& preset, uint3
   if (!plan_segment(layout, preset, first_block, &plan) || in.size() < plan.bytes) return 0;
   Checksum sum;
   const std::byte* from = in.data();
-  const std::byte* end = from + plan.bytes;
   for (const Kind kind : kinds) {
-    decode_kind(plan, kind, kind == Kind::k ? out.k : out.v, tables, stream, sum, from, end);
+    decode_kind(plan, kind, kind == Kind::k ? out.k : out.v, tables, stream, sum, from);
   }
   if (stream) stream_fence();
   return checksum_final(sum);

@@ -71,6 +71,22 @@ HWY_BEFORE_NAMESPACE();
 namespace speckv::codec::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+#if HWY_TARGET == HWY_AVX2
+// Two steps that Highway spells longer than the instruction set needs.
+HWY_INLINE uint32_t largest_of(const hn::CappedTag<uint16_t, q8_group> /*d*/, __m256i v) {
+  const __m128i half = _mm_max_epu16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  const __m128i ones = _mm_set1_epi16(-1);
+  return 0xffff ^ static_cast<uint16_t>(_mm_cvtsi128_si32(_mm_minpos_epu16(half ^ ones)));
+}
+
+HWY_INLINE void store_codes(__m256i a, __m256i b, __m256i c, __m256i d, int8_t* codes) {
+  const __m256i words_low = _mm256_packs_epi32(a, b), words_high = _mm256_packs_epi32(c, d);
+  const __m256i bytes = _mm256_packs_epi16(words_low, words_high);
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes), _mm256_permutevar8x32_epi32(bytes, order));
+}
+#endif
+
 HWY_INLINE uint32_t group_top(const std::byte* from) {
   const hn::CappedTag<uint16_t, q8_group> d;
   const auto mask = hn::Set(d, uint16_t{0x7fff});
@@ -79,21 +95,28 @@ HWY_INLINE uint32_t group_top(const std::byte* from) {
   for (size_t i = hn::Lanes(d); i < q8_group; i += hn::Lanes(d)) {
     top = hn::Max(top, hn::And(hn::LoadU(d, values + i), mask));
   }
+#if HWY_TARGET == HWY_AVX2
+  return largest_of(d, top.raw);
+#else
   return hn::GetLane(hn::MaxOfLanes(d, top));
+#endif
 }
 
 template <bool bf16>
 HWY_INLINE void encode_group(const std::byte* from, float factor, int8_t* codes) {
   const hn::CappedTag<float, q8_group / 2> df;
-  const hn::RebindToSigned<decltype(df)> di;
-  const hn::Rebind<int8_t, decltype(df)> db;
   const auto f = hn::Set(df, factor);
+  const auto code = [&](size_t i) {
+    return hn::NearestInt(hn::Mul(load_half<bf16>(df, from + 2 * i), f));
+  };
+#if HWY_TARGET == HWY_AVX2
+  store_codes(code(0).raw, code(8).raw, code(16).raw, code(24).raw, codes);
+#else
+  const hn::Rebind<int8_t, decltype(df)> db;
   for (size_t i = 0; i < q8_group; i += hn::Lanes(df)) {
-    const auto x = hn::Mul(load_half<bf16>(df, from + 2 * i), f);
-    const auto q = hn::NearestInt(x);
-    static_assert(sizeof(hn::TFromD<decltype(di)>) == 4);
-    hn::StoreU(hn::DemoteTo(db, q), db, codes + i);
+    hn::StoreU(hn::DemoteTo(db, code(i)), db, codes + i);
   }
+#endif
 }
 
 template <bool bf16>
@@ -102,6 +125,7 @@ bool encode_rows(const simd::ConstRows& in, uint8_t* scales, int8_t* codes) {
   for (size_t row = 0; row < in.rows; ++row) {
     const std::byte* from = in.base + ptrdiff_t(row) * in.stride;
     for (size_t i = 0; i < in.values; i += q8_group) {
+      if (in.ahead != 0) __builtin_prefetch(from + 2 * i + in.ahead);
       const uint32_t top = group_top(from + 2 * i);
       page_top = top > page_top ? top : page_top;
       const uint8_t scale = simd::scale_of<bf16>(top);

@@ -8,11 +8,13 @@
 namespace speckv::codec::simd {
 
 // Rows of 16-bit values in the caller's memory. Requires: values % 32 == 0.
+// ahead: what will be read next lies this many bytes behind what is read now; 0: not known.
 struct ConstRows {
   const std::byte* base;
   ptrdiff_t stride;
   size_t values;
   size_t rows;
+  ptrdiff_t ahead;
 };
 struct Rows {
   std::byte* base;
