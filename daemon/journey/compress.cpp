@@ -41,8 +41,9 @@ int Shard::encode_into(const shm::Submission& submission, const Layout& layout, 
   header->key = submission.key;
   header->fingerprint = layout.fingerprint;
   header->layer = uint16_t(layer);
-  header->flags = uint16_t((as_raw ? SPECKV_PRESET_EXACT : layout.preset_id) | (first ? shm::slot_first : 0) |
-                           (layout.desc.layers == 1 ? shm::slot_single : 0));
+  header->flags = uint16_t(as_raw ? uint32_t(SPECKV_PRESET_EXACT) : layout.preset_id);
+  if (first) header->flags |= shm::slot_first;
+  if (layout.desc.layers == 1) header->flags |= shm::slot_single;
   header->payload_bytes = payload;
   header->checksum = shm::slot_checksum(*header, sum);
   shm::store_release(header->gen, gen);  // W5

@@ -17,6 +17,7 @@ namespace {
 constexpr unsigned ring_entries = 256;            // doorbell reads of sessions, and the mailbox
 constexpr size_t mail_max = 1024;                 // control waits for room beyond it
 constexpr int served_per_turn = 4;                // submissions of one session before the next has its turn
+constexpr int turns_max = 16;                     // over the rings, before mail and doorbells are looked at again
 constexpr uint64_t tick_ns = 20'000'000;          // touches, holds and limbo need no finer clock
 constexpr long wait_ns_max = 50'000'000;          // the loop turns at least this often
 constexpr uint64_t mail_user_data = UINT64_MAX;   // session ids are below it
@@ -81,10 +82,7 @@ void DataThread::run() {
     now_ns_ = monotonic_ns();
     reap();
     run_list();
-    while (serve_rings() && !stopping_.load(std::memory_order_relaxed)) {
-      now_ns_ = monotonic_ns();
-      if (now_ns_ - ticked_ns_ > tick_ns) tick();
-    }
+    for (int turn = 0; turn < turns_max && serve_rings(); turn++) now_ns_ = monotonic_ns();
     tick();
   }
   for (int turn = 0; turn < 1024 && serve_rings(); turn++) {

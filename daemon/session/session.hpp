@@ -15,6 +15,7 @@
 
 #include "layout.hpp"
 #include "pool/medium.hpp"
+#include "shm/atomics.hpp"
 #include "shm/session_format.hpp"
 
 namespace speckv {

@@ -21,6 +21,7 @@ extern "C" {
 
 #define SPECKV_KEY_BYTES 32u
 #define SPECKV_DIGEST_BYTES 32u
+#define SPECKV_POSITION_UNKNOWN UINT32_MAX
 #define SPECKV_LAYERS_MAX 256u /* deepest public dense model has 126 layers; doubled */
 #define SPECKV_HEADS_MAX 256u  /* kv heads of one rank */
 #define SPECKV_HEAD_DIM_MAX 1024u

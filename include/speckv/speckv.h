@@ -54,7 +54,6 @@ extern "C" {
 #define SPECKV_VERSION_MAJOR 1
 #define SPECKV_VERSION_MINOR 0
 #define SPECKV_BATCH_MAX 65536u
-#define SPECKV_POSITION_UNKNOWN UINT32_MAX
 
 struct speckv_session; /* one session: a connection to one namespace of one daemon */
 struct speckv_put;     /* a block being written layer by layer */

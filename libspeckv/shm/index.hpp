@@ -38,12 +38,12 @@ enum EntryFlags : uint16_t { entry_record = 1 };  // ref is a record's slot, els
 
 struct Entry {
   Key key;
-  uint64_t ref;  // offset of the slot in the pool file
-  uint64_t gen;  // of that slot
-  uint64_t fingerprint;
-  uint32_t block;  // the daemon's number for it, for touches
-  uint16_t layers;
-  uint16_t flags;
+  uint64_t ref = 0;  // offset of the slot in the pool file
+  uint64_t gen = 0;  // of that slot
+  uint64_t fingerprint = 0;
+  uint32_t block = 0;  // the daemon's number for it, for touches
+  uint16_t layers = 0;
+  uint16_t flags = 0;
 };
 static_assert(sizeof(Entry) == 64);
 

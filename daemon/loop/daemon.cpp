@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// daemon.cpp - see daemon.hpp.
+#include "loop/daemon.hpp"
+
+#include <sys/stat.h>
+#include <time.h>
+
+#include <spdlog/spdlog.h>
+
+#include "shm/atomics.hpp"
+
+namespace speckv {
+
+namespace {
+uint64_t monotonic_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return uint64_t(now.tv_sec) * 1'000'000'000ull + uint64_t(now.tv_nsec);
+}
+}  // namespace
+
+Daemon::Daemon(config::Config config) : config_(std::move(config)) {}
+
+Daemon::~Daemon() {
+  for (auto& thread : threads_) thread->stop();
+  control_.reset();  // sessions end while data threads' mailboxes still exist
+  threads_.clear();
+}
+
+Status Daemon::start() {
+  started_ns_ = monotonic_ns();
+  if (mkdir(config_.daemon.runtime_dir.c_str(), 0755) != 0 && errno != EEXIST)
+    return Status::from_errno("mkdir " + config_.daemon.runtime_dir);
+  MediumOptions options = config_.pool.medium;
+  if (options.path.empty() && options.kind == "shm") options.path = config_.daemon.runtime_dir + "/pool";
+  auto medium = make_medium(options);
+  if (!medium.ok()) return medium.status();
+  medium_ = std::move(medium.value());
+  Status status = open_spaces();
+  if (status.ok()) status = start_threads();
+  if (!status.ok()) return status;
+  control_ = std::make_unique<Control>(config_, *medium_, spaces_, threads_);
+  status = control_->listen();
+  if (status.ok())
+    spdlog::info("speckvd listens on {}; medium: {}; isolation {}; codec {}", config_.daemon.socket,
+                 medium_->describe(), medium_->isolation(), codec::isa());
+  return status;
+}
+
+Status Daemon::open_spaces() {
+  for (const config::NamespaceConfig& wanted : config_.namespaces) {
+    auto space = open_namespace(*medium_, wanted.name, wanted.bytes, wanted.index_entries, config_.daemon.data_threads);
+    if (!space.ok()) return space.status();
+    spaces_.push_back(std::move(space.value()));
+  }
+  return {};
+}
+
+Status Daemon::start_threads() {
+  const uint32_t shards = config_.daemon.data_threads;
+  for (uint32_t shard = 0; shard < shards; shard++) {
+    std::unique_ptr<Engine> engine = make_cpu_engine();
+    std::vector<DataThread::Space> parts;
+    for (size_t i = 0; i < spaces_.size(); i++) {
+      Namespace& space = spaces_[i];
+      ShardOptions options;
+      options.pool = space.pool->data();
+      options.index = space.index->data();
+      options.shard = shard;
+      options.first_unit = space.first_unit(shard);
+      options.units = space.units_of(shard);
+      options.blocks_max = uint32_t(config_.namespaces[i].index_entries / shards + 1);
+      options.policy = config_.namespaces[i].policy;
+      options.holds_max = config_.session.holds_max / shards + 1;
+      options.hold_ns_max = config_.session.hold_ms_max * 1'000'000;
+      options.engine = engine.get();
+      auto part = std::make_unique<Shard>(options);
+      if (space.taken_over)
+        spdlog::info("namespace {} shard {}: {} blocks restored", space.name, shard, part->restore());
+      parts.push_back({std::move(part), reinterpret_cast<shm::IndexHeader*>(space.index->data())});
+    }
+    threads_.push_back(std::make_unique<DataThread>(shard, std::move(parts), std::move(engine)));
+    Status status = threads_.back()->start();
+    if (!status.ok()) return status;
+  }
+  return {};
+}
+
+void Daemon::run() { control_->run(); }
+
+void Daemon::stop() {
+  boost::asio::post(control_->context(), [this] { control_->stop(); });
+}
+
+}  // namespace speckv

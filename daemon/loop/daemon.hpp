@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// daemon.hpp - the running daemon: media, namespaces, data threads, control, in the order they start and stop.
+//
+// Called by main and by tests that want a daemon in their own process. start() returns when clients can connect.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "loop/control.hpp"
+#include "loop/data_thread.hpp"
+#include "pool/medium.hpp"
+#include "pool/namespace.hpp"
+
+namespace speckv {
+
+class Daemon {
+ public:
+  explicit Daemon(config::Config config);
+  ~Daemon();
+
+  Status start();
+  void run();   // the control plane, until stop() or a signal
+  void stop();  // any thread: answers what is in the rings, tells clients, leaves the pool for the next daemon
+
+  const config::Config& config() const { return config_; }
+  const Medium& medium() const { return *medium_; }
+  const std::vector<Namespace>& spaces() const { return spaces_; }
+  const std::vector<std::unique_ptr<DataThread>>& threads() const { return threads_; }
+  Control& control() { return *control_; }
+  uint64_t started_ns() const { return started_ns_; }
+
+ private:
+  Status open_spaces();
+  Status start_threads();
+
+  config::Config config_;
+  std::unique_ptr<Medium> medium_;
+  std::vector<Namespace> spaces_;
+  std::vector<std::unique_ptr<DataThread>> threads_;
+  std::unique_ptr<Control> control_;
+  uint64_t started_ns_ = 0;
+};
+
+}  // namespace speckv

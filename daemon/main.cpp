@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// main.cpp - speckvd, as a table of contents: read the configuration, start, serve, stop.
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include <spdlog/spdlog.h>
+
+#include "config/config.hpp"
+#include "loop/daemon.hpp"
+#include "loop/notify.hpp"
+#include "watch/watch.hpp"
+
+namespace {
+
+constexpr const char* usage =
+    "usage: speckvd [--config FILE] [--check-config FILE] [--version] [--help]\n"
+    "Keeps LLM servers' KV blocks: docs in speckvd(8) and speckvd.toml(5).\n"
+    "Without --config: /etc/speckv/speckvd.toml if it is there, else one namespace \"default\" of 256 MiB.\n";
+
+constexpr const char* config_path_default = "/etc/speckv/speckvd.toml";
+
+struct Arguments {
+  std::string config_path;
+  bool check_only = false;
+};
+
+// Returns: -1 to go on, else the exit status.
+int parse_arguments(int count, char** values, Arguments* ret_arguments) {
+  for (int i = 1; i < count; i++) {
+    const std::string word = values[i];
+    if (word == "--help") return std::fputs(usage, stdout), 0;
+    if (word == "--version") return std::puts("speckvd " SPECKV_VERSION), 0;
+    if ((word == "--config" || word == "--check-config") && i + 1 < count) {
+      ret_arguments->config_path = values[++i];
+      ret_arguments->check_only = word == "--check-config";
+      continue;
+    }
+    std::fprintf(stderr, "speckvd: unknown or incomplete argument: %s\n%s", word.c_str(), usage);
+    return 2;
+  }
+  return -1;
+}
+
+speckv::Result<speckv::config::Config> read_config(const Arguments& arguments) {
+  const speckv::config::KnownNames known = speckv::config::known_names();
+  if (!arguments.config_path.empty()) return speckv::config::load_config(arguments.config_path, known);
+  auto standard = speckv::config::load_config(config_path_default, known);
+  if (!standard.ok() && standard.status().error() == ENOENT) return speckv::config::default_config(known);
+  return standard;
+}
+
+int serve(speckv::config::Config config) {
+  speckv::Daemon daemon(std::move(config));
+  const speckv::Status started = daemon.start();
+  if (!started.ok()) {
+    std::fprintf(stderr, "speckvd: %s\n", started.text().c_str());
+    return 1;
+  }
+  speckv::Watch watch(daemon);
+  const speckv::Status watching = watch.start();
+  if (!watching.ok()) spdlog::warn("no metrics: {}", watching.text());
+  boost::asio::signal_set signals(daemon.control().context(), SIGTERM, SIGINT);
+  signals.async_wait([&](boost::system::error_code error, int number) {
+    if (error) return;
+    spdlog::info("signal {}: stopping", number);
+    speckv::notify("STOPPING=1");
+    daemon.stop();
+  });
+  speckv::notify("READY=1");
+  daemon.run();
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** values) {
+  Arguments arguments;
+  const int done = parse_arguments(count, values, &arguments);
+  if (done >= 0) return done;
+  try {
+    auto config = read_config(arguments);
+    if (!config.ok()) {
+      std::fprintf(stderr, "%s\n", config.status().text().c_str());
+      return 1;
+    }
+    if (arguments.check_only) {
+      std::fputs(speckv::config::describe(config.value()).c_str(), stdout);
+      return 0;
+    }
+    spdlog::set_level(spdlog::level::from_str(config.value().daemon.log_level));
+    spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+    return serve(std::move(config.value()));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "speckvd: %s\n", error.what());
+    return 1;
+  }
+}

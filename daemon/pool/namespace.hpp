@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// namespace.hpp - a tenant's two files: opened, and either formatted or taken over from an earlier daemon.
+//
+// Called by main before any thread runs. Never reads slots: that is journey/restart.cpp's.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "pool/medium.hpp"
+#include "status.hpp"
+
+namespace speckv {
+
+struct Namespace {
+  std::string name;
+  std::unique_ptr<Region> pool, index;
+  uint64_t units = 0;  // without the header's
+  uint32_t shards = 0;
+  uint32_t buckets = 0;  // of one shard's index
+  uint64_t pool_id = 0;
+  bool taken_over = false;  // the pool's slots may hold blocks: restore them
+
+  uint64_t first_unit(uint32_t shard) const { return 1 + units * shard / shards; }
+  uint64_t units_of(uint32_t shard) const { return 1 + units * (shard + 1) / shards - first_unit(shard); }
+};
+
+// bytes: of the pool, header included. entries: blocks that the index has room for, at 80 % load.
+Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64_t bytes, uint64_t entries,
+                                 uint32_t shards);
+
+}  // namespace speckv
