@@ -54,6 +54,19 @@ HWY_INLINE hn::Vec<DF> load_half(DF df, const std::byte* from) {
   }
 }
 
+// Rounds to the nearest integer, half to even. Requires: the result fits int32 or will not be used.
+// Highway's own also saturates, at three times the price.
+template <class DF>
+HWY_INLINE hn::Vec<hn::RebindToSigned<DF>> nearest_int(DF /*df*/, hn::Vec<DF> value) {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+  if constexpr (sizeof(value.raw) == 64) return {_mm512_cvtps_epi32(value.raw)};
+#endif
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+  if constexpr (sizeof(value.raw) == 32) return {_mm256_cvtps_epi32(value.raw)};
+#endif
+  return hn::NearestInt(value);
+}
+
 // Rounds to the nearest bf16 or fp16, half to even; too large becomes infinity. Requires: no NaN.
 template <bool bf16, class DF>
 HWY_INLINE hn::Vec<hn::Rebind<uint16_t, DF>> round_half(DF df, hn::Vec<DF> value) {

@@ -107,7 +107,7 @@ HWY_INLINE void encode_group(const std::byte* from, float factor, int8_t* codes)
   const hn::CappedTag<float, q8_group / 2> df;
   const auto f = hn::Set(df, factor);
   const auto code = [&](size_t i) {
-    return hn::NearestInt(hn::Mul(load_half<bf16>(df, from + 2 * i), f));
+    return nearest_int(df, hn::Mul(load_half<bf16>(df, from + 2 * i), f));
   };
 #if HWY_TARGET == HWY_AVX2
   store_codes(code(0).raw, code(8).raw, code(16).raw, code(24).raw, codes);
@@ -125,7 +125,7 @@ bool encode_rows(const simd::ConstRows& in, uint8_t* scales, int8_t* codes) {
   for (size_t row = 0; row < in.rows; ++row) {
     const std::byte* from = in.base + ptrdiff_t(row) * in.stride;
     for (size_t i = 0; i < in.values; i += q8_group) {
-      if (in.ahead != 0) __builtin_prefetch(from + 2 * i + in.ahead);
+      if (in.ahead != 0) __builtin_prefetch(from + 2 * i + in.ahead, 0, 2);
       const uint32_t top = group_top(from + 2 * i);
       page_top = top > page_top ? top : page_top;
       const uint8_t scale = simd::scale_of<bf16>(top);
