@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // medium.hpp - where a namespace's bytes live, behind one interface.
 //
-// A medium gives a namespace two files of fixed size (pool and index): mapped read-write by the daemon, handed to
-// clients as read-only descriptors. A new medium is one new file and one line in make_medium().
-// Called by: main and session set-up, on the control thread. Never on the hot path. May do I/O; never evicts, never logs
-// per block.
+// A medium gives a namespace two files of fixed size (pool and index): mapped read-write by the
+// daemon, handed to clients as read-only descriptors. A new medium is one new file and one line in
+// make_medium(). Called by: main and session set-up, on the control thread. Never on the hot path.
+// May do I/O; never evicts, never logs per block.
 #pragma once
 
 #include <cstddef>
@@ -17,11 +17,11 @@
 namespace speckv {
 
 struct MediumOptions {
-  std::string kind = "shm";    // "shm", "memfd", "devdax"
-  std::string path;            // shm: mount point or empty for the runtime directory; devdax: the device
-  int numa_node = -1;          // bind pool memory to this node; -1: where it falls
-  bool huge_pages = true;      // ask for 2 MiB pages
-  double emulated_gb_s = 0;    // throttle reported as *emulated*; 0: none
+  std::string kind = "shm";  // "shm", "memfd", "devdax"
+  std::string path;    // shm: mount point or empty for the runtime directory; devdax: the device
+  int numa_node = -1;  // bind pool memory to this node; -1: where it falls
+  bool huge_pages = true;    // ask for 2 MiB pages
+  double emulated_gb_s = 0;  // throttle reported as *emulated*; 0: none
   uint64_t emulated_ns = 0;
 };
 
@@ -39,9 +39,11 @@ class Region {
 class Medium {
  public:
   virtual ~Medium() = default;
-  // Opens file `name` with exactly `bytes` bytes, fully allocated. An existing one of the same size is kept as it is, one of another size is
-  // replaced. fresh: replace in any case (the index: clients of the old one must not see it change).
-  virtual Result<std::unique_ptr<Region>> open_region(const std::string& name, uint64_t bytes, bool fresh) = 0;
+  // Opens file `name` with exactly `bytes` bytes, fully allocated. An existing one of the same size
+  // is kept as it is, one of another size is replaced. fresh: replace in any case (the index:
+  // clients of the old one must not see it change).
+  virtual Result<std::unique_ptr<Region>> open_region(const std::string& name, uint64_t bytes,
+                                                      bool fresh) = 0;
   // The arena of a session: read-write for its client, sealed against resize.
   virtual Result<std::unique_ptr<Region>> open_session(uint64_t bytes) = 0;
   virtual std::string describe() const = 0;   // "shm, tmpfs with 2 MiB pages, node 1"

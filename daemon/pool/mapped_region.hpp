@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// mapped_region.hpp - a file mapped whole by the daemon, and the steps that every medium shares to
+// make one.
+//
+// What it is: reserve a 2 MiB-aligned place, map, bind to a node, populate, ask the kernel which
+// pages it gave. Who calls it: the media of this folder, on the control thread. No other file needs
+// it. What it never does: create a file, decide who may read it, log.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "pool/medium.hpp"
+
+namespace speckv::pool {
+
+// Owns a descriptor.
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(other.release()) {}
+  Fd& operator=(Fd&& other) noexcept;
+  ~Fd();
+  int get() const { return fd_; }
+  bool valid() const { return fd_ >= 0; }
+  int release();
+
+ private:
+  int fd_ = -1;
+};
+
+struct MapOptions {
+  bool huge_pages = true;
+  int numa_node = -1;
+  bool move_pages = false;  // existing content: pages on another node are moved, where possible
+};
+
+class MappedRegion : public Region {
+ public:
+  // Maps `bytes` of file read-write and populates it all; allocates what the file still lacks.
+  // client: the descriptor for clients.
+  static Result<std::unique_ptr<MappedRegion>> map(Fd file, Fd client, uint64_t bytes, bool existed,
+                                                   const MapOptions& options);
+  // The same for a device, whose pages are of one known size and are there already.
+  static Result<std::unique_ptr<MappedRegion>> map_device(Fd file, Fd client, uint64_t bytes,
+                                                          uint64_t page_bytes);
+  ~MappedRegion() override;
+  MappedRegion(const MappedRegion&) = delete;
+  MappedRegion& operator=(const MappedRegion&) = delete;
+
+  std::byte* data() override { return data_; }
+  uint64_t bytes() const override { return bytes_; }
+  int client_fd() const override { return client_.get(); }
+  uint64_t page_bytes() const override { return page_bytes_; }
+  bool existed() const override { return existed_; }
+
+ private:
+  MappedRegion() = default;
+  Status map_aligned(uint64_t align_bytes);
+  Status populate(const MapOptions& options);
+
+  Fd file_, client_;
+  std::byte* data_ = nullptr;
+  uint64_t bytes_ = 0;
+  uint64_t page_bytes_ = 4096;
+  bool existed_ = false;
+};
+
+// Private to a client and the daemon: memfd, sealed against resize and further seals, mode 0600.
+Result<std::unique_ptr<Region>> make_session_region(uint64_t bytes, const MapOptions& options);
+// The same, with a read-only descriptor for clients: the fallback of shm, and the index of a
+// device.
+Result<std::unique_ptr<Region>> make_memfd_region(const std::string& name, uint64_t bytes,
+                                                  const MapOptions& options);
+
+// Page size of the mapping at data, as /proc/self/smaps tells: 2 MiB only if every whole 2 MiB unit
+// of it is mapped by one huge entry.
+uint64_t mapped_page_bytes(const std::byte* data, uint64_t bytes);
+// An error when the node does not exist or has no memory. node -1 is always right.
+Status check_numa_node(int node);
+// An error when memory for `bytes` more is not there, so that the allocation would end in the OOM
+// killer.
+Status check_memory(uint64_t bytes, int node);
+// Name for one file of a medium: no '/', not empty, not hidden.
+Status check_region_name(const std::string& name);
+
+// Whole media, registered in make_medium(). reason: why shm had to fall back, or "".
+Result<std::unique_ptr<Medium>> make_shm(const MediumOptions& options);
+std::unique_ptr<Medium> make_memfd(const MediumOptions& options, const std::string& reason);
+Result<std::unique_ptr<Medium>> make_devdax(const MediumOptions& options);
+
+// ", *emulated* 10 GB/s, 300 ns" or "": belongs at the end of every describe().
+std::string describe_emulation(const MediumOptions& options);
+
+}  // namespace speckv::pool

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// medium_devdax.cpp - a device-DAX character device (/dev/daxX.Y): CXL memory that no file system
+// or kernel pool owns.
+//
+// One tenant: whoever can open the device sees all of it, so the pool of the one namespace lies at
+// offset 0 and its bytes outlive the daemon. The index is rebuilt at each start and read at random,
+// so it lies in DRAM (a memfd). Never writes to a device before its class, its size and the
+// alignment of the request were checked.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <climits>
+#include <fstream>
+
+#include "pool/dax_device.hpp"
+#include "pool/mapped_region.hpp"
+
+namespace speckv::pool {
+namespace {
+
+class DevdaxMedium : public Medium {
+ public:
+  DevdaxMedium(const MediumOptions& options, const DaxDevice& device)
+      : options_(options), device_(device) {}
+
+  Result<std::unique_ptr<Region>> open_region(const std::string& name, uint64_t bytes,
+                                              bool fresh) override {
+    const Status named = check_region_name(name);
+    if (!named.ok()) return named;
+    if (fresh) return make_memfd_region(name, bytes, near_memory());
+    if (taken_)
+      return Status(EBUSY, options_.path + " holds one pool already: devdax takes one namespace");
+    auto region = map_whole(bytes);
+    taken_ = region.ok();
+    return region;
+  }
+  Result<std::unique_ptr<Region>> open_session(uint64_t bytes) override {
+    return make_session_region(bytes, near_memory());
+  }
+  std::string describe() const override {
+    return "devdax " + options_.path + ", " + std::to_string(device_.bytes >> 20) + " MiB, " +
+           std::to_string(device_.align_bytes >> 10) + " KiB pages; index and arenas in DRAM" +
+           describe_emulation(options_);
+  }
+  std::string isolation() const override {
+    return "by uid, one tenant (everyone with the device sees all of it)";
+  }
+  bool survives_daemon() const override { return true; }
+
+ private:
+  // The device has a node of its own; numa_node says where index and arenas go.
+  MapOptions near_memory() const { return {options_.huge_pages, options_.numa_node, false}; }
+  Result<std::unique_ptr<Region>> map_whole(uint64_t bytes) {
+    const Status fits = check_dax_request(device_, options_.path, bytes);
+    if (!fits.ok()) return fits;
+    Fd file(open(options_.path.c_str(), O_RDWR | O_CLOEXEC));
+    if (!file.valid()) return Status::from_errno("opening " + options_.path);
+    Fd client(open(options_.path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!client.valid()) return Status::from_errno("opening " + options_.path + " read-only");
+    auto region =
+        MappedRegion::map_device(std::move(file), std::move(client), bytes, device_.align_bytes);
+    if (!region.ok()) return region.status();
+    return std::unique_ptr<Region>(std::move(region.value()));
+  }
+
+  MediumOptions options_;
+  DaxDevice device_;
+  bool taken_ = false;
+};
+
+// A sysfs attribute that holds one number, decimal or 0x...; 0 when it is not there.
+uint64_t read_number(const std::string& path) {
+  std::ifstream file(path);
+  std::string text;
+  file >> text;
+  return std::strtoull(text.c_str(), nullptr, 0);
+}
+
+}  // namespace
+
+Result<DaxDevice> read_dax_device(const std::string& sysfs, const std::string& path,
+                                  unsigned major_number, unsigned minor_number) {
+  const std::string node =
+      sysfs + "/dev/char/" + std::to_string(major_number) + ":" + std::to_string(minor_number);
+  char link[PATH_MAX];
+  const ssize_t length = readlink((node + "/subsystem").c_str(), link, sizeof link);
+  const std::string target = length > 0 ? std::string(link, size_t(length)) : "";
+  const std::string subsystem = target.substr(target.rfind('/') + 1);
+  if (subsystem != "dax")
+    return Status(ENODEV, path + " is a character device, but of the class \"" +
+                              (subsystem.empty() ? "unknown" : subsystem) +
+                              "\", not dax: `daxctl list` names devices in mode devdax");
+  DaxDevice device;
+  device.bytes = read_number(node + "/size");
+  device.align_bytes = read_number(node + "/align");
+  if (device.align_bytes == 0)
+    device.align_bytes = 2u << 20;  // kernels before 5.10 have no such attribute
+  if (device.bytes == 0)
+    return Status(
+        ENODEV,
+        path + " has size 0: give it memory with `daxctl reconfigure-device --mode=devdax`");
+  return device;
+}
+
+Status check_dax_request(const DaxDevice& device, const std::string& path, uint64_t bytes) {
+  if (bytes > device.bytes)
+    return {ENOSPC, path + " has " + std::to_string(device.bytes >> 20) +
+                        " MiB, the namespace wants " + std::to_string(bytes >> 20) +
+                        " MiB: lower its bytes"};
+  if (bytes % device.align_bytes != 0)
+    return {EINVAL, path + " maps in steps of " + std::to_string(device.align_bytes >> 20) +
+                        " MiB: the namespace's bytes must be a multiple of that, not " +
+                        std::to_string(bytes >> 20) + " MiB"};
+  return {};
+}
+
+Result<std::unique_ptr<Medium>> make_devdax(const MediumOptions& options) {
+  struct stat info {};
+  if (options.path.empty())
+    return Status(EINVAL, "medium \"devdax\" needs [pool] path, the device");
+  if (stat(options.path.c_str(), &info) != 0)
+    return Status::from_errno("[pool] path = " + options.path +
+                              ", expected a device like /dev/dax0.0");
+  if (!S_ISCHR(info.st_mode))
+    return Status(
+        ENODEV,
+        options.path + " is not a character device: expected one like /dev/dax0.0" +
+            (S_ISBLK(info.st_mode) ? " (a /dev/pmem device is no devdax: see daxctl)" : ""));
+  auto device = read_dax_device("/sys", options.path, major(info.st_rdev), minor(info.st_rdev));
+  if (!device.ok()) return device.status();
+  return std::unique_ptr<Medium>(std::make_unique<DevdaxMedium>(options, device.value()));
+}
+
+}  // namespace speckv::pool
