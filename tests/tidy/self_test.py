@@ -131,6 +131,12 @@ PLANTS = [
     ("binaries", "a listed one that grew", "tests/vectors/kv.bin", b"\0" * 200_001),
     ("whitespace", "trailing blank", "daemon/main.cpp", SPDX + "int a; \n"),
     ("whitespace", "no newline at the end", "daemon/main.cpp", SPDX + "int a;"),
+    (
+        "links",
+        "a page that was never written",
+        "daemon/main.cpp",
+        SPDX + "// see docs/no" + "ne.md\n",
+    ),
     ("links", "a dead link", "docs/a.md", "[x](nowhere.md)\n"),
     (
         "headers",

@@ -235,17 +235,18 @@ def rule_whitespace(tree):
 
 
 def rule_links(tree):
-    """a relative link in a Markdown file leads to a file"""
+    """a relative link in a Markdown file, and any mention of docs/….md, leads to a file"""
     for name, text in tree.text():
-        if not name.endswith(".md"):
-            continue
         for number, line in numbered(text):
-            for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", line):
-                if (
-                    not re.match(r"[a-z]+:", target)
-                    and not (tree.root / Path(name).parent / target).exists()
-                ):
-                    yield name, number, f"links to {target}, which is not there"
+            targets = re.findall(r"(?<![\w./-])(docs/[\w/.-]+\.md)\b", line)
+            broken = [t for t in targets if t not in tree.files]
+            if name.endswith(".md"):
+                for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", line):
+                    here = tree.root / Path(name).parent / target
+                    if not re.match(r"[a-z]+:", target) and not here.exists():
+                        broken.append(target)
+            for target in broken:
+                yield name, number, f"leads to {target}, which is not there"
 
 
 def rule_headers(tree):
