@@ -31,20 +31,23 @@ inline void full_fence() { std::atomic_thread_fence(std::memory_order_seq_cst); 
 inline void acquire_fence() { std::atomic_thread_fence(std::memory_order_acquire); }
 inline void release_fence() { std::atomic_thread_fence(std::memory_order_release); }
 
+// A 64-bit word of a struct that has other members: the compiler must not think that they are unrelated.
+using AliasedWord [[gnu::may_alias]] = uint64_t;
+
 // Copies whole 64-bit words with relaxed atomics: for structs that a writer may change meanwhile.
 template <typename T>
 void copy_racing(T* to, const T& from) {
   static_assert(sizeof(T) % 8 == 0 && std::is_trivially_copyable_v<T>);
-  const auto* source = reinterpret_cast<const uint64_t*>(&from);
-  auto* target = reinterpret_cast<uint64_t*>(to);
-  for (size_t i = 0; i < sizeof(T) / 8; i++) target[i] = load_relaxed(source[i]);
+  const AliasedWord* source = reinterpret_cast<const AliasedWord*>(&from);
+  AliasedWord* target = reinterpret_cast<AliasedWord*>(to);
+  for (size_t i = 0; i < sizeof(T) / 8; i++) target[i] = __atomic_load_n(source + i, __ATOMIC_RELAXED);
 }
 template <typename T>
 void store_racing(T* to, const T& from) {
   static_assert(sizeof(T) % 8 == 0 && std::is_trivially_copyable_v<T>);
-  const auto* source = reinterpret_cast<const uint64_t*>(&from);
-  auto* target = reinterpret_cast<uint64_t*>(to);
-  for (size_t i = 0; i < sizeof(T) / 8; i++) store_relaxed(target[i], source[i]);
+  const AliasedWord* source = reinterpret_cast<const AliasedWord*>(&from);
+  AliasedWord* target = reinterpret_cast<AliasedWord*>(to);
+  for (size_t i = 0; i < sizeof(T) / 8; i++) __atomic_store_n(target + i, source[i], __ATOMIC_RELAXED);
 }
 
 }  // namespace speckv::shm
