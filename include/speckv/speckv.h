@@ -48,6 +48,10 @@
 #include "speckv/layout.h"
 
 #ifdef __cplusplus
+#ifdef __GNUC__ /* two functions are named like their structs: stat(2) does it too */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
 extern "C" {
 #endif
 
@@ -310,5 +314,8 @@ const char *speckv_version(void);
 
 #ifdef __cplusplus
 }
+#ifdef __GNUC__
+#pragma GCC diagnostic pop
+#endif
 #endif
 #endif
