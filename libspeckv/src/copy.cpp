@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/copy.hpp"
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include "shm/layout_math.hpp"
+
+namespace speckv::lib {
+namespace {
+
+#if defined(__SSE2__)
+// Requires: to is 16-byte aligned and bytes a multiple of 16.
+void stream_copy(std::byte* to, const std::byte* from, size_t bytes) {
+  size_t at = 0;
+  for (; at + 64 <= bytes; at += 64) {
+    const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at));
+    const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at + 16));
+    const __m128i c = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at + 32));
+    const __m128i d = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at + 48));
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to + at), a);
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to + at + 16), b);
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to + at + 32), c);
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to + at + 48), d);
+  }
+  for (; at < bytes; at += 16)
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to + at),
+                     _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at)));
+}
+
+// 8 x 8 values of 16 bits: row r of the result is column r of the source.
+void transpose_tile(std::byte* to, ptrdiff_t to_row, const std::byte* from, ptrdiff_t from_row) {
+  __m128i a[8], b[8];
+  for (int i = 0; i < 8; i++) a[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i * from_row));
+  for (int i = 0; i < 4; i++) {
+    b[2 * i] = _mm_unpacklo_epi16(a[2 * i], a[2 * i + 1]);
+    b[2 * i + 1] = _mm_unpackhi_epi16(a[2 * i], a[2 * i + 1]);
+  }
+  for (int i = 0; i < 2; i++) {
+    a[4 * i] = _mm_unpacklo_epi32(b[4 * i], b[4 * i + 2]);
+    a[4 * i + 1] = _mm_unpackhi_epi32(b[4 * i], b[4 * i + 2]);
+    a[4 * i + 2] = _mm_unpacklo_epi32(b[4 * i + 1], b[4 * i + 3]);
+    a[4 * i + 3] = _mm_unpackhi_epi32(b[4 * i + 1], b[4 * i + 3]);
+  }
+  for (int i = 0; i < 4; i++) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + (2 * i) * to_row), _mm_unpacklo_epi64(a[i], a[i + 4]));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + (2 * i + 1) * to_row), _mm_unpackhi_epi64(a[i], a[i + 4]));
+  }
+}
+#else
+void stream_copy(std::byte* to, const std::byte* from, size_t bytes) { std::memcpy(to, from, bytes); }
+
+void transpose_tile(std::byte* to, ptrdiff_t to_row, const std::byte* from, ptrdiff_t from_row) {
+  for (int row = 0; row < 8; row++)
+    for (int column = 0; column < 8; column++)
+      std::memcpy(to + row * to_row + column * 2, from + column * from_row + row * 2, 2);
+}
+#endif
+
+void copy_row(std::byte* to, const std::byte* from, size_t bytes, bool stream) {
+  if (stream && bytes % 16 == 0 && reinterpret_cast<uintptr_t>(to) % 16 == 0) stream_copy(to, from, bytes);
+  else std::memcpy(to, from, bytes);
+}
+
+template <typename Value>
+void copy_values(std::byte* to, const std::byte* from, uint32_t tokens, uint32_t channels, const speckv_view& view) {
+  for (uint32_t token = 0; token < tokens; token++) {
+    const std::byte* value = from + int64_t(token) * view.token_stride;
+    for (uint32_t channel = 0; channel < channels; channel++, value += view.channel_stride, to += sizeof(Value))
+      std::memcpy(to, value, sizeof(Value));
+  }
+}
+
+// One head whose tokens lie side by side: channel c is a row of `tokens` 16-bit values.
+void copy_transposed(std::byte* to, const std::byte* from, uint32_t tokens, uint32_t channels,
+                     ptrdiff_t channel_stride) {
+  const ptrdiff_t row = ptrdiff_t(channels) * 2;
+  const uint32_t whole = channels / 8 * 8;
+  for (uint32_t token = 0; token < tokens; token += 8)  // block_tokens is a multiple of 16
+    for (uint32_t channel = 0; channel < whole; channel += 8)
+      transpose_tile(to + token * row + channel * 2, row, from + channel * channel_stride + token * 2,
+                     channel_stride);
+  for (uint32_t channel = whole; channel < channels; channel++)
+    for (uint32_t token = 0; token < tokens; token++)
+      std::memcpy(to + token * row + channel * 2, from + channel * channel_stride + token * 2, 2);
+}
+
+}  // namespace
+
+void copy_plane(std::byte* to, const speckv_view& view, const speckv_layout& layout, bool stream) {
+  const auto* from = static_cast<const std::byte*>(view.base);
+  const auto value_bytes = int64_t(shm::value_bytes(layout));
+  const int64_t row_bytes = layout.head_dim * value_bytes;
+  const int64_t head_bytes = layout.block_tokens * row_bytes;
+  const bool rows = view.channel_stride == value_bytes || layout.head_dim == 1;
+  const bool dense = rows && view.token_stride == row_bytes;
+  if (dense && (view.head_stride == head_bytes || layout.kv_heads == 1)) {
+    copy_row(to, from, size_t(layout.kv_heads * head_bytes), stream);
+    return;
+  }
+  for (uint32_t head = 0; head < layout.kv_heads; head++, to += head_bytes, from += view.head_stride) {
+    if (dense) {
+      copy_row(to, from, size_t(head_bytes), stream);
+    } else if (rows) {
+      for (uint32_t token = 0; token < layout.block_tokens; token++)
+        copy_row(to + token * row_bytes, from + token * view.token_stride, size_t(row_bytes), stream);
+    } else if (value_bytes == 2 && view.token_stride == 2) {
+      copy_transposed(to, from, layout.block_tokens, layout.head_dim, view.channel_stride);
+    } else if (value_bytes == 2) {
+      copy_values<uint16_t>(to, from, layout.block_tokens, layout.head_dim, view);
+    } else {
+      copy_values<uint8_t>(to, from, layout.block_tokens, layout.head_dim, view);
+    }
+  }
+}
+
+void copy_fence() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
+}  // namespace speckv::lib

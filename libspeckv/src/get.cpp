@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// get.cpp - speckv_get: look keys up in groups so that their cache misses overlap, then read block by block.
+//
+// A hit makes no system call, takes no page fault, needs no daemon turn. Steps are numbered as in docs/protocol.md.
+#include <cerrno>
+
+#include "src/connect.hpp"
+#include "src/handle.hpp"
+#include "src/read_block.hpp"
+#include "src/touch.hpp"
+#include "src/views.hpp"
+
+namespace speckv::lib {
+namespace {
+
+struct Tally {
+  uint32_t hits = 0, misses = 0;
+  uint64_t bytes_read = 0;
+  uint32_t retries = 0, stale = 0, corrupt = 0, foreign = 0;
+};
+
+void add(std::atomic<uint64_t>& counter, uint64_t n) {
+  if (n) counter.fetch_add(n, std::memory_order_relaxed);
+}
+
+void count(Stripe& stripe, const Tally& tally) {
+  add(stripe.hits, tally.hits);
+  add(stripe.misses, tally.misses);
+  add(stripe.bytes_read, tally.bytes_read);
+  add(stripe.retries, tally.retries);
+  add(stripe.stale, tally.stale);
+  add(stripe.corrupt, tally.corrupt);
+  add(stripe.foreign, tally.foreign);
+}
+
+// What is known of each key of a group between the passes.
+struct Lookup {
+  Key key;
+  uint64_t hash;
+  uint32_t shard;
+  bool wanted;
+  bool found;
+};
+
+class GroupReader {
+ public:
+  GroupReader(const Connection& connection, const LayoutInfo& info, Tally& tally)
+      : connection_(connection), info_(info), tally_(tally) {}
+
+  void read(speckv_get_op* ops, uint32_t ops_count) {
+    for (uint32_t i = 0; i < ops_count; i++) look(ops[i], lookups_[i]);
+    for (uint32_t i = 0; i < ops_count; i++)
+      if (lookups_[i].wanted) view(lookups_[i]).prefetch_entry(lookups_[i].hash);
+    for (uint32_t i = 0; i < ops_count; i++) {  // (1)
+      Lookup& lookup = lookups_[i];
+      lookup.found = lookup.wanted && view(lookup).find(lookup.key, lookup.hash, &entries_[i]);
+      if (lookup.found) prefetch_slot(entries_[i]);
+    }
+    Guard guard(connection_);
+    for (uint32_t i = 0; i < ops_count; i++)
+      if (lookups_[i].wanted) finish(ops[i], lookups_[i], entries_[i], guard);
+  }
+
+ private:
+  const shm::IndexView& view(const Lookup& lookup) const { return connection_.views[lookup.shard]; }
+
+  void look(speckv_get_op& op, Lookup& lookup) {
+    lookup.wanted = false;
+    op.ret_result = op.flags & ~SPECKV_GET_STREAM ? -EINVAL : check_buf(info_, op.buf);
+    if (op.ret_result != 0) return;
+    lookup.wanted = true;
+    lookup.key = Key::from(op.key);
+    lookup.hash = hash_key(lookup.key);
+    lookup.shard = shard_of(lookup.hash, connection_.shards);
+    view(lookup).prefetch(lookup.hash);
+  }
+
+  void prefetch_slot(const shm::Entry& entry) const {
+    if (entry.ref >= connection_.pool.bytes) return;
+    const std::byte* slot = connection_.pool.base + entry.ref;
+    for (int line = 0; line < 4; line++) __builtin_prefetch(slot + line * 64);
+  }
+
+  bool ours(const shm::Entry& entry) {
+    if (entry.fingerprint != info_.fingerprint) {
+      tally_.foreign++;
+      return false;
+    }
+    return entry.layers == info_.layout.layers && (entry.flags & shm::entry_record || entry.layers == 1);
+  }
+
+  void miss(speckv_get_op& op) {
+    op.ret_result = -ENOENT;
+    tally_.misses++;
+  }
+
+  void finish(speckv_get_op& op, const Lookup& lookup, shm::Entry& entry, Guard& guard) {
+    const shm::IndexView& index = view(lookup);
+    const BlockReader reader{connection_, info_, guard, index, lookup.key, lookup.hash};
+    bool found = lookup.found;
+    for (uint32_t attempt = 0;; attempt++) {
+      if (!found || !ours(entry)) return miss(op);
+      const Outcome outcome = reader.read(entry, op.buf, op.flags & SPECKV_GET_STREAM);
+      if (outcome == Outcome::hit) break;
+      if (outcome == Outcome::corrupt) {
+        tally_.corrupt++;
+        return miss(op);
+      }
+      if (attempt + 1 == read_tries) {
+        tally_.stale++;
+        return miss(op);
+      }
+      tally_.retries++;
+      found = index.find(lookup.key, lookup.hash, &entry);
+    }
+    touch(connection_, lookup.shard, entry.block);
+    tally_.hits++;
+    tally_.bytes_read += op.buf.layer_count * info_.segment_bytes;
+  }
+
+  const Connection& connection_;
+  const LayoutInfo& info_;
+  Tally& tally_;
+  Lookup lookups_[group_keys];
+  shm::Entry entries_[group_keys];
+};
+
+}  // namespace
+}  // namespace speckv::lib
+
+using namespace speckv::lib;
+
+extern "C" int speckv_get(speckv_session* handle, uint32_t layout, speckv_get_op* ops, unsigned count_ops) {
+  Call call(handle);
+  if (call.result() != 0) return call.result();
+  const int batch = check_batch(ops, count_ops);
+  if (batch != 0) return batch;
+  const LayoutInfo* info = find_layout(call.session(), layout);
+  if (!info) return -EBADF;
+  Tally tally;
+  {
+    const Pin connection(call.session());
+    GroupReader reader(*connection, *info, tally);
+    for (uint32_t at = 0; at < count_ops; at += group_keys)
+      reader.read(ops + at, count_ops - at < group_keys ? count_ops - at : group_keys);
+  }
+  count(call.stripe(), tally);
+  if (tally.misses) maintain(call.session());
+  return int(tally.hits);
+}

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+// hold.cpp - speckv_hold, _unhold, _adopt: blocks that may not be evicted between a lookup and its load.
+//
+// Keys go to their shards one submission each, under one number that the library draws; answers come back to a Waiter
+// on this stack. A call that gives up leaves its operations to nobody and ends what it had held.
+#include <cerrno>
+
+#include "src/clock.hpp"
+#include "src/connect.hpp"
+#include "src/handle.hpp"
+#include "src/ring.hpp"
+#include "src/views.hpp"
+
+namespace speckv::lib {
+namespace {
+
+// A group of operations whose answers one call waits for. Requires: rings locked for add, wait and the destructor's
+// end; the destructor locks by itself.
+class Round {
+ public:
+  Round(Session& session, Connection& connection) : session_(session), connection_(connection) {}
+  ~Round() {
+    Locked rings(session_.rings);
+    for (uint32_t i = 0; i < count_; i++) {
+      Record& record = session_.records[records_[i]];
+      if (record.state == RecordState::under_way && record.waiter == &waiter_) record.waiter = nullptr;
+    }
+  }
+  Round(const Round&) = delete;
+  Round& operator=(const Round&) = delete;
+
+  // Returns: 0, -EAGAIN (the ring is full) or -ENOTCONN.
+  int add(uint32_t shard, const shm::Submission& submission) {
+    Ticket ticket;
+    int result = reserve(session_, connection_, shard, 0, &ticket);
+    if (result != 0) return result;
+    Record& record = session_.records[ticket.record];
+    record.internal = true;
+    record.waiter = &waiter_;
+    record.waiter_index = count_;
+    waiter_.left++;
+    result = submit(session_, connection_, ticket, submission);
+    if (result != 0) {
+      waiter_.left--;
+      return result;
+    }
+    records_[count_++] = ticket.record;
+    shard_mask_ |= uint64_t{1} << shard;
+    return 0;
+  }
+  // Not locked.
+  void ring() const {
+    for (uint32_t shard = 0; shard < connection_.shards; shard++)
+      if (shard_mask_ >> shard & 1) ring_doorbell(connection_, shard);
+  }
+  int wait(uint64_t deadline_ns) {
+    return wait_until(session_, deadline_ns, [](const void* left) { return *static_cast<const uint32_t*>(left) == 0; },
+                      &waiter_.left);
+  }
+  uint32_t count() const { return count_; }
+  int32_t answer(uint32_t i) const { return results_[i]; }
+
+ private:
+  Session& session_;
+  Connection& connection_;
+  int32_t results_[hold_group] = {};
+  uint32_t records_[hold_group];
+  Waiter waiter_{results_, 0};
+  uint32_t count_ = 0;
+  uint64_t shard_mask_ = 0;
+};
+
+Hold* find_hold(Session& session, uint64_t number) {
+  const uint64_t now = now_ns();
+  for (Hold& hold : session.holds)
+    if (number != 0 && hold.number == number) return hold.expires_ns > now ? &hold : nullptr;
+  return nullptr;
+}
+
+// Returns: a free entry, now the hold `number` of no shard yet, or nullptr.
+Hold* make_hold(Session& session, uint64_t number, uint64_t ttl_ns) {
+  const uint64_t now = now_ns();
+  for (Hold& hold : session.holds) {
+    if (hold.number != 0 && hold.expires_ns > now) continue;
+    hold = {number, deadline_after(ttl_ns), 0};
+    return &hold;
+  }
+  return nullptr;
+}
+
+// Requires: rings locked. Asks the shards of a hold to end it, and forgets it. Returns: 0, or -EAGAIN and the shards
+// that could not be asked are left in it.
+int end_hold(Session& session, Connection& connection, Hold& hold, uint64_t* ret_asked) {
+  for (uint32_t shard = 0; shard < connection.shards; shard++) {
+    if (!(hold.shard_mask >> shard & 1)) continue;
+    Ticket ticket;
+    const int result = reserve(session, connection, shard, 0, &ticket);
+    if (result == -EAGAIN) return result;
+    if (result != 0) break;  // the daemon is gone, and the hold with it
+    session.records[ticket.record].internal = true;
+    shm::Submission submission{};
+    submission.op = uint8_t(shm::Op::unhold);
+    submission.hold = hold.number;
+    if (submit(session, connection, ticket, submission) != 0) break;
+    hold.shard_mask &= ~(uint64_t{1} << shard);
+    *ret_asked |= uint64_t{1} << shard;
+  }
+  hold.number = 0;
+  return 0;
+}
+
+void ring_shards(const Connection& connection, uint64_t shards) {
+  for (uint32_t shard = 0; shard < connection.shards; shard++)
+    if (shards >> shard & 1) ring_doorbell(connection, shard);
+}
+
+struct HoldCall {
+  Session& session;
+  Connection& connection;
+  int16_t layout_number;
+  uint64_t ttl_ns;
+  uint64_t deadline_ns;
+  Hold* hold;
+  uint32_t held = 0;
+  int error = 0;  // the first answer that is neither 0 nor -ENOENT
+
+  // Asks for up to hold_group keys. Returns: how many, or -errno.
+  int ask(const uint8_t (*keys)[SPECKV_KEY_BYTES], uint32_t count, uint8_t* ret_hits) {
+    Round round(session, connection);
+    const uint32_t most = count < hold_group ? count : hold_group;
+    int result = 0;
+    {
+      Locked rings(session.rings);
+      for (uint32_t i = 0; i < most && result == 0; i++) result = add(round, Key::from(keys[i]));
+    }
+    if (result == -ENOTCONN) return result;
+    round.ring();
+    Locked rings(session.rings);
+    if (round.count() == 0) {  // the ring is full of others' operations
+      if (now_ns() >= deadline_ns) return -ETIMEDOUT;
+      session.rings.wait_until(deadline_after(1'000'000));
+      drain(session);
+      return 0;
+    }
+    result = round.wait(deadline_ns);
+    if (result != 0) return result;
+    for (uint32_t i = 0; i < round.count(); i++) {
+      const int result_of_key = take(Key::from(keys[i]), round.answer(i), &ret_hits[i]);
+      if (result_of_key != 0) return result_of_key;
+    }
+    return int(round.count());
+  }
+
+ private:
+  uint32_t shard_of_key(const Key& key) const { return shard_of(hash_key(key), connection.shards); }
+
+  int add(Round& round, const Key& key) const {
+    shm::Submission submission{};
+    submission.op = uint8_t(shm::Op::hold);
+    submission.layout = uint16_t(layout_number);
+    submission.key = key;
+    submission.arg = ttl_ns;
+    submission.hold = hold->number;
+    hold->shard_mask |= uint64_t{1} << shard_of_key(key);
+    return round.add(shard_of_key(key), submission);
+  }
+
+  int take(const Key& key, int32_t answer, uint8_t* ret_hit) {
+    if (answer == -ECONNRESET) return -ENOTCONN;
+    *ret_hit = answer == 0;
+    held += answer == 0;
+    if (answer != 0 && answer != -ENOENT && error == 0) error = answer;
+    return 0;
+  }
+};
+
+int leading_hits(const uint8_t* hits, unsigned count) {
+  unsigned i = 0;
+  while (i < count && hits[i]) i++;
+  return int(i);
+}
+
+int hold_all(HoldCall& call, const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint8_t* ret_hits) {
+  for (unsigned at = 0; at < count;) {
+    const int asked = call.ask(keys + at, count - at, ret_hits + at);
+    if (asked < 0) return asked;
+    at += unsigned(asked);
+  }
+  return 0;
+}
+
+// What a call that held nothing, or gave up, leaves behind.
+void drop_hold(Session& session, Connection& connection, Hold& hold) {
+  uint64_t asked = 0;
+  {
+    Locked rings(session.rings);
+    end_hold(session, connection, hold, &asked);
+    hold.number = 0;  // shards that could not be asked: the TTL ends it there
+  }
+  ring_shards(connection, asked);
+}
+
+uint64_t draw_number(Session& session) {
+  for (;;) {
+    const uint64_t number = mix64(session.hold_seed + ++session.hold_count * 0x9e3779b97f4a7c15ull);
+    if (number != 0) return number;
+  }
+}
+
+}  // namespace
+}  // namespace speckv::lib
+
+using namespace speckv;
+using namespace speckv::lib;
+
+extern "C" int speckv_hold(speckv_session* handle, uint32_t layout, const uint8_t (*keys)[SPECKV_KEY_BYTES],
+                           unsigned count, uint64_t ttl_ns, uint64_t timeout_ns, uint8_t* ret_hits,
+                           uint64_t* ret_hold) {
+  Call call(handle);
+  if (call.result() != 0) return call.result();
+  const int batch = check_batch(keys, count);
+  if (batch != 0) return batch;
+  if (!ret_hits || !ret_hold || ttl_ns == 0) return -EINVAL;
+  Session& session = call.session();
+  if (!find_layout(session, layout)) return -EBADF;
+  const uint64_t deadline_ns = deadline_after(timeout_ns);
+  maintain(session);
+  const Pin connection(session);
+  if (connection->lost.load()) return -ENOTCONN;
+  if (connection->layout_number[layout] == layout_refused) return -EBADF;
+  const uint64_t ttl = ttl_ns < connection->hold_ns_max ? ttl_ns : connection->hold_ns_max;
+  Hold* hold = nullptr;
+  {
+    Locked rings(session.rings);
+    hold = make_hold(session, draw_number(session), ttl);
+    if (!hold) return -EAGAIN;
+  }
+  const uint64_t number = hold->number;
+  HoldCall asker{session, *connection, connection->layout_number[layout], ttl, deadline_ns, hold};
+  const int result = hold_all(asker, keys, count, ret_hits);
+  if (result != 0 || asker.held == 0) {
+    drop_hold(session, *connection, *hold);
+    return result != 0 ? result : asker.error;
+  }
+  *ret_hold = number;
+  return leading_hits(ret_hits, count);
+}
+
+extern "C" int speckv_unhold(speckv_session* handle, uint64_t number) {
+  Call call(handle);
+  if (call.result() != 0) return call.result();
+  Session& session = call.session();
+  maintain(session);
+  const Pin connection(session);
+  uint64_t asked = 0;
+  int result = 0;
+  {
+    Locked rings(session.rings);
+    Hold* hold = find_hold(session, number);
+    if (!hold) return -EBADF;
+    result = end_hold(session, *connection, *hold, &asked);
+  }
+  ring_shards(*connection, asked);
+  return result;
+}
+
+extern "C" int speckv_adopt(speckv_session* handle, uint64_t number, uint64_t timeout_ns) {
+  Call call(handle);
+  if (call.result() != 0) return call.result();
+  Session& session = call.session();
+  if (number == 0) return -EBADF;
+  const uint64_t deadline_ns = deadline_after(timeout_ns);
+  maintain(session);
+  const Pin connection(session);
+  Round round(session, *connection);
+  {
+    Locked rings(session.rings);
+    if (find_hold(session, number)) return 0;
+    for (uint32_t shard = 0; shard < connection->shards; shard++) {
+      shm::Submission submission{};
+      submission.op = uint8_t(shm::Op::adopt);
+      submission.hold = number;
+      const int result = round.add(shard, submission);
+      if (result != 0) return result;
+    }
+  }
+  round.ring();
+  Locked rings(session.rings);
+  const int waited = round.wait(deadline_ns);
+  if (waited != 0) return waited;
+  uint64_t adopted = 0;
+  int error = -EBADF;
+  for (uint32_t shard = 0; shard < round.count(); shard++) {
+    const int32_t answer = round.answer(shard);
+    if (answer == 0) adopted |= uint64_t{1} << shard;
+    else if (answer != -EBADF) error = answer == -ECONNRESET ? -ENOTCONN : answer;
+  }
+  if (adopted == 0) return error;
+  Hold* hold = make_hold(session, number, connection->hold_ns_max);
+  if (!hold) return -EAGAIN;
+  hold->shard_mask = adopted;
+  return 0;
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// layout.cpp - speckv_layout_check, _register and what follows from a layout.
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "codec/segment.hpp"
+#include "src/clock.hpp"
+#include "src/connect.hpp"
+#include "src/handle.hpp"
+
+namespace speckv::lib {
+namespace {
+
+// A caller compiled against a later header passes a larger struct; what we do not know of it must be 0.
+bool later_fields_zero(const speckv_layout& layout) {
+  constexpr uint32_t size_max = 64u << 10;
+  if (layout.size > size_max) return false;
+  const auto* bytes = reinterpret_cast<const unsigned char*>(&layout);
+  for (uint32_t i = sizeof layout; i < layout.size; i++)
+    if (bytes[i]) return false;
+  return true;
+}
+
+void say(char* ret_why, size_t why_bytes, const char* text, unsigned number) {
+  if (ret_why && why_bytes) std::snprintf(ret_why, why_bytes, text, number);
+}
+
+// Checks a layout and copies what this version knows of it. Returns: 0 or -errno.
+int check_and_copy(const speckv_layout* layout, speckv_layout* ret_layout, char* ret_why, size_t why_bytes) {
+  if (!layout) {
+    say(ret_why, why_bytes, "the layout is NULL; expected a struct speckv_layout", 0);
+    return -EINVAL;
+  }
+  if (layout->size > sizeof *layout && !later_fields_zero(*layout)) {
+    say(ret_why, why_bytes,
+        "layout.size is %u and fields that this library does not know are set; use a library of that version",
+        layout->size);
+    return -EINVAL;
+  }
+  if (layout->size < sizeof *layout) {
+    *ret_layout = {};
+    ret_layout->size = layout->size;
+  } else {
+    *ret_layout = *layout;
+    ret_layout->size = sizeof *layout;
+  }
+  const int error = shm::check_layout(*ret_layout, ret_why, why_bytes);
+  if (error != 0) return -error;
+  codec::Preset preset;
+  const bool chosen = ret_layout->preset != SPECKV_PRESET_DAEMON;
+  if (chosen && !codec::preset_for(*ret_layout, ret_layout->preset, &preset)) {
+    say(ret_why, why_bytes, "layout.preset %u is not in this build of the library; use 0 (the daemon's), 1 or 2",
+        ret_layout->preset);
+    return -EINVAL;
+  }
+  return 0;
+}
+
+void fill_info(const speckv_layout& layout, LayoutInfo* ret_info) {
+  LayoutInfo& info = *ret_info;
+  info.layout = layout;
+  info.fingerprint = shm::layout_fingerprint(layout);
+  info.half_bytes = shm::half_segment_bytes(layout);
+  info.segment_bytes = shm::raw_segment_bytes(layout);
+  info.block_bytes = shm::raw_block_bytes(layout);
+  info.chunks = uint32_t((info.block_bytes + shm::arena_chunk_bytes - 1) / shm::arena_chunk_bytes);
+  for (uint32_t preset = 0; preset < presets; preset++) {
+    LayoutInfo::Stored& stored = info.stored[preset];
+    stored.bytes[0] = stored.bytes[1] = 0;
+    if (!codec::preset_for(layout, preset, &stored.preset)) continue;
+    for (int first : {0, 1}) stored.bytes[first] = uint32_t(codec::segment_bytes(layout, stored.preset, first != 0));
+  }
+}
+
+// Requires: control locked. Returns: 0 or -errno.
+int register_locked(Session& session, const speckv_layout& layout, uint32_t* ret_layout) {
+  const uint32_t count = session.layouts_count.load();
+  for (uint32_t i = 0; i < count; i++) {
+    if (std::memcmp(&session.layouts[i].layout, &layout, sizeof layout) != 0) continue;
+    *ret_layout = i;
+    return 0;
+  }
+  if (count == layouts_max) return -EMFILE;
+  if (session.current.load()->lost.load() || session.handshake.stage != Handshake::Stage::idle) return -ENOTCONN;
+  fill_info(layout, &session.layouts[count]);
+  const int result = register_on_wire(session, count, deadline_after(session.timeout_ns));
+  if (result != 0) return result;
+  session.layouts_count.store(count + 1, std::memory_order_release);
+  *ret_layout = count;
+  return 0;
+}
+
+}  // namespace
+}  // namespace speckv::lib
+
+using namespace speckv;
+using namespace speckv::lib;
+
+extern "C" int speckv_layout_check(const speckv_layout* layout, char* ret_why, size_t why_bytes) {
+  speckv_layout copy;
+  return check_and_copy(layout, &copy, ret_why, why_bytes);
+}
+
+extern "C" int speckv_layout_register(speckv_session* handle, const speckv_layout* layout, uint32_t* ret_layout) {
+  Call call(handle);
+  if (call.result() != 0) return call.result();
+  if (!ret_layout) return -EINVAL;
+  speckv_layout copy;
+  const int checked = check_and_copy(layout, &copy, nullptr, 0);
+  if (checked != 0) return checked;
+  maintain(call.session());
+  Locked control(call.session().control);
+  return register_locked(call.session(), copy, ret_layout);
+}
+
+extern "C" uint64_t speckv_block_bytes(const speckv_layout* layout) {
+  speckv_layout copy;
+  return check_and_copy(layout, &copy, nullptr, 0) == 0 ? shm::raw_block_bytes(copy) : 0;
+}
+
+extern "C" uint64_t speckv_layout_fingerprint(const speckv_layout* layout) {
+  speckv_layout copy;
+  return check_and_copy(layout, &copy, nullptr, 0) == 0 ? shm::layout_fingerprint(copy) : 0;
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/maps.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "shm/pool_format.hpp"
+
+#ifndef MADV_POPULATE_READ  // Linux 5.14; older headers
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+namespace speckv::lib {
+namespace {
+
+constexpr uint64_t huge_bytes = 2u << 20;
+
+// Without populate advice: touches each page. Reads only, so a hole that the daemon left stays its own.
+void touch_pages(const Map& map) {
+  for (uint64_t at = 0; at < map.bytes; at += 4096)
+    static_cast<void>(*reinterpret_cast<const volatile std::byte*>(map.base + at));
+}
+
+// Maps at a 2 MiB boundary, so that huge pages of the file can be mapped as such.
+int map_file(int fd, uint64_t bytes, int protection, Map* ret_map) {
+  const uint64_t span = bytes + huge_bytes;
+  void* reserved = mmap(nullptr, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) return -errno;
+  const auto start = reinterpret_cast<uintptr_t>(reserved);
+  const uintptr_t aligned = (start + huge_bytes - 1) / huge_bytes * huge_bytes;
+  void* map = mmap(reinterpret_cast<void*>(aligned), bytes, protection, MAP_SHARED | MAP_FIXED, fd, 0);
+  if (map == MAP_FAILED) {
+    const int error = errno;
+    munmap(reserved, span);
+    return -error;
+  }
+  const uint64_t whole = (bytes + huge_bytes - 1) / huge_bytes * huge_bytes;  // hugetlb rounds the map up
+  if (aligned > start) munmap(reserved, aligned - start);
+  if (start + span > aligned + whole)
+    munmap(reinterpret_cast<void*>(aligned + whole), start + span - aligned - whole);
+  *ret_map = {static_cast<std::byte*>(map), bytes};
+  madvise(map, bytes, MADV_DONTFORK);
+  madvise(map, bytes, MADV_HUGEPAGE);
+  const int advice = protection & PROT_WRITE ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
+  if (madvise(map, bytes, advice) != 0) touch_pages(*ret_map);
+  return 0;
+}
+
+// A regular file shorter than its map would kill the reader with SIGBUS.
+int check_file(int fd, uint64_t bytes, bool device_allowed) {
+  struct stat status;
+  if (fstat(fd, &status) != 0) return -errno;
+  if (device_allowed && S_ISCHR(status.st_mode)) return 0;
+  if (!S_ISREG(status.st_mode) || uint64_t(status.st_size) < bytes) return -EPROTO;
+  return 0;
+}
+
+int check_session(const Connection& connection) {
+  const shm::SessionHeader& header = connection.session_header();
+  const uint64_t arena_offset = shm::session_arena_offset(connection.shards);
+  if (header.magic != shm::session_magic || header.shards != connection.shards) return -EPROTO;
+  if (header.arena_offset != arena_offset || header.arena_bytes < shm::arena_chunk_bytes) return -EPROTO;
+  if (header.arena_bytes > connection.session.bytes - arena_offset) return -EPROTO;
+  if (header.arena_bytes / shm::arena_chunk_bytes > arena_chunks_max) return -EPROTO;
+  return 0;
+}
+
+int check_pool(const Connection& connection) {
+  const auto& header = *reinterpret_cast<const shm::PoolHeader*>(connection.pool.base);
+  if (header.magic != shm::pool_magic || header.version != shm::pool_version) return -EPROTO;
+  if (header.shards != connection.shards) return -EPROTO;
+  return 0;
+}
+
+int check_index(const Connection& connection) {
+  const shm::IndexHeader& header = connection.index_header();
+  if (header.magic != shm::index_magic || header.version != shm::index_version) return -EPROTO;
+  if (header.shards != connection.shards || header.buckets == 0) return -EPROTO;
+  const uint64_t needed = shm::index_file_bytes(header.shards, header.buckets);
+  return needed > connection.index.bytes ? -EPROTO : 0;
+}
+
+int map_all(Connection& connection, const wire::Welcome& welcome, const int* fds) {
+  const int both = PROT_READ | PROT_WRITE;
+  int result = check_file(fds[wire::fd_session], welcome.session_bytes, false);
+  if (result == 0) result = check_file(fds[wire::fd_pool], welcome.pool_bytes, true);
+  if (result == 0) result = check_file(fds[wire::fd_index], welcome.index_bytes, false);
+  if (result == 0) result = map_file(fds[wire::fd_session], welcome.session_bytes, both, &connection.session);
+  if (result == 0) result = check_session(connection);
+  if (result == 0) result = map_file(fds[wire::fd_pool], welcome.pool_bytes, PROT_READ, &connection.pool);
+  if (result == 0) result = check_pool(connection);
+  if (result == 0) result = map_file(fds[wire::fd_index], welcome.index_bytes, PROT_READ, &connection.index);
+  if (result == 0) result = check_index(connection);
+  return result;
+}
+
+}  // namespace
+
+void close_fd(int& fd) {
+  if (fd >= 0) close(fd);
+  fd = -1;
+}
+
+void unmap(Map& map) {
+  if (map.base) munmap(map.base, map.bytes);
+  map = {};
+}
+
+void close_descriptors(Connection& connection) {
+  close_fd(connection.socket);
+  close_fd(connection.event);
+  for (uint32_t shard = 0; shard < connection.shards; shard++) close_fd(connection.doorbells[shard]);
+  connection.shards = 0;
+}
+
+int map_connection(Connection& connection, const wire::Welcome& welcome, const int* fds) {
+  connection.shards = welcome.shards;
+  connection.hold_ns_max = welcome.hold_ns_max;
+  connection.pool_page_bytes = welcome.pool_page_bytes;
+  connection.event = fds[wire::fd_event];
+  for (uint32_t i = 0; i < welcome.shards; i++) connection.doorbells[i] = fds[wire::fd_doorbell + i];
+  int result = 0;
+  if (welcome.session_bytes < shm::session_arena_offset(welcome.shards) + shm::arena_chunk_bytes ||
+      welcome.pool_bytes < shm::unit_bytes || welcome.index_bytes < shm::index_header_bytes)
+    result = -EPROTO;
+  if (result == 0) result = map_all(connection, welcome, fds);
+  for (int i : {wire::fd_session, wire::fd_pool, wire::fd_index}) close(fds[i]);
+  if (result == 0) {
+    const uint64_t chunks = connection.session_header().arena_bytes / shm::arena_chunk_bytes;
+    result = connection.arena.reset(uint32_t(chunks));
+  }
+  if (result != 0) return result;
+  for (uint32_t shard = 0; shard < connection.shards; shard++) {
+    connection.views[shard] = shm::IndexView(connection.index.base, shard);
+    connection.sq_tail[shard] = shm::load_acquire(connection.area(shard).sq_tail.value);
+    connection.cq_head[shard] = shm::load_acquire(connection.area(shard).cq_head.value);
+    connection.sq_reserved[shard] = connection.under_way[shard] = 0;
+  }
+  connection.under_way_total = 0;
+  const int flags = fcntl(connection.event, F_GETFL);
+  if (flags >= 0 && !(flags & O_NONBLOCK)) fcntl(connection.event, F_SETFL, flags | O_NONBLOCK);
+  return 0;
+}
+
+}  // namespace speckv::lib

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// remove.cpp - speckv_remove and speckv_prefetch: one submission per key, no data. Removals are reaped by the user,
+// prefetches answered to nobody.
+#include <cerrno>
+
+#include "src/connect.hpp"
+#include "src/handle.hpp"
+#include "src/ring.hpp"
+#include "src/views.hpp"
+#include "src/write_block.hpp"
+
+namespace speckv::lib {
+namespace {
+
+// Submits keys until one cannot be. Returns: how many, or the first's -errno when it was none.
+int submit_keys(const Call& call, uint32_t layout, shm::Op op, const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count,
+                uint64_t user_data, bool internal) {
+  Session& session = call.session();
+  if (!find_layout(session, layout)) return -EBADF;
+  const int ready = ready_to_write(session);
+  if (ready != 0) return ready;
+  const Pin connection(session);
+  const int16_t number = connection->layout_number[layout];
+  if (number == layout_refused) return -EBADF;
+  uint64_t shards = 0;
+  unsigned done = 0;
+  int result = 0;
+  {
+    Locked rings(session.rings);
+    for (; done < count && result == 0; done += result == 0) {
+      shm::Submission submission{};
+      submission.op = uint8_t(op);
+      submission.layout = uint16_t(number);
+      submission.key = Key::from(keys[done]);
+      const uint32_t shard = shard_of(hash_key(submission.key), connection->shards);
+      Ticket ticket;
+      result = reserve(session, *connection, shard, 0, &ticket);
+      if (result != 0) break;
+      session.records[ticket.record].user_data = user_data;
+      session.records[ticket.record].internal = internal;
+      result = submit(session, *connection, ticket, submission);
+      shards |= uint64_t{1} << shard;
+    }
+  }
+  for (uint32_t shard = 0; shard < connection->shards; shard++)
+    if (shards >> shard & 1) ring_doorbell(*connection, shard);
+  return done ? int(done) : result;
+}
+
+}  // namespace
+}  // namespace speckv::lib
+
+using namespace speckv;
+using namespace speckv::lib;
+
+extern "C" int speckv_remove(speckv_session* handle, uint32_t layout, const uint8_t (*keys)[SPECKV_KEY_BYTES],
+                             unsigned count, uint64_t user_data) {
+  Call call(handle);
+  if (call.result() != 0) return call.result();
+  const int batch = check_batch(keys, count);
+  return batch != 0 ? batch : submit_keys(call, layout, shm::Op::remove, keys, count, user_data, false);
+}
+
+extern "C" int speckv_prefetch(speckv_session* handle, uint32_t layout, const uint8_t (*keys)[SPECKV_KEY_BYTES],
+                               unsigned count) {
+  Call call(handle);
+  if (call.result() != 0) return call.result();
+  const int batch = check_batch(keys, count);
+  return batch != 0 ? batch : submit_keys(call, layout, shm::Op::touch, keys, count, 0, true);
+}

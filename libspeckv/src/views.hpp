@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// views.hpp - checks the caller's scatter lists and batches before anything is read or written through them.
+//
+// Pure functions; any thread.
+#pragma once
+
+#include <cerrno>
+
+#include "src/session.hpp"
+
+namespace speckv::lib {
+
+// Returns: 0, -ENODATA, -E2BIG or -EINVAL.
+inline int check_batch(const void* items, unsigned count) {
+  if (count == 0) return -ENODATA;
+  if (count > SPECKV_BATCH_MAX) return -E2BIG;
+  return items ? 0 : -EINVAL;
+}
+
+// odd_bits: those that a multiple of the value's size does not have.
+inline bool stride_possible(int64_t stride, uint32_t extent, int64_t odd_bits) {
+  if (stride & odd_bits) return false;
+  return extent <= 1 || (stride != 0 && stride < stride_bytes_max && stride > -stride_bytes_max);
+}
+
+// Returns: 0, -ERANGE (layers) or -EINVAL (strides, pointers).
+inline int check_buf(const LayoutInfo& info, const speckv_buf& buf) {
+  const speckv_layout& layout = info.layout;
+  if (buf.layer_count == 0 || buf.layer_first >= layout.layers || buf.layer_count > layout.layers - buf.layer_first)
+    return -ERANGE;
+  if (!buf.views) return -EINVAL;
+  const int64_t odd_bits = int64_t(shm::value_bytes(layout)) - 1;  // 1 or 2 bytes
+  for (uint32_t i = 0; i < 2 * buf.layer_count; i++) {
+    const speckv_view& view = buf.views[i];
+    if (!view.base || (int64_t(reinterpret_cast<uintptr_t>(view.base)) & odd_bits)) return -EINVAL;
+    if (!stride_possible(view.token_stride, layout.block_tokens, odd_bits) ||
+        !stride_possible(view.head_stride, layout.kv_heads, odd_bits) ||
+        !stride_possible(view.channel_stride, layout.head_dim, odd_bits))
+      return -EINVAL;
+  }
+  return 0;
+}
+
+// The layout that a caller's number means, or nullptr.
+inline const LayoutInfo* find_layout(const Session& session, uint32_t layout) {
+  return layout < session.layouts_count.load(std::memory_order_acquire) ? &session.layouts[layout] : nullptr;
+}
+
+}  // namespace speckv::lib
