@@ -13,7 +13,6 @@ DAEMON = [
     "daemon/status.hpp",
     "daemon/layout.hpp",
     "daemon/config/",
-    "daemon/watch/",
 ]  # what any daemon room may use
 CODE_OF_BOTH = ["libspeckv/codec/", "libspeckv/shm/", *ABI]
 
@@ -46,7 +45,14 @@ MAY_INCLUDE = {
         "daemon/pool/medium.hpp",
         "include/uapi/",
     ],
-    "daemon/watch/": [*CODE_OF_BOTH, *DAEMON],
+    "daemon/watch/": [
+        *CODE_OF_BOTH,
+        *DAEMON,
+        "daemon/loop/",
+        "daemon/session/",
+        "daemon/journey/",
+        "daemon/pool/",
+    ],
     "daemon/session/": [
         *CODE_OF_BOTH,
         *DAEMON,
