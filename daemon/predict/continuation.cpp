@@ -6,8 +6,9 @@
 //     whoever reads the child reads it first. So it stands on no list until its last child went;
 //     then it takes that child's place. What is resident is always a prefix of something.
 //  2. Of the leaves, the one of least worth(visits, age). Blocks that were used more often are kept
-//     longer; one that was used seconds ago may go before one that was used a minute ago, if that is
-//     when people come back. Evicted keys are remembered, so ages beyond the pool's own are learnt.
+//     longer; one that was used seconds ago may go before one that was used a minute ago, if that
+//     is when people come back. Evicted keys are remembered, so ages beyond the pool's own are
+//     learnt.
 //  3. A block whose parent is away gives no leading hit: it goes first, unless someone reads it.
 //
 // Lists: one per (class, age bin), each from oldest to youngest; time moves a block to the next bin

@@ -58,7 +58,8 @@ class Lru final : public EvictionPolicy {
 
   void link(uint32_t block) {
     const uint32_t parent = states_[block].parent;
-    const bool touched_together = parent != kNoBlock && states_[parent].resident &&
+    const bool touched_together = parent != kNoBlock && parent != block &&
+                                  states_[parent].resident &&
                                   states_[parent].touched_ns == states_[block].touched_ns;
     if (touched_together) {
       lists_.push_colder_than(parent, block);

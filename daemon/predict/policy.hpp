@@ -29,18 +29,19 @@ namespace speckv::predict {
 
 inline constexpr uint32_t kNoBlock = UINT32_MAX;
 inline constexpr uint32_t kParentAway = UINT32_MAX - 1;
-inline constexpr uint32_t kCapacityMax = 1u << 31;  // leaves numbers for the two above and list heads
+inline constexpr uint32_t kCapacityMax = 1u
+                                         << 31;  // leaves numbers for the two above and list heads
 inline constexpr uint32_t kPositionUnknown = UINT32_MAX;
 
 // What is known of a block when it is stored. Unknown stays at its default; nothing is required but
 // key_hash, which must be the same whenever this key is stored again (ghost queues remember it).
 struct BlockFacts {
-  uint64_t key_hash = 0;                  // 64 bits of the key
-  uint64_t now_ns = 0;                    // any monotonic origin, the same as in on_hit and victim
-  uint32_t parent = kNoBlock;             // resident block that precedes it; kParentAway: it has a
-                                          // parent but that is not resident; kNoBlock: none, unknown
-  uint32_t position = kPositionUnknown;   // its number in its sequence, the first is 0
-  uint32_t stored_bytes = 0;              // what its eviction gives back
+  uint64_t key_hash = 0;                 // 64 bits of the key
+  uint64_t now_ns = 0;                   // any monotonic origin, the same as in on_hit and victim
+  uint32_t parent = kNoBlock;            // resident block that precedes it; kParentAway: it has a
+                                         // parent but that is not resident; kNoBlock: none, unknown
+  uint32_t position = kPositionUnknown;  // its number in its sequence, the first is 0
+  uint32_t stored_bytes = 0;             // what its eviction gives back
 };
 
 class EvictionPolicy {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// registry.cpp - the policies that exist, by name. A new policy is one file, one maker, one line here.
+// registry.cpp - the policies that exist, by name. A new policy is one file, one maker, one line
+// here.
 #include <array>
 
 #include "predict/policies.hpp"

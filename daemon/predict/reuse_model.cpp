@@ -15,7 +15,7 @@ constexpr uint64_t kNsPerMs = 1'000'000;
 constexpr double kHalfLifeReturns = 32'768;  // how fast the past fades
 constexpr double kPriorUses = 1'000;         // weight of "falls as 1/age" against all that was seen
 constexpr double kPriorReturnShare = 0.3;    // of which this share comes back at all
-constexpr double kClassPriorUses = 500;      // weight of all classes together against one class's own
+constexpr double kClassPriorUses = 500;  // weight of all classes together against one class's own
 
 // Bin 0 is below 1 ms; bin 1 + 2o is [2^o, 1.5 * 2^o) ms, bin 2 + 2o is [1.5 * 2^o, 2^(o+1)) ms.
 double bin_start_s(uint32_t bin) {
@@ -54,8 +54,8 @@ void ReuseModel::refresh() {
 }
 
 void ReuseModel::refresh_class(uint32_t cls, const Bins& shared_share) {
-  Bins back;      // come back in this bin
-  Bins waiting_s; // time spent in this bin by those that reach it
+  Bins back;       // come back in this bin
+  Bins waiting_s;  // time spent in this bin by those that reach it
   double alive = uses_[cls] + kClassPriorUses;
   for (uint32_t bin = 0; bin < kBins; ++bin) {
     const double n = returns_[cls][bin] + kClassPriorUses * shared_share[bin];

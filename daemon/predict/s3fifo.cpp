@@ -3,7 +3,8 @@
 //
 // A new block enters `small` (a tenth of the pool), one that the ghosts remember enters `main`. The
 // cold end of small moves to main when it was read at least twice, else it goes; the cold end of
-// main gets another round for each read. Knows nothing of sequences: it is here to be compared with.
+// main gets another round for each read. Knows nothing of sequences: it is here to be compared
+// with.
 #include <algorithm>
 
 #include "predict/block_lists.hpp"
@@ -73,9 +74,9 @@ class S3Fifo final : public EvictionPolicy {
  private:
   static constexpr uint32_t kSmall = 0;
   static constexpr uint32_t kMain = 1;
-  static constexpr uint32_t kSmallShare = 10;   // the paper's 10 %
-  static constexpr uint8_t kReadsMax = 3;       // the paper's two bits
-  static constexpr uint8_t kPromoteReads = 2;   // the paper's "more than once"
+  static constexpr uint32_t kSmallShare = 10;  // the paper's 10 %
+  static constexpr uint8_t kReadsMax = 3;      // the paper's two bits
+  static constexpr uint8_t kPromoteReads = 2;  // the paper's "more than once"
   struct State {
     uint64_t key_hash = 0;
     uint64_t inserted_ns = 0;

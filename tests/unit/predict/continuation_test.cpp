@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// continuation_test.cpp - the three rules at the head of continuation.cpp, and what they gain.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "chains.hpp"
+
+namespace speckv::predict {
+namespace {
+
+std::string session(uint32_t s) { return "s" + std::to_string(s) + "."; }
+
+TEST(Continuation, only_leaves_go) {
+  for (std::string_view name : {"continuation", "s3fifo"}) {
+    Chains pool(name, 50);
+    std::mt19937 random(1);
+    for (uint32_t i = 0; i < 3000; ++i) {
+      pool.wait_s(double(random() % 1000) / 250);
+      pool.ask(session(random() % 40), 1 + random() % 9);
+    }
+    EXPECT_GT(pool.evicted().size(), 1000u);
+    if (name == "continuation") {
+      EXPECT_EQ(pool.evicted_parents(), 0u);
+    } else {
+      EXPECT_GT(pool.evicted_parents(), 0u);  // so that the line above can fail
+    }
+  }
+}
+
+TEST(Continuation, a_chain_is_eaten_from_its_end) {
+  Chains pool("continuation", 10);
+  pool.ask("a", 10);
+  pool.wait_s(5);
+  for (uint32_t i = 0; i < 9; ++i) {
+    pool.put("b" + std::to_string(i), i > 0 ? "b" + std::to_string(i - 1) : "");
+    EXPECT_EQ(pool.leading("a"), 9 - i);
+  }
+}
+
+TEST(Continuation, an_inner_block_outlives_its_age) {
+  // the first block is touched only by the first request; its child keeps it
+  Chains pool("continuation", 4);
+  pool.put("root");
+  pool.wait_s(1);
+  pool.put("child", "root");
+  for (uint32_t i = 0; i < 20; ++i) {
+    pool.wait_s(1);
+    pool.hit("child");
+    pool.put("other" + std::to_string(i));
+  }
+  EXPECT_TRUE(pool.has("root"));
+  EXPECT_TRUE(pool.has("child"));
+}
+
+TEST(Continuation, a_block_without_its_parent_goes_first) {
+  Chains pool("continuation", 4);
+  for (const char* name : {"a", "b", "c"}) pool.put(name);
+  pool.wait_s(1);
+  pool.put("stray", "never seen");  // the youngest of all
+  pool.put("d");
+  EXPECT_EQ(pool.evicted(), std::vector<std::string>{"stray"});
+}
+
+TEST(Continuation, a_block_without_its_parent_that_is_read_is_like_any_other) {
+  Chains pool("continuation", 3);
+  pool.put("a");
+  pool.put("b");
+  pool.wait_s(1);
+  pool.put("stray", "never seen");
+  pool.hit("stray");
+  pool.put("c");
+  EXPECT_TRUE(pool.has("stray"));
+}
+
+TEST(Continuation, a_reused_slot_is_nobodys_parent) {
+  Chains pool("continuation", 3);
+  pool.put("parent");
+  pool.put("child", "parent");
+  const uint32_t slot = pool.slot("parent");
+  pool.remove("parent");
+  pool.put("stranger");
+  ASSERT_EQ(pool.slot("stranger"), slot);
+  pool.put("heir", "stranger");
+  pool.remove("child");  // must not count as the stranger's child
+  pool.wait_s(1);
+  pool.put("x");
+  pool.put("y");
+  EXPECT_EQ(pool.evicted(), std::vector<std::string>{"heir"});
+  EXPECT_TRUE(pool.has("stranger"));
+}
+
+TEST(Continuation, keeps_a_part_of_a_cycle_larger_than_the_pool) {
+  // 15 sessions of 10 blocks in turn, room for 100: LRU hits nothing (ranking_test), the optimum is
+  // about 2/3 of all
+  Chains pool("continuation", 100);
+  uint32_t led = 0, asked = 0;
+  for (uint32_t round = 0; round < 60; ++round) {
+    for (uint32_t s = 0; s < 15; ++s, pool.wait_s(1)) {
+      const uint32_t n = pool.ask(session(s), 10);
+      if (round < 20) continue;
+      led += n;
+      asked += 10;
+    }
+  }
+  EXPECT_GT(double(led) / asked, 0.4);
+}
+
+TEST(Continuation, what_came_back_is_kept_longer) {
+  // a few sessions speak each minute for ever, many others only once
+  Chains pool("continuation", 200);
+  uint32_t once = 0, led = 0, asked = 0;
+  for (uint32_t minute = 0; minute < 120; ++minute) {
+    for (uint32_t s = 0; s < 10; ++s, pool.wait_s(6)) {
+      const uint32_t n = pool.ask(session(s), 10);
+      led += minute < 60 ? 0 : n;
+      asked += minute < 60 ? 0 : 10;
+      for (uint32_t i = 0; i < 3; ++i) pool.ask("once" + std::to_string(once++) + ".", 10);
+    }
+  }
+  EXPECT_GT(double(led) / asked, 0.9);
+}
+
+TEST(Continuation, without_chains_and_with_little_time_it_is_no_worse_than_lru) {
+  // independent blocks, popularity ~ 1/rank, 64 calls at the same time
+  auto hits_of = [](std::string_view name) {
+    Chains pool(name, 100);
+    std::mt19937 random(7);
+    std::uniform_real_distribution<double> uniform;
+    uint32_t hits = 0;
+    for (uint32_t i = 0; i < 40'000; ++i) {
+      const auto rank = uint32_t(std::exp(uniform(random) * std::log(2000.0)));
+      hits += pool.ask("z" + std::to_string(rank) + ".", 1);
+      if (i % 64 == 0) pool.wait_s(0.01);
+    }
+    return hits;
+  };
+  EXPECT_GE(hits_of("continuation"), hits_of("lru"));
+}
+
+}  // namespace
+}  // namespace speckv::predict
