@@ -60,6 +60,7 @@ MAY_INCLUDE = {
         "daemon/journey/",
         "daemon/predict/",
         "daemon/loop/",
+        "daemon/watch/",
     ],
     "daemon/loop/": [
         *CODE_OF_BOTH,

@@ -39,7 +39,6 @@ CODE_SUFFIXES = C_SUFFIXES | {
     ".rdl",
     ".sby",
     ".tcl",
-    ".map",
 }
 CODE_NAMES = {"Makefile", "CMakeLists.txt", "Kbuild"}
 DATA_SUFFIXES = {".json", ".jsonl", ".csv", ".svg", ".txt", ".hex"}
