@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// index_test.cpp - the index says what an ordinary map would say, and a reader beside the writer never sees half of an entry.
+#include <atomic>
+#include <thread>
+#include <unordered_map>
+
+#include "fixture.hpp"
+
+namespace speckv {
+namespace {
+
+class IndexTest : public ::testing::Test {
+ protected:
+  explicit IndexTest(uint32_t buckets = 64) : file_(shm::index_file_bytes(1, buckets)) {
+    IndexWriter::format(file_.data(), 1, buckets, 7);
+    writer_ = std::make_unique<IndexWriter>(file_.data(), 0);
+  }
+  static shm::Entry entry(uint64_t number) {
+    shm::Entry made;
+    made.key = key_of(number);
+    made.ref = number * 64;
+    made.gen = number * 2;
+    made.fingerprint = ~number;
+    made.block = uint32_t(number);
+    return made;
+  }
+  bool insert(uint64_t number, uint32_t* in_the_way) {
+    return writer_->insert(hash_key(key_of(number)), entry(number), in_the_way);
+  }
+  bool find(uint64_t number, shm::Entry* found) {
+    return writer_->find(key_of(number), hash_key(key_of(number)), found);
+  }
+  std::vector<std::byte> file_;
+  std::unique_ptr<IndexWriter> writer_;
+};
+
+TEST_F(IndexTest, AgreesWithAMapUnderRandomInsertAndErase) {
+  std::unordered_map<uint64_t, bool> model;
+  uint64_t state = 42;
+  for (int step = 0; step < 200'000; step++) {
+    state = mix64(state + 1);
+    const uint64_t number = state % 400;  // 448 places: up to 89 % full
+    if (model[number]) {
+      EXPECT_TRUE(writer_->erase(key_of(number), hash_key(key_of(number))));
+      model[number] = false;
+    } else {
+      uint32_t in_the_way = UINT32_MAX;
+      const bool placed = insert(number, &in_the_way);
+      model[number] = placed;
+      if (!placed) {
+        EXPECT_TRUE(model[in_the_way]) << "it must name a block that is there";
+      }
+    }
+    const uint64_t probe = mix64(state) % 400;
+    shm::Entry found;
+    ASSERT_EQ(find(probe, &found), model[probe]) << "step " << step;
+    if (model[probe]) {
+      ASSERT_EQ(found.fingerprint, ~probe);
+    }
+  }
+  uint64_t there = 0;
+  for (const auto& [number, present] : model) there += present;
+  EXPECT_EQ(writer_->size(), there);
+}
+
+TEST_F(IndexTest, HoldsEightyPercentWithoutRefusing) {
+  for (uint64_t number = 0; number < writer_->capacity() * 8 / 10; number++) {
+    uint32_t in_the_way;
+    EXPECT_TRUE(insert(number, &in_the_way)) << number;
+  }
+}
+
+TEST_F(IndexTest, AReaderBesideTheWriterSeesWholeEntriesOnly) {
+  std::atomic<bool> done{false};
+  std::thread reader([&] {
+    const shm::IndexView view(file_.data(), 0);
+    uint64_t state = 1;
+    while (!done.load()) {
+      state = mix64(state + 1);
+      const uint64_t number = state % 64;
+      shm::Entry found;
+      if (!view.find(key_of(number), hash_key(key_of(number)), &found)) continue;
+      // every version of an entry keeps fingerprint == ~(ref / 64) and gen == ref / 32
+      ASSERT_EQ(found.fingerprint, ~(found.ref / 64));
+      ASSERT_EQ(found.gen, found.ref / 32);
+    }
+  });
+  uint64_t version = 0;
+  for (int round = 0; round < 3000; round++)
+    for (uint64_t number = 0; number < 64; number++) {
+      shm::Entry next = entry(++version);
+      next.key = key_of(number);
+      writer_->erase(key_of(number), hash_key(key_of(number)));
+      uint32_t in_the_way;
+      ASSERT_TRUE(writer_->insert(hash_key(key_of(number)), next, &in_the_way));
+    }
+  done = true;
+  reader.join();
+}
+
+TEST_F(IndexTest, ABucketLeftOddByADeadWriterIsAMissNotAHang) {
+  uint32_t in_the_way;
+  ASSERT_TRUE(insert(5, &in_the_way));
+  auto* table = reinterpret_cast<shm::Bucket*>(file_.data() + shm::index_header_bytes);
+  for (uint32_t i = 0; i < 64; i++) table[i].head.seq |= 1;
+  shm::Entry found;
+  EXPECT_FALSE(find(5, &found));
+}
+
+}  // namespace
+}  // namespace speckv

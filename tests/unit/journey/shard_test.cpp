@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// shard_test.cpp - put, dedupe, refusal, eviction, holds and limbo of one shard: what is published is whole, what is not
+// can't be found, and full means evict, then -ENOSPC.
+#include "fixture.hpp"
+#include "shm/atomics.hpp"
+
+namespace speckv {
+namespace {
+
+TEST(Shard, ABlockIsReadableAfterPutInEveryPreset) {
+  Space space(32);
+  for (uint32_t layers : {1u, 5u})
+    for (uint32_t preset : {SPECKV_PRESET_EXACT, SPECKV_PRESET_Q8}) {
+      const Layout& layout = space.layout(layers, preset);
+      const uint64_t number = layers * 10 + preset;
+      ASSERT_EQ(space.put(layout, number), 0);
+      EXPECT_TRUE(space.readable(layout, number, preset == SPECKV_PRESET_EXACT));
+      EXPECT_EQ(space.put(layout, number), 1) << "the second put of a key finds it there";
+    }
+  EXPECT_EQ(space.shard().counters().blocks, 4u);
+}
+
+TEST(Shard, TheSameKeyUnderAnotherLayoutReplaces) {
+  Space space(32);
+  ASSERT_EQ(space.put(space.layout(2, SPECKV_PRESET_EXACT), 1), 0);
+  ASSERT_EQ(space.put(space.layout(3, SPECKV_PRESET_EXACT), 1), 0);
+  EXPECT_TRUE(space.readable(space.layout(3, SPECKV_PRESET_EXACT), 1, true));
+  EXPECT_EQ(space.shard().counters().blocks, 1u);
+}
+
+TEST(Shard, APageWithInfinityIsStoredRawAndReadBackExactly) {
+  Space space(32);
+  const Layout& layout = space.layout(2, SPECKV_PRESET_Q8);
+  shm::Submission submission{};
+  submission.key = key_of(9);
+  submission.position = 64;
+  auto bytes = block_of(layout, submission.key);
+  const uint16_t infinity = 0x7c00;
+  std::memcpy(&bytes[100], &infinity, 2);
+  bool existed;
+  ASSERT_EQ(space.shard().put(submission, layout, bytes, 1, &existed), 0);
+  EXPECT_EQ(space.shard().counters().segments_refused, 1u);
+  shm::Entry entry;
+  ASSERT_TRUE(space.find(9, &entry));
+  EXPECT_TRUE(space.readable(layout, 9, false));
+}
+
+TEST(Shard, AFullPoolEvictsAndWhatItKeepsIsWhole) {
+  for (const char* policy : {"lru", "s3fifo"}) {
+    Space space(8, 64, policy);
+    const Layout& layout = space.layout(4, SPECKV_PRESET_EXACT);  // 64 KiB a block: 8 units hold about 240
+    for (uint64_t number = 0; number < 1000; number++) ASSERT_EQ(space.put(layout, number, number + 1), 0) << policy;
+    EXPECT_GT(space.shard().counters().evicted, 700u);
+    int found = 0;
+    for (uint64_t number = 0; number < 1000; number++)
+      if (space.find(number)) {
+        found++;
+        EXPECT_TRUE(space.readable(layout, number, true));
+      }
+    EXPECT_EQ(uint64_t(found), space.shard().counters().blocks.load());
+    EXPECT_GT(found, 200);
+  }
+}
+
+TEST(Shard, AnotherSlotSizeGetsRoomInAFullPool) {
+  Space space(8);
+  for (uint64_t number = 0; number < 400; number++)
+    ASSERT_EQ(space.put(space.layout(4, SPECKV_PRESET_EXACT), number, number + 1), 0);
+  for (uint64_t number = 1000; number < 1200; number++)
+    ASSERT_EQ(space.put(space.layout(4, SPECKV_PRESET_Q8), number, number + 1), 0) << number;
+  EXPECT_TRUE(space.readable(space.layout(4, SPECKV_PRESET_Q8), 1199, false));
+}
+
+TEST(Shard, HeldBlocksStayUntilTheHoldEnds) {
+  Space space(8);
+  const Layout& layout = space.layout(4, SPECKV_PRESET_EXACT);
+  ASSERT_EQ(space.put(layout, 1), 0);
+  shm::Submission hold{};
+  hold.key = key_of(1);
+  hold.hold = 77;
+  hold.arg = 1'000'000;
+  const Asker mine{1, 1000}, same_uid{2, 1000}, stranger{3, 1001};
+  ASSERT_EQ(space.shard().hold(hold, layout.fingerprint, mine, 10), 0);
+  for (uint64_t number = 100; number < 900; number++) space.put(layout, number, number);
+  EXPECT_TRUE(space.readable(layout, 1, true));
+  EXPECT_EQ(space.shard().remove(key_of(1), layout.fingerprint), -EBUSY);
+  EXPECT_EQ(space.shard().adopt(77, stranger), -EBADF);
+  EXPECT_EQ(space.shard().adopt(78, same_uid), -EBADF);
+  EXPECT_EQ(space.shard().adopt(77, same_uid), 0);
+  space.shard().session_ended(1);
+  EXPECT_EQ(space.shard().unhold(77, mine), -EBADF);
+  EXPECT_EQ(space.shard().unhold(77, same_uid), 0);
+  for (uint64_t number = 1000; number < 1900; number++) space.put(layout, number, number);
+  EXPECT_FALSE(space.find(1));
+}
+
+TEST(Shard, HoldsExpireAndAreBounded) {
+  Space space(8);
+  const Layout& layout = space.layout(1, SPECKV_PRESET_EXACT);
+  shm::Submission hold{};
+  hold.hold = 5;
+  hold.arg = 1000;
+  for (uint64_t number = 0; number < 9; number++) {
+    ASSERT_EQ(space.put(layout, number), 0);
+    hold.key = key_of(number);
+    EXPECT_EQ(space.shard().hold(hold, layout.fingerprint, {1, 1}, 10), number < 8 ? 0 : -EDQUOT);
+  }
+  space.shard().tick(10 + 999);
+  EXPECT_EQ(space.shard().counters().held_blocks, 8u);
+  space.shard().tick(10 + 1000);
+  EXPECT_EQ(space.shard().counters().held_blocks, 0u);
+}
+
+TEST(Shard, EverythingHeldMeansNoSpaceAndNothingIsLost) {
+  Space space(4);
+  const Layout& layout = space.layout(16, SPECKV_PRESET_EXACT);  // 256 KiB a block
+  uint64_t stored = 0;
+  for (; stored < 8; stored++) {
+    ASSERT_EQ(space.put(layout, stored, stored + 1), 0);
+    shm::Submission hold{};
+    hold.key = key_of(stored);
+    hold.hold = 9;
+    hold.arg = 1'000'000'000;
+    ASSERT_EQ(space.shard().hold(hold, layout.fingerprint, {1, 1}, 10), 0);
+  }
+  int last = 0;
+  for (uint64_t number = 100; number < 140 && last == 0; number++) last = space.put(layout, number, number);
+  for (uint64_t number = 0; number < 8; number++) EXPECT_TRUE(space.readable(layout, number, true));
+}
+
+TEST(Shard, AGuardedBlockIsNotReusedAtOnceAndAnOldGuardIsIgnored) {
+  Space space(8);
+  const Layout& layout = space.layout(1, SPECKV_PRESET_EXACT);
+  ASSERT_EQ(space.put(layout, 1, 100), 0);
+  shm::Entry entry;
+  ASSERT_TRUE(space.find(1, &entry));
+  shm::GuardSlot guards[shm::guard_slots]{};
+  guards[3].ref = entry.ref;
+  guards[3].gen = entry.gen;
+  guards[3].since_ns = 100;
+  space.shard().set_guards({guards});
+  for (uint64_t number = 10; number < 2000 && space.find(1); number++) space.put(layout, number, 200);
+  ASSERT_FALSE(space.find(1));
+  EXPECT_EQ(reinterpret_cast<shm::SlotHeader*>(space.pool() + entry.ref)->gen, entry.gen) << "reader may still decode";
+  EXPECT_EQ(space.shard().counters().guarded, 1u);
+  space.shard().tick(100 + shm::guard_ignored_after_ns);
+  EXPECT_NE(reinterpret_cast<shm::SlotHeader*>(space.pool() + entry.ref)->gen, entry.gen);
+}
+
+}  // namespace
+}  // namespace speckv
