@@ -37,6 +37,10 @@ Buffer::Buffer(size_t bytes) : base_(nullptr), bytes_(bytes) {
 Buffer::~Buffer() { munmap(base_, bytes_); }
 
 size_t l3_bytes() {
+  // what this CPU shares; sysconf adds up the whole package on some AMD parts
+  std::ifstream in("/sys/devices/system/cpu/cpu0/cache/index3/size");
+  size_t kib = 0;
+  if (in >> kib && kib > 0) return kib << 10;
   const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
   return bytes > 0 ? size_t(bytes) : size_t{32} << 20;
 }
