@@ -28,7 +28,7 @@ rig_qemu_arguments() {
 
 # Options that only take time out of a TCG boot, and those that make a splat fatal.
 RIG_APPEND_FIXED="console=ttyS0 quiet panic=-1 oops=panic panic_on_warn=1 mitigations=off nokaslr tsc=reliable \
-cryptomgr.notests lsm= audit=0 rcupdate.rcu_expedited=1 pcie_ports=native"
+no_timer_check cryptomgr.notests lsm= audit=0 rcupdate.rcu_expedited=1 pcie_ports=native"
 
 # rig_run KERNEL TESTS [qemu arguments...] - boot KERNEL, run TESTS/run.sh in it; 0 if it said so and nothing splatted.
 rig_run() {

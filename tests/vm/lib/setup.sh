@@ -11,6 +11,7 @@ RIG_PACKAGES=(
 	qemu-system-x86 seabios       # from backports: stable's QEMU has no vfio-user
 	gcc libc6-dev make dwarves    # the kernels' own compiler; pahole reads BTF
 	kmod cpio xz-utils zstd       # to make an initramfs
+	perl python3                  # kernel-doc, run by W=1 builds
 	busybox-static ndctl cxl daxctl
 )
 

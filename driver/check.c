@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * check.c - refuses ioctl arguments that are not well formed; see check.h.
+ *
+ * Every field that is not an input must be 0, so that a later version can give it a meaning.
+ */
+#include "check.h"
+
+static bool is_zero(const void *memory, size_t bytes)
+{
+	const u8 *byte = memory;
+
+	while (bytes--)
+		if (*byte++)
+			return false;
+	return true;
+}
+
+static bool is_one_of(u32 flags, u32 choices)
+{
+	flags &= choices;
+	return flags && !(flags & (flags - 1));
+}
+
+int speckv_check_info(const struct speckv_info *info)
+{
+	return is_zero(info, sizeof(*info)) ? 0 : -EINVAL;
+}
+
+int speckv_check_alloc(const struct speckv_alloc *alloc, u64 device_bytes)
+{
+	if (!alloc->bytes || alloc->bytes % SPECKV_GRANULE_BYTES || alloc->bytes > device_bytes)
+		return -EINVAL;
+	if (alloc->flags || alloc->timeout_ms > SPECKV_TIMEOUT_MS_MAX)
+		return -EINVAL;
+	if (alloc->handle || alloc->offset || !is_zero(alloc->reserved, sizeof(alloc->reserved)))
+		return -EINVAL;
+	return 0;
+}
+
+int speckv_check_free(const struct speckv_free *free)
+{
+	if (free->flags || free->pad || !is_zero(free->reserved, sizeof(free->reserved)))
+		return -EINVAL;
+	return 0;
+}
+
+int speckv_check_export(const struct speckv_export *export)
+{
+	const u32 verbs = SPECKV_EXPORT_NEW | SPECKV_EXPORT_ADD | SPECKV_EXPORT_DROP;
+	const bool is_new = export->flags & SPECKV_EXPORT_NEW;
+
+	if (export->flags & ~(verbs | SPECKV_EXPORT_WRITE) || !is_one_of(export->flags, verbs))
+		return -EINVAL;
+	if (export->flags & SPECKV_EXPORT_WRITE && !is_new)
+		return -EINVAL;
+	if (is_new ? export->fd != -1 : export->fd < 0)
+		return -EINVAL;
+	if (export->count > SPECKV_BATCH_MAX || (!export->count && !is_new))
+		return -EINVAL;
+	if (!export->count != !export->handles)
+		return -EINVAL;
+	if (export->pad || !is_zero(export->reserved, sizeof(export->reserved)))
+		return -EINVAL;
+	return 0;
+}
+
+int speckv_check_stat(const struct speckv_stat *stat)
+{
+	struct speckv_stat copy = *stat;
+
+	if (stat->fd < -1)
+		return -EINVAL;
+	copy.fd = 0;
+	return is_zero(&copy, sizeof(copy)) ? 0 : -EINVAL;
+}
+
+int speckv_check_list(const struct speckv_list *list)
+{
+	if (list->flags || !list->count || list->count > SPECKV_BATCH_MAX || !list->entries)
+		return -EINVAL;
+	return is_zero(list->reserved, sizeof(list->reserved)) ? 0 : -EINVAL;
+}
+
+int speckv_check_poison(const struct speckv_poison *poison, u64 device_bytes)
+{
+	const u32 verbs = SPECKV_POISON_LIST | SPECKV_POISON_MARK;
+
+	if (poison->flags & ~verbs || !is_one_of(poison->flags, verbs) ||
+	    !is_zero(poison->reserved, sizeof(poison->reserved)))
+		return -EINVAL;
+	if (poison->flags & SPECKV_POISON_LIST) {
+		if (!poison->count || poison->count > SPECKV_BATCH_MAX || !poison->entries ||
+		    poison->bytes)
+			return -EINVAL;
+		return 0;
+	}
+	if (poison->count || poison->entries || !poison->bytes)
+		return -EINVAL;
+	if (poison->offset >= device_bytes || poison->bytes > device_bytes - poison->offset)
+		return -EINVAL;
+	return 0;
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * dax.c - takes a DAX device that the operator names in new_id, and gives it back.
+ *
+ * The only file that reads the DAX bus's private structures (compat/dax_abi.h). It trusts nothing
+ * in them that it has not checked: a wrong layout must end in a refusal with a sentence, never in
+ * a mapping of somebody else's memory. Called by the driver core; calls region.c.
+ */
+#include <linux/dax.h>
+#include <linux/delay.h>
+#include <linux/ioport.h>
+#include <linux/module.h>
+
+#include "compat/dax_abi.h"
+#include "speckv.h"
+#include "trace.h"
+
+static uint drain_seconds = 30;
+module_param(drain_seconds, uint, 0644);
+MODULE_PARM_DESC(drain_seconds,
+		 "how long removal waits for pins before it gives the memory up (default 30)");
+
+
+/*
+ * Does what we read through our copy of the private layout make sense? Each line says what was
+ * wrong; together they let a wrong layout through with no memory that is not the device's.
+ */
+static const char *layout_doubt(struct dev_dax *dev_dax)
+{
+	struct device *dev = &dev_dax->dev;
+	struct inode *inode;
+	int i;
+
+	if (!dev->driver || strcmp(dev->driver->name, KBUILD_MODNAME))
+		return "device.driver is not speckv";
+	if (strncmp(dev_name(dev), "dax", 3))
+		return "device.name does not begin with dax";
+	inode = dax_inode(dev_dax->dax_dev);
+	if (!inode || dev->devt != inode->i_rdev || !S_ISCHR(inode->i_mode))
+		return "device.devt is not that of dax_dev's inode";
+	if (dev_dax->align != PAGE_SIZE && dev_dax->align != PMD_SIZE && dev_dax->align != PUD_SIZE)
+		return "align is none of 4 KiB, 2 MiB, 1 GiB";
+	if (dev_dax->nr_range < 1 || dev_dax->nr_range > SPECKV_RANGES_MAX)
+		return "nr_range is not 1..64";
+	for (i = 0; i < dev_dax->nr_range; i++) {
+		struct range *range = &dev_dax->ranges[i].range;
+
+		if (range->start >= range->end ||
+		    region_intersects(range->start, range_len(range), IORESOURCE_MEM,
+				      IORES_DESC_NONE) == REGION_DISJOINT)
+			return "a range lies in no memory resource";
+	}
+	return NULL;
+}
+
+static int check_device(struct dev_dax *dev_dax)
+{
+	struct device *dev = &dev_dax->dev;
+	const char *doubt = layout_doubt(dev_dax);
+	int i;
+
+	if (doubt) {
+		dev_err(dev, "this kernel's DAX layout is not the one speckv was built for (%s); rebuild speckv for this kernel\n",
+			doubt);
+		return -ENODEV;
+	}
+	if (static_dev_dax(dev_dax)) {
+		dev_err(dev, "a static DAX device cannot be shared out; use a CXL or hmem region\n");
+		return -EOPNOTSUPP;
+	}
+	for (i = 0; i < dev_dax->nr_range; i++) {
+		struct range *range = &dev_dax->ranges[i].range;
+
+		if (!IS_ALIGNED(range->start, PMD_SIZE) || !IS_ALIGNED(range_len(range), PMD_SIZE)) {
+			dev_err(dev, "range %pra is not made of 2 MiB granules; recreate the device with align 2M\n",
+				range);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static void release_ranges(struct speckv_region *region, int count)
+{
+	while (count--)
+		release_mem_region(region->ranges[count].start, range_len(&region->ranges[count]));
+}
+
+static int request_ranges(struct speckv_region *region, struct device *dev)
+{
+	int i;
+
+	for (i = 0; i < region->nr_range; i++) {
+		struct range *range = &region->ranges[i];
+
+		/* Not devm: an abandoned map must keep its addresses. */
+		if (!request_mem_region(range->start, range_len(range), region->dax_name)) {
+			dev_err(dev, "range %pra is taken (see /proc/iomem); unbind kmem or device_dax from it first\n",
+				range);
+			release_ranges(region, i);
+			return -EBUSY;
+		}
+	}
+	return 0;
+}
+
+static int speckv_memory_failure(struct dev_pagemap *pgmap, unsigned long pfn,
+				 unsigned long nr_pages, int flags)
+{
+	struct speckv_region *region = pgmap->owner;
+	u32 granules = region->bytes >> SPECKV_GRANULE_SHIFT;
+	unsigned long last = pfn + max(nr_pages, 1UL) - 1;
+	u32 granule, found = 0;
+
+	for (granule = 0; granule < granules; granule++) {
+		unsigned long first_pfn = speckv_granule_pfn(region, granule);
+
+		if (first_pfn > last || first_pfn + SPECKV_GRANULE_PAGES <= pfn)
+			continue;
+		found += speckv_region_poison(region, granule, 1) == 0;
+	}
+	/*
+	 * 0 ends it here: all mappings are gone, and whoever comes back faults. A reader then gets
+	 * zeros, a writer SIGBUS. Left to itself the core would kill readers as well.
+	 */
+	return found ? 0 : -EOPNOTSUPP;
+}
+
+static const struct dev_pagemap_ops speckv_pgmap_ops = {
+	.memory_failure = speckv_memory_failure,
+};
+
+static int map_memory(struct speckv_region *region, struct device *dev)
+{
+	struct dev_pagemap *pgmap;
+	void *address;
+	int i;
+
+	/* Not devm, see request_ranges(). */
+	pgmap = kzalloc(struct_size(pgmap, ranges, region->nr_range - 1), GFP_KERNEL);
+	if (!pgmap)
+		return -ENOMEM;
+	pgmap->type = MEMORY_DEVICE_GENERIC;
+	pgmap->vmemmap_shift = SPECKV_GRANULE_SHIFT - PAGE_SHIFT;
+	pgmap->ops = &speckv_pgmap_ops;
+	pgmap->owner = region;
+	pgmap->nr_range = region->nr_range;
+	for (i = 0; i < region->nr_range; i++)
+		pgmap->ranges[i] = region->ranges[i];
+	address = memremap_pages(pgmap, dev_to_node(dev));
+	if (IS_ERR(address)) {
+		kfree(pgmap);
+		return PTR_ERR(address);
+	}
+	region->pgmap = pgmap;
+	return 0;
+}
+
+/* Folios of the region belong to the DAX inode's address space as long as we are bound. */
+static void set_folio_mappings(struct speckv_region *region, struct address_space *mapping)
+{
+	u32 granule;
+
+	for (granule = 0; granule < region->bytes >> SPECKV_GRANULE_SHIFT; granule++) {
+		struct folio *folio = pfn_folio(speckv_granule_pfn(region, granule));
+
+		folio->mapping = mapping;
+		folio->index = mapping ? granule * SPECKV_GRANULE_PAGES : 0;
+		if (!(granule % 4096))
+			cond_resched();
+	}
+}
+
+static void unmap_memory(struct speckv_region *region)
+{
+	set_folio_mappings(region, NULL);
+	region->inode->i_mapping->a_ops = region->saved_aops;
+	memunmap_pages(region->pgmap);
+	kfree(region->pgmap);
+	region->pgmap = NULL;
+	release_ranges(region, region->nr_range);
+}
+
+static int speckv_dax_probe(struct dev_dax *dev_dax)
+{
+	struct device *dev = &dev_dax->dev;
+	struct range ranges[SPECKV_RANGES_MAX];
+	struct speckv_region *region;
+	struct inode *inode;
+	int rc, i;
+
+	rc = check_device(dev_dax);
+	if (rc)
+		return rc;
+	for (i = 0; i < dev_dax->nr_range; i++)
+		ranges[i] = dev_dax->ranges[i].range;
+	inode = dax_inode(dev_dax->dax_dev);
+	region = speckv_region_create(dev_name(dev), inode, dev_dax->target_node, ranges,
+				      dev_dax->nr_range);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+	rc = request_ranges(region, dev);
+	if (rc)
+		goto out_region;
+	rc = map_memory(region, dev);
+	if (rc) {
+		release_ranges(region, region->nr_range);
+		goto out_region;
+	}
+	region->saved_aops = inode->i_mapping->a_ops;
+	inode->i_mapping->a_ops = &speckv_aops;
+	set_folio_mappings(region, inode->i_mapping);
+	run_dax(dev_dax->dax_dev);
+	dev_set_drvdata(dev, region);
+	region->dev.parent = dev;
+	rc = speckv_region_start(region);
+	if (rc)
+		goto out_memory;
+	dev_info(dev, "is now %s, %llu MiB\n", dev_name(&region->dev), region->bytes >> 20);
+	return 0;
+
+out_memory:
+	kill_dev_dax(dev_dax);
+	unmap_memory(region);
+out_region:
+	put_device(&region->dev);
+	return rc;
+}
+
+static u32 count_pinned(struct speckv_region *region)
+{
+	u32 granule, pinned = 0;
+
+	for (granule = 0; granule < region->bytes >> SPECKV_GRANULE_SHIFT; granule++)
+		pinned += speckv_granule_is_pinned(region, granule);
+	return pinned;
+}
+
+/* Waits, no longer than drain_seconds, until nobody but the page map has a reference. */
+static bool drain(struct speckv_region *region, struct device *dev)
+{
+	unsigned long end = jiffies + min(drain_seconds, 600U) * HZ;
+	unsigned long say = jiffies;
+	u32 pinned;
+
+	while ((pinned = count_pinned(region))) {
+		if (time_after_eq(jiffies, say)) {
+			dev_warn(dev, "removal waits for %u pinned granules\n", pinned);
+			say = jiffies + HZ;
+		}
+		if (time_after_eq(jiffies, end))
+			return false;
+		msleep(20);
+	}
+	return true;
+}
+
+/*
+ * Comes with the device already gone (hot removal) or still there (unbind); dev_dax->pgmap may
+ * have been cleared, and the DAX bus may be locked for as long as this takes.
+ */
+static void speckv_dax_remove(struct dev_dax *dev_dax)
+{
+	struct device *dev = &dev_dax->dev;
+	struct speckv_region *region = dev_get_drvdata(dev);
+
+	speckv_region_kill(region);
+	kill_dev_dax(dev_dax);
+	if (drain(region, dev)) {
+		unmap_memory(region);
+	} else {
+		/* Freeing the struct pages would crash whoever still has them. */
+		dev_err(dev, "pins outlast removal: %llu MiB of address space stay taken until reboot, and so does this module\n",
+			region->bytes >> 20);
+		get_device(&region->dev);
+		__module_get(THIS_MODULE);
+	}
+	dev_set_drvdata(dev, NULL);
+	put_device(&region->dev);
+}
+
+static struct dax_device_driver speckv_dax_driver = {
+	.type = SPECKV_DAXDRV_TYPE,
+	.probe = speckv_dax_probe,
+	.remove = speckv_dax_remove,
+};
+
+int speckv_dax_register(void)
+{
+	return __dax_driver_register(&speckv_dax_driver, THIS_MODULE, KBUILD_MODNAME);
+}
+
+void speckv_dax_unregister(void)
+{
+	dax_driver_unregister(&speckv_dax_driver);
+}
+

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * main.c - the module: class, device numbers, and the order in which its parts come and go.
+ *
+ * A region (one per DAX device) comes with dax.c's probe, never from here.
+ */
+#include <linux/debugfs.h>
+#include <linux/idr.h>
+#include <linux/module.h>
+
+#include "speckv.h"
+
+static dev_t speckv_first_devt;
+static DEFINE_IDA(speckv_minors);
+struct dentry *speckv_debug_root;
+
+struct class speckv_class = {
+	.name = "speckv",
+	.dev_groups = speckv_groups,
+};
+
+int speckv_minor_get(void)
+{
+	return ida_alloc_max(&speckv_minors, SPECKV_MINORS - 1, GFP_KERNEL);
+}
+
+void speckv_minor_put(int minor)
+{
+	ida_free(&speckv_minors, minor);
+}
+
+dev_t speckv_devt(int minor)
+{
+	return MKDEV(MAJOR(speckv_first_devt), MINOR(speckv_first_devt) + minor);
+}
+
+static int __init speckv_init(void)
+{
+	int rc;
+
+	rc = alloc_chrdev_region(&speckv_first_devt, 0, SPECKV_MINORS, "speckv");
+	if (rc)
+		return rc;
+	rc = class_register(&speckv_class);
+	if (rc)
+		goto out_chrdev;
+	speckv_debug_root = debugfs_create_dir("speckv", NULL);
+	rc = speckv_dax_register();
+	if (rc)
+		goto out_class;
+	return 0;
+
+out_class:
+	debugfs_remove(speckv_debug_root);
+	class_unregister(&speckv_class);
+out_chrdev:
+	unregister_chrdev_region(speckv_first_devt, SPECKV_MINORS);
+	return rc;
+}
+
+static void __exit speckv_exit(void)
+{
+	speckv_dax_unregister();
+	debugfs_remove(speckv_debug_root);
+	class_unregister(&speckv_class);
+	unregister_chrdev_region(speckv_first_devt, SPECKV_MINORS);
+	ida_destroy(&speckv_minors);
+	speckv_poisoned_pfns_forget();
+}
+
+module_init(speckv_init);
+module_exit(speckv_exit);
+
+MODULE_AUTHOR("The speckv authors");
+MODULE_DESCRIPTION("Isolated extents of a CXL memory region");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * speckv.h - the driver's objects, their locking, and what its files offer each other.
+ *
+ * Objects. A region (struct speckv_region) is one DAX device that is bound, or was while somebody
+ * still has a file of it open. A file (struct speckv_file) is an open of /dev/speckvN ("control")
+ * or an export that a control file made. An extent is a run of granules. A hold says that a file
+ * holds an extent; an extent without a hold is retired: its granules wait to be zeroed. An account
+ * outlives its file, so that pinned memory stays charged to somebody with a name.
+ *
+ * Locking, outermost first:
+ *
+ *	mmap_lock		the core's; held when a fault or mmap comes in
+ *	speckv_region.lock	mutex: everything below that is not said to be otherwise. Never
+ *				held over a copy from or to user space (that takes mmap_lock).
+ *	speckv_region.map_sem	rwsem: a fault holds it shared from the look at file->holds,
+ *				extent_of, poison and `dead` until its entry is in the page table.
+ *				Whoever takes one of them away holds it exclusively to do so, and
+ *				only after that calls unmap_mapping_range(): so no entry can be
+ *				made from what is gone, and all made before are found.
+ *	i_mmap_rwsem, ptl	the core's, inside unmap_mapping_range()
+ *
+ * A fault takes map_sem without lock; nobody takes lock under map_sem.
+ *
+ * Removal: speckv_region_kill() sets `dead` under both, after which no file reaches the memory
+ * again; the region's struct lives until the last file is closed.
+ */
+#ifndef SPECKV_DRIVER_H
+#define SPECKV_DRIVER_H
+
+#include <linux/cdev.h>
+#include <linux/cred.h>
+#include <linux/device.h>
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+#include <uapi/linux/speckv.h>
+
+#include "space.h"
+
+#define SPECKV_GRANULE_SHIFT 21
+#define SPECKV_GRANULE_PAGES (SPECKV_GRANULE_BYTES >> PAGE_SHIFT)
+#define SPECKV_RANGES_MAX 64	/* pieces of one DAX device; CXL makes one */
+#define SPECKV_MINORS 256
+#define SPECKV_EXPORTS_MAX 4096	/* default of file_exports_max */
+
+static_assert(PMD_SHIFT == SPECKV_GRANULE_SHIFT, "a granule must be what one PMD maps");
+
+/**
+ * struct speckv_account - what is charged to the opener of a file; outlives the file
+ * @ref: files and extents that point here
+ * @pid: of the opener, or for an export of the last one who mapped it
+ * @uid: likewise
+ * @comm: likewise
+ * @held_bytes: extents allocated through the file and not yet retired
+ * @pinned_bytes: retired granules that are still pinned
+ * @limit_bytes: most that both may come to (control files)
+ * @exports: exports made that are still open (control files)
+ */
+struct speckv_account {
+	struct kref ref;
+	pid_t pid;
+	kuid_t uid;
+	char comm[TASK_COMM_LEN];
+	u64 held_bytes;
+	u64 pinned_bytes;
+	u64 limit_bytes;
+	u32 exports;
+};
+
+/**
+ * struct speckv_extent - a run of granules that somebody holds, or that is being cleaned
+ * @handle: its name; the low half is @first, the high half a generation
+ * @cookie: the owner's, from ALLOC
+ * @first: first granule
+ * @count: granules
+ * @left: granules not yet clean again (after retiring)
+ * @retired: nobody holds it any more
+ * @owner: account of the control file that allocated it
+ * @charge: account that pins are charged to once it is retired
+ * @holds: struct speckv_hold.in_extent
+ */
+struct speckv_extent {
+	u64 handle;
+	u64 cookie;
+	u32 first;
+	u32 count;
+	u32 left;
+	bool retired;
+	struct speckv_account *owner;
+	struct speckv_account *charge;
+	struct list_head holds;
+};
+
+/**
+ * struct speckv_hold - one file holds one extent
+ * @extent: which
+ * @file: who
+ * @in_extent: entry in speckv_extent.holds
+ */
+struct speckv_hold {
+	struct speckv_extent *extent;
+	struct speckv_file *file;
+	struct list_head in_extent;
+};
+
+/**
+ * struct speckv_file - private_data of every file of ours
+ * @region: a reference
+ * @role: enum speckv_role; fixed before anybody else sees the file
+ * @holds: struct speckv_hold by the first granule of its extent
+ * @extents: number of holds
+ * @held_bytes: bytes of the extents held
+ * @account: a reference
+ * @maker: export: account of the control file that made it (a reference); else NULL
+ * @in_region: entry in speckv_region.files
+ * @faults_huge: see struct speckv_stat
+ * @faults_small: likewise
+ * @faults_zero: likewise
+ */
+struct speckv_file {
+	struct speckv_region *region;
+	enum speckv_role role;
+	struct xarray holds;
+	u64 extents;
+	u64 held_bytes;
+	struct speckv_account *account;
+	struct speckv_account *maker;
+	struct list_head in_region;
+	atomic64_t faults_huge;
+	atomic64_t faults_small;
+	atomic64_t faults_zero;
+};
+
+/**
+ * struct speckv_region - one DAX device
+ * @dev: class device; its release frees this
+ * @cdev: /dev/speckvN
+ * @id: N
+ * @lock: see above
+ * @map_sem: see above
+ * @dead: no access to the memory any more; written under both locks
+ * @dax_name: of the DAX device, for people
+ * @inode: of the DAX device (a reference); all our mappings are in its address space
+ * @saved_aops: what inode->i_mapping->a_ops was
+ * @pgmap: page map of the memory
+ * @nr_range: pieces
+ * @ranges: physical pieces, in the order of region offsets
+ * @bytes: length
+ * @numa_node: nearest node
+ * @space: granule states
+ * @extent_of: extent of each granule that is USED, or retired and not yet clean
+ * @generation: of the next handle
+ * @files: struct speckv_file.in_region
+ * @extents: not retired
+ * @zero_page: what read-only exports see where they hold nothing
+ * @cleaner: zeroes what is dirty
+ * @clean_wait: ALLOC waits here
+ * @clean_seq: counts up with each granule that became free
+ * @clean_delay: until the next look at what is pinned
+ * @file_limit_bytes: limit that a new control file gets
+ * @file_exports_max: open exports per control file
+ * @debug: debugfs folder
+ */
+struct speckv_region {
+	struct device dev;
+	struct cdev cdev;
+	int id;
+	struct mutex lock; /* see "Locking" above */
+	struct rw_semaphore map_sem;
+	bool dead;
+	char dax_name[32];
+	struct inode *inode;
+	const struct address_space_operations *saved_aops;
+	struct dev_pagemap *pgmap;
+	int nr_range;
+	struct range ranges[SPECKV_RANGES_MAX];
+	u64 bytes;
+	int numa_node;
+	struct speckv_space space;
+	struct speckv_extent **extent_of;
+	u32 generation;
+	struct list_head files;
+	u64 extents;
+	struct page *zero_page;
+	struct delayed_work cleaner;
+	wait_queue_head_t clean_wait;
+	u32 clean_seq;
+	unsigned long clean_delay;
+	u64 file_limit_bytes;
+	u32 file_exports_max;
+	struct dentry *debug;
+};
+
+static inline struct speckv_region *to_speckv_region(struct device *dev)
+{
+	return container_of(dev, struct speckv_region, dev);
+}
+
+/* main.c: the class, device numbers */
+extern struct class speckv_class;
+extern struct dentry *speckv_debug_root;
+int speckv_minor_get(void);
+void speckv_minor_put(int minor);
+dev_t speckv_devt(int minor);
+
+/* dax.c: binding and removal */
+int speckv_dax_register(void);
+void speckv_dax_unregister(void);
+
+/* region.c: one region's life */
+struct speckv_region *speckv_region_create(const char *dax_name, struct inode *inode, int numa_node,
+					   const struct range *ranges, int nr_range);
+int speckv_region_start(struct speckv_region *region);
+void speckv_region_kill(struct speckv_region *region);
+unsigned long speckv_granule_pfn(const struct speckv_region *region, u32 granule);
+bool speckv_granule_is_pinned(const struct speckv_region *region, u32 granule);
+void speckv_region_unmap(struct speckv_region *region, u32 first, u32 count);
+void speckv_region_event(struct speckv_region *region, const char *event, u32 granule);
+
+/* poison.c */
+int speckv_region_poison(struct speckv_region *region, u32 first, u32 count);
+bool speckv_pfn_was_poisoned(unsigned long pfn);
+void speckv_poisoned_pfns_forget(void);
+
+/* extent.c: extents and holds; all but the cleaner with region->lock held */
+struct speckv_account *speckv_account_create(void);
+void speckv_account_put(struct speckv_account *account);
+int speckv_extent_alloc(struct speckv_file *file, u32 count, u64 cookie, u64 *ret_handle,
+			u32 *ret_first);
+struct speckv_extent *speckv_extent_find(struct speckv_file *file, u64 handle);
+int speckv_extent_hold(struct speckv_file *file, struct speckv_extent *extent);
+void speckv_extent_drop(struct speckv_file *file, struct speckv_extent *extent);
+void speckv_extent_free(struct speckv_extent *extent);
+void speckv_file_drop_all(struct speckv_file *file);
+bool speckv_extent_poison(struct speckv_region *region, u32 granule);
+void speckv_cleaner(struct work_struct *work);
+void speckv_extents_forget(struct speckv_region *region);
+
+/* file.c: open and release, exports */
+extern const struct file_operations speckv_fops;
+long speckv_export(struct file *filp, struct speckv_export *arg, struct file **ret_new);
+struct speckv_file *speckv_export_of(struct speckv_file *control, struct file *filp);
+
+/* mmap.c */
+extern const struct address_space_operations speckv_aops;
+int speckv_mmap(struct file *filp, struct vm_area_struct *vma);
+
+/* ioctl.c */
+long speckv_ioctl(struct file *filp, unsigned int command, unsigned long argument);
+
+/* sysfs.c, debugfs.c */
+extern const struct attribute_group *speckv_groups[];
+void speckv_debugfs_add(struct speckv_region *region);
+
+#endif /* SPECKV_DRIVER_H */

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * harness.c - runs the registered tests of the groups named on the command line and prints TAP.
+ *
+ * `vmtests GROUP...`, exit 0 if all passed. `vmtests --list` names groups and tests. See harness.h.
+ */
+#include "harness.h"
+
+#define TEST_SECONDS 240 /* guest time; generous, since guest time runs as it likes under TCG */
+
+static struct test *first_test;
+static struct test **last_test = &first_test;
+
+void test_register(struct test *test)
+{
+	*last_test = test;
+	last_test = &test->next;
+}
+
+void fail_at(const char *file, int line, const char *what, long long is, long long wanted)
+{
+	printf("# %s:%d: %s: is %lld (%#llx), expected %lld (%#llx)\n", strrchr(file, '/') + 1, line,
+	       what, is, is, wanted, wanted);
+	fflush(stdout);
+	_exit(1);
+}
+
+static bool is_sound(void)
+{
+	char text[16] = "";
+
+	read_file("/sys/kernel/debug/speckv/speckv0/sound", text, sizeof(text));
+	return !strncmp(text, "sound", 5);
+}
+
+/* In a process of its own, so that a failed expectation ends only this. */
+static void check_balance(void *unused)
+{
+	struct speckv_stat stat;
+	int control = control_open();
+
+	(void)unused;
+	wait_until_clean(control);
+	stat = stat_of(control, -1);
+	EXPECT_EQ(stat.used_bytes, 0);
+	EXPECT_EQ(stat.quarantined_bytes, 0);
+	EXPECT_EQ(stat.free_bytes + stat.poisoned_bytes, device_bytes);
+	EXPECT(is_sound());
+	_exit(0);
+}
+
+static void run_body(void *argument)
+{
+	struct test *test = argument;
+
+	alarm(TEST_SECONDS);
+	test->run();
+	_exit(0);
+}
+
+static bool run_one(struct test *test)
+{
+	bool passed = reap(spawn(run_body, test)) == 0;
+
+	if (passed && test->balance == BALANCE_WHOLE && reap(spawn(check_balance, NULL))) {
+		printf("# the region is not whole after the test\n");
+		passed = false;
+	}
+	if (test->balance == BALANCE_NONE && region_ensure()) {
+		printf("# the region cannot be bound again after the test\n");
+		passed = false;
+	}
+	return passed;
+}
+
+static bool is_wanted(const struct test *test, int count, char **groups)
+{
+	while (count--)
+		if (!strcmp(test->group, groups[count]))
+			return true;
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	int number = 0, failed = 0;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (struct test *test = first_test; test; test = test->next) {
+		if (argc > 1 && !strcmp(argv[1], "--list")) {
+			printf("%s %s\n", test->group, test->name);
+			continue;
+		}
+		if (!is_wanted(test, argc - 1, argv + 1))
+			continue;
+		bool passed = run_one(test);
+
+		failed += !passed;
+		printf("%sok %d - %s: %s\n", passed ? "" : "not ", ++number, test->group, test->name);
+	}
+	if (number)
+		printf("1..%d\n", number);
+	return failed || (!number && argc > 1 && strcmp(argv[1], "--list"));
+}
