@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // arena.hpp - which 64 KiB chunks of a session's staging memory are in use: a bitmap, next fit.
 //
-// Next fit, so that a chunk that the daemon is still reading from its own cache is not taken again at
-// once. Knows no addresses. Called under the session's lock. Never allocates after reset().
+// Next fit, so that a chunk that the daemon is still reading from its own cache is not taken again
+// at once. Knows no addresses. Called under the session's lock. Never allocates after reset().
 #pragma once
 
 #include <cstdint>

@@ -17,16 +17,19 @@ uint32_t take_block(Session& session) {
   return session.blocks_used < blocks_max ? session.blocks_used++ : no_record;
 }
 
-// Returns: the first of the chunks, draining when there are none; Arena::no_chunk when they are all in use.
+// Returns: the first of the chunks, draining when there are none; Arena::no_chunk when they are all
+// in use.
 uint32_t take_chunks(Session& session, Connection& connection, uint32_t chunks) {
   uint32_t first = connection.arena.take(chunks);
-  if (first == Arena::no_chunk && drain_connection(session, connection) > 0) first = connection.arena.take(chunks);
+  if (first == Arena::no_chunk && drain_connection(session, connection) > 0)
+    first = connection.arena.take(chunks);
   return first;
 }
 
 }  // namespace
 
-int block_begin(Session& session, uint32_t layout, const LayoutInfo& info, BlockKind kind, uint32_t* ret_block) {
+int block_begin(Session& session, uint32_t layout, const LayoutInfo& info, BlockKind kind,
+                uint32_t* ret_block) {
   Connection& connection = *session.current.load();
   if (connection.lost.load()) return -ENOTCONN;
   if (connection.layout_number[layout] == layout_refused) return -EBADF;
@@ -77,7 +80,8 @@ int block_submit(Session& session, uint32_t index, uint64_t user_data, uint32_t*
   record.chunk_first = block.chunk_first;
   record.chunk_count = block.info->chunks;
   submit(session, connection, ticket,
-         put_submission(block.key, block.parent, block.position, number, chunk_offset(block.chunk_first)));
+         put_submission(block.key, block.parent, block.position, number,
+                        chunk_offset(block.chunk_first)));
   session.puts.fetch_add(1, std::memory_order_relaxed);
   session.put_bytes.fetch_add(block.info->block_bytes, std::memory_order_relaxed);
   block_end(session, index, true);

@@ -45,7 +45,8 @@ int take_layout_reply(const Session& session, Connection& connection, uint32_t l
   if (result != 0) return result;
   if (message.type() != wire::Type::layout_ok) return -EPROTO;
   const auto& reply = message.as<wire::LayoutReply>();
-  if (reply.fingerprint != session.layouts[layout].fingerprint || reply.number >= layouts_max) return -EPROTO;
+  if (reply.fingerprint != session.layouts[layout].fingerprint || reply.number >= layouts_max)
+    return -EPROTO;
   connection.layout_number[layout] = int16_t(reply.number);
   return 0;
 }
@@ -84,7 +85,9 @@ int finish(Session& session) {
 }
 
 // A layout that the daemon refuses now does not end the connection; these do.
-bool fatal(int result) { return result == -ECONNRESET || result == -EPROTO || result == -ETIMEDOUT; }
+bool fatal(int result) {
+  return result == -ECONNRESET || result == -EPROTO || result == -ETIMEDOUT;
+}
 
 }  // namespace
 
@@ -117,7 +120,8 @@ void handshake_drop(Session& session) {
 int handshake_step(Session& session, uint64_t until_ns) {
   Handshake& handshake = session.handshake;
   Connection& connection = *handshake.connection;
-  const bool more = handshake.stage == Handshake::Stage::welcome || handshake.layout < session.layouts_count;
+  const bool more =
+      handshake.stage == Handshake::Stage::welcome || handshake.layout < session.layouts_count;
   if (!more) return finish(session);
   Message message;
   int result = receive_message(connection.socket, until_ns, &message);
@@ -140,7 +144,8 @@ int handshake_step(Session& session, uint64_t until_ns) {
     handshake_drop(session);
     return result;
   }
-  if (handshake.stage == Handshake::Stage::layouts && handshake.layout >= session.layouts_count) return finish(session);
+  if (handshake.stage == Handshake::Stage::layouts && handshake.layout >= session.layouts_count)
+    return finish(session);
   return 0;
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // connection.hpp - what one handshake gave: the maps, the descriptors and the rings of one daemon.
 //
-// A session owns a few of these. One is current; older ones stay mapped while a call, a put or a page
-// still uses them, and are reclaimed later. The memory of the struct itself is never freed, so a
-// reader may count itself in first and check second.
-// Ring and arena fields are guarded by the session's lock; the rest is constant while in use.
+// A session owns a few of these. One is current; older ones stay mapped while a call, a put or a
+// page still uses them, and are reclaimed later. The memory of the struct itself is never freed, so
+// a reader may count itself in first and check second. Ring and arena fields are guarded by the
+// session's lock; the rest is constant while in use.
 #pragma once
 
 #include <atomic>
@@ -52,7 +52,7 @@ struct Connection {
   uint32_t sq_tail[shm::shards_max];
   uint32_t sq_reserved[shm::shards_max];  // slots promised to puts that are still copying
   uint32_t cq_head[shm::shards_max];
-  uint32_t under_way[shm::shards_max];    // submitted, not completed; <= cq_entries
+  uint32_t under_way[shm::shards_max];  // submitted, not completed; <= cq_entries
   uint64_t under_way_total = 0;
   Arena arena;
 

@@ -35,7 +35,8 @@ void stream_copy(std::byte* to, const std::byte* from, size_t bytes) {
 // 8 x 8 values of 16 bits: row r of the result is column r of the source.
 void transpose_tile(std::byte* to, ptrdiff_t to_row, const std::byte* from, ptrdiff_t from_row) {
   __m128i a[8], b[8];
-  for (int i = 0; i < 8; i++) a[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i * from_row));
+  for (int i = 0; i < 8; i++)
+    a[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i * from_row));
   for (int i = 0; i < 4; i++) {
     b[2 * i] = _mm_unpacklo_epi16(a[2 * i], a[2 * i + 1]);
     b[2 * i + 1] = _mm_unpackhi_epi16(a[2 * i], a[2 * i + 1]);
@@ -47,12 +48,16 @@ void transpose_tile(std::byte* to, ptrdiff_t to_row, const std::byte* from, ptrd
     a[4 * i + 3] = _mm_unpackhi_epi32(b[4 * i + 1], b[4 * i + 3]);
   }
   for (int i = 0; i < 4; i++) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + (2 * i) * to_row), _mm_unpacklo_epi64(a[i], a[i + 4]));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + (2 * i + 1) * to_row), _mm_unpackhi_epi64(a[i], a[i + 4]));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + (2 * i) * to_row),
+                     _mm_unpacklo_epi64(a[i], a[i + 4]));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + (2 * i + 1) * to_row),
+                     _mm_unpackhi_epi64(a[i], a[i + 4]));
   }
 }
 #else
-void stream_copy(std::byte* to, const std::byte* from, size_t bytes) { std::memcpy(to, from, bytes); }
+void stream_copy(std::byte* to, const std::byte* from, size_t bytes) {
+  std::memcpy(to, from, bytes);
+}
 
 void transpose_tile(std::byte* to, ptrdiff_t to_row, const std::byte* from, ptrdiff_t from_row) {
   for (int row = 0; row < 8; row++)
@@ -62,15 +67,18 @@ void transpose_tile(std::byte* to, ptrdiff_t to_row, const std::byte* from, ptrd
 #endif
 
 void copy_row(std::byte* to, const std::byte* from, size_t bytes, bool stream) {
-  if (stream && bytes % 16 == 0 && reinterpret_cast<uintptr_t>(to) % 16 == 0) stream_copy(to, from, bytes);
+  if (stream && bytes % 16 == 0 && reinterpret_cast<uintptr_t>(to) % 16 == 0)
+    stream_copy(to, from, bytes);
   else std::memcpy(to, from, bytes);
 }
 
 template <typename Value>
-void copy_values(std::byte* to, const std::byte* from, uint32_t tokens, uint32_t channels, const speckv_view& view) {
+void copy_values(std::byte* to, const std::byte* from, uint32_t tokens, uint32_t channels,
+                 const speckv_view& view) {
   for (uint32_t token = 0; token < tokens; token++) {
     const std::byte* value = from + int64_t(token) * view.token_stride;
-    for (uint32_t channel = 0; channel < channels; channel++, value += view.channel_stride, to += sizeof(Value))
+    for (uint32_t channel = 0; channel < channels;
+         channel++, value += view.channel_stride, to += sizeof(Value))
       std::memcpy(to, value, sizeof(Value));
   }
 }
@@ -82,8 +90,8 @@ void copy_transposed(std::byte* to, const std::byte* from, uint32_t tokens, uint
   const uint32_t whole = channels / 8 * 8;
   for (uint32_t token = 0; token < tokens; token += 8)  // block_tokens is a multiple of 16
     for (uint32_t channel = 0; channel < whole; channel += 8)
-      transpose_tile(to + token * row + channel * 2, row, from + channel * channel_stride + token * 2,
-                     channel_stride);
+      transpose_tile(to + token * row + channel * 2, row,
+                     from + channel * channel_stride + token * 2, channel_stride);
   for (uint32_t channel = whole; channel < channels; channel++)
     for (uint32_t token = 0; token < tokens; token++)
       std::memcpy(to + token * row + channel * 2, from + channel * channel_stride + token * 2, 2);
@@ -102,12 +110,14 @@ void copy_plane(std::byte* to, const speckv_view& view, const speckv_layout& lay
     copy_row(to, from, size_t(layout.kv_heads * head_bytes), stream);
     return;
   }
-  for (uint32_t head = 0; head < layout.kv_heads; head++, to += head_bytes, from += view.head_stride) {
+  for (uint32_t head = 0; head < layout.kv_heads;
+       head++, to += head_bytes, from += view.head_stride) {
     if (dense) {
       copy_row(to, from, size_t(head_bytes), stream);
     } else if (rows) {
       for (uint32_t token = 0; token < layout.block_tokens; token++)
-        copy_row(to + token * row_bytes, from + token * view.token_stride, size_t(row_bytes), stream);
+        copy_row(to + token * row_bytes, from + token * view.token_stride, size_t(row_bytes),
+                 stream);
     } else if (value_bytes == 2 && view.token_stride == 2) {
       copy_transposed(to, from, layout.block_tokens, layout.head_dim, view.channel_stride);
     } else if (value_bytes == 2) {

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// copy.hpp - the write station: the caller's strided K or V into canonical order, [head][token][channel] without gaps.
+// copy.hpp - the write station: the caller's strided K or V into canonical order,
+// [head][token][channel] without gaps.
 //
-// Pure functions on memory. Whole rows move with wide copies, transposed V in 8 x 8 tiles, anything else value by
-// value. stream: around the caches, for blocks that another core will read; end with copy_fence() before publishing.
+// Pure functions on memory. Whole rows move with wide copies, transposed V in 8 x 8 tiles, anything
+// else value by value. stream: around the caches, for blocks that another core will read; end with
+// copy_fence() before publishing.
 #pragma once
 
 #include <cstddef>
 
-#include "speckv/speckv.h"
+#include "src/abi.hpp"
 
 namespace speckv::lib {
 

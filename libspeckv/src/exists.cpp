@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// exists.cpp - speckv_exists: the index alone, in groups whose cache misses overlap. No system call, no daemon turn.
+// exists.cpp - speckv_exists: the index alone, in groups whose cache misses overlap. No system
+// call, no daemon turn.
 #include <cerrno>
 #include <cstring>
 
@@ -14,8 +15,8 @@ bool is_ours(const shm::Entry& entry, const LayoutInfo& info) {
   return entry.fingerprint == info.fingerprint && entry.layers == info.layout.layers;
 }
 
-void look_group(const Connection& connection, const LayoutInfo& info, const uint8_t (*keys)[SPECKV_KEY_BYTES],
-                uint32_t count, uint8_t* ret_hits) {
+void look_group(const Connection& connection, const LayoutInfo& info,
+                const uint8_t (*keys)[SPECKV_KEY_BYTES], uint32_t count, uint8_t* ret_hits) {
   Key key[group_keys];
   uint64_t hash[group_keys];
   const shm::IndexView* view[group_keys];
@@ -42,8 +43,9 @@ uint32_t leading(const uint8_t* hits, uint32_t count) {
 
 using namespace speckv::lib;
 
-extern "C" int speckv_exists(speckv_session* handle, uint32_t layout, const uint8_t (*keys)[SPECKV_KEY_BYTES],
-                             unsigned count, uint8_t* ret_hits) {
+extern "C" int speckv_exists(speckv_session* handle, uint32_t layout,
+                             const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count,
+                             uint8_t* ret_hits) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   const int batch = check_batch(keys, count);
@@ -54,7 +56,8 @@ extern "C" int speckv_exists(speckv_session* handle, uint32_t layout, const uint
   {
     const Pin connection(call.session());
     for (uint32_t at = 0; at < count; at += group_keys)
-      look_group(*connection, *info, keys + at, count - at < group_keys ? count - at : group_keys, ret_hits + at);
+      look_group(*connection, *info, keys + at, count - at < group_keys ? count - at : group_keys,
+                 ret_hits + at);
   }
   const uint32_t hits = leading(ret_hits, count);
   if (hits < count) maintain(call.session());

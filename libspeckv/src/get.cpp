@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// get.cpp - speckv_get: look keys up in groups so that their cache misses overlap, then read block by block.
+// get.cpp - speckv_get: look keys up in groups so that their cache misses overlap, then read block
+// by block.
 //
-// A hit makes no system call, takes no page fault, needs no daemon turn. Steps are numbered as in docs/protocol.md.
+// A hit makes no system call, takes no page fault, needs no daemon turn. Steps are numbered as in
+// docs/protocol.md.
 #include <cerrno>
 
 #include "src/connect.hpp"
@@ -86,7 +88,8 @@ class GroupReader {
       tally_.foreign++;
       return false;
     }
-    return entry.layers == info_.layout.layers && (entry.flags & shm::entry_record || entry.layers == 1);
+    return entry.layers == info_.layout.layers &&
+           (entry.flags & shm::entry_record || entry.layers == 1);
   }
 
   void miss(speckv_get_op& op) {
@@ -130,7 +133,8 @@ class GroupReader {
 
 using namespace speckv::lib;
 
-extern "C" int speckv_get(speckv_session* handle, uint32_t layout, speckv_get_op* ops, unsigned count_ops) {
+extern "C" int speckv_get(speckv_session* handle, uint32_t layout, speckv_get_op* ops,
+                          unsigned count_ops) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   const int batch = check_batch(ops, count_ops);

@@ -130,7 +130,8 @@ int slot_take(Slot** ret_slot) {
     const uint64_t generation = (generation_of(state) + 1) & generation_mask;
     if (!slot.state.compare_exchange_strong(state, state_of(generation, phase_taken))) continue;
     if (inherited) {
-      // The parent's threads and counts do not exist here. Its memory was not copied and is not ours to unmap.
+      // The parent's threads and counts do not exist here. Its memory was not copied and is not
+      // ours to unmap.
       if (phase_of(state) != phase_taken && slot.session) close_inherited(*slot.session);
       for (Stripe& stripe : slot.stripe) stripe.calls.store(0);
       slot.memory = nullptr;  // locks in it may be held by threads that do not exist here
@@ -166,7 +167,8 @@ Slot* slot_shut(const speckv_session* handle, bool* ret_forked) {
   if (value >> 56 != magic_session || index >= sessions_max) return nullptr;
   Slot& slot = slots[index];
   uint64_t open = state_of(value & generation_mask, phase_open);
-  if (!slot.state.compare_exchange_strong(open, state_of(value & generation_mask, phase_shut))) return nullptr;
+  if (!slot.state.compare_exchange_strong(open, state_of(value & generation_mask, phase_shut)))
+    return nullptr;
   *ret_forked = slot.fork_number.load() != fork_number();
   return &slot;
 }
@@ -178,10 +180,12 @@ bool slot_empty(const Slot& slot) {
 }
 
 struct speckv_put* put_handle(const Slot& slot, uint32_t block, uint32_t generation) {
-  return reinterpret_cast<struct speckv_put*>(uintptr_t(block_number(slot, magic_put, block, generation)));
+  return reinterpret_cast<struct speckv_put*>(
+      uintptr_t(block_number(slot, magic_put, block, generation)));
 }
 speckv_page* page_handle(const Slot& slot, uint32_t block, uint32_t generation) {
-  return reinterpret_cast<speckv_page*>(uintptr_t(block_number(slot, magic_page, block, generation)));
+  return reinterpret_cast<speckv_page*>(
+      uintptr_t(block_number(slot, magic_page, block, generation)));
 }
 
 }  // namespace speckv::lib

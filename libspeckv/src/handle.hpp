@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // handle.hpp - from the caller's opaque handle to a session, safely whatever the handle is.
 //
-// A handle is a number in a pointer's clothes (slot, generation, fork number) and is never followed, so a
-// closed, forked or made-up one gives an errno and cannot crash. The 64 slots are static.
-// Call counts itself into a stripe of the slot before it looks whether the slot is open; close() shuts
-// the slot and waits for the stripes to be empty.
+// A handle is a number in a pointer's clothes (slot, generation, fork number) and is never
+// followed, so a closed, forked or made-up one gives an errno and cannot crash. The 64 slots are
+// static. Call counts itself into a stripe of the slot before it looks whether the slot is open;
+// close() shuts the slot and waits for the stripes to be empty.
 #pragma once
 
 #include <atomic>
@@ -35,7 +35,8 @@ struct Slot {
 class Call {
  public:
   explicit Call(const speckv_session* handle);
-  // A call on a put or a page: finds its session. block() is then its index, to be checked under rings.
+  // A call on a put or a page: finds its session. block() is then its index, to be checked under
+  // rings.
   explicit Call(const struct speckv_put* handle);
   explicit Call(const speckv_page* handle);
   ~Call() {
@@ -63,7 +64,8 @@ class Call {
   uint32_t block_generation_ = 0;
 };
 
-// A stay in the maps of the session's current connection. Without one (never so after open) get() is null.
+// A stay in the maps of the session's current connection. Without one (never so after open) get()
+// is null.
 class Pin {
  public:
   explicit Pin(Session& session);
@@ -85,8 +87,8 @@ class Pin {
 int slot_take(Slot** ret_slot);
 void slot_publish(Slot& slot, Session* session, speckv_session** ret_handle);
 void slot_free(Slot& slot);  // of one that was taken and not published, or shut and emptied
-// Requires: a handle. Shuts its slot to new calls. Returns: the slot, or nullptr if it was not open.
-// ret_forked: it was opened before a fork by the parent.
+// Requires: a handle. Shuts its slot to new calls. Returns: the slot, or nullptr if it was not
+// open. ret_forked: it was opened before a fork by the parent.
 Slot* slot_shut(const speckv_session* handle, bool* ret_forked);
 bool slot_empty(const Slot& slot);
 const Stripe* slot_stripes(const Slot& slot);

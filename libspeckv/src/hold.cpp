@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// hold.cpp - speckv_hold, _unhold, _adopt: blocks that may not be evicted between a lookup and its load.
+// hold.cpp - speckv_hold, _unhold, _adopt: blocks that may not be evicted between a lookup and its
+// load.
 //
-// Keys go to their shards one submission each, under one number that the library draws; answers come back to a Waiter
-// on this stack. A call that gives up leaves its operations to nobody and ends what it had held.
+// Keys go to their shards one submission each, under one number that the library draws; answers
+// come back to a Waiter on this stack. A call that gives up leaves its operations to nobody and
+// ends what it had held.
 #include <cerrno>
 
 #include "src/clock.hpp"
@@ -14,8 +16,8 @@
 namespace speckv::lib {
 namespace {
 
-// A group of operations whose answers one call waits for. Requires: rings locked for add, wait and the destructor's
-// end; the destructor locks by itself.
+// A group of operations whose answers one call waits for. Requires: rings locked for add, wait and
+// the destructor's end; the destructor locks by itself.
 class Round {
  public:
   Round(Session& session, Connection& connection) : session_(session), connection_(connection) {}
@@ -23,7 +25,8 @@ class Round {
     Locked rings(session_.rings);
     for (uint32_t i = 0; i < count_; i++) {
       Record& record = session_.records[records_[i]];
-      if (record.state == RecordState::under_way && record.waiter == &waiter_) record.waiter = nullptr;
+      if (record.state == RecordState::under_way && record.waiter == &waiter_)
+        record.waiter = nullptr;
     }
   }
   Round(const Round&) = delete;
@@ -54,8 +57,9 @@ class Round {
       if (shard_mask_ >> shard & 1) ring_doorbell(connection_, shard);
   }
   int wait(uint64_t deadline_ns) {
-    return wait_until(session_, deadline_ns, [](const void* left) { return *static_cast<const uint32_t*>(left) == 0; },
-                      &waiter_.left);
+    return wait_until(
+        session_, deadline_ns,
+        [](const void* left) { return *static_cast<const uint32_t*>(left) == 0; }, &waiter_.left);
   }
   uint32_t count() const { return count_; }
   int32_t answer(uint32_t i) const { return results_[i]; }
@@ -88,8 +92,8 @@ Hold* make_hold(Session& session, uint64_t number, uint64_t ttl_ns) {
   return nullptr;
 }
 
-// Requires: rings locked. Asks the shards of a hold to end it, and forgets it. Returns: 0, or -EAGAIN and the shards
-// that could not be asked are left in it.
+// Requires: rings locked. Asks the shards of a hold to end it, and forgets it. Returns: 0, or
+// -EAGAIN and the shards that could not be asked are left in it.
 int end_hold(Session& session, Connection& connection, Hold& hold, uint64_t* ret_asked) {
   for (uint32_t shard = 0; shard < connection.shards; shard++) {
     if (!(hold.shard_mask >> shard & 1)) continue;
@@ -122,7 +126,8 @@ struct HoldCall {
   uint64_t deadline_ns;
   Hold* hold;
   uint32_t held = 0;
-  int error = 0;  // the first answer that is neither 0 nor -ENOENT
+  uint64_t held_shards = 0;  // hold->shard_mask has all that were asked, until we know
+  int error = 0;             // the first answer that is neither 0 nor -ENOENT
 
   // Asks for up to hold_group keys. Returns: how many, or -errno.
   int ask(const uint8_t (*keys)[SPECKV_KEY_BYTES], uint32_t count, uint8_t* ret_hits) {
@@ -169,6 +174,7 @@ struct HoldCall {
     if (answer == -ECONNRESET) return -ENOTCONN;
     *ret_hit = answer == 0;
     held += answer == 0;
+    if (answer == 0) held_shards |= uint64_t{1} << shard_of_key(key);
     if (answer != 0 && answer != -ENOENT && error == 0) error = answer;
     return 0;
   }
@@ -180,7 +186,8 @@ int leading_hits(const uint8_t* hits, unsigned count) {
   return int(i);
 }
 
-int hold_all(HoldCall& call, const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint8_t* ret_hits) {
+int hold_all(HoldCall& call, const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count,
+             uint8_t* ret_hits) {
   for (unsigned at = 0; at < count;) {
     const int asked = call.ask(keys + at, count - at, ret_hits + at);
     if (asked < 0) return asked;
@@ -213,9 +220,9 @@ uint64_t draw_number(Session& session) {
 using namespace speckv;
 using namespace speckv::lib;
 
-extern "C" int speckv_hold(speckv_session* handle, uint32_t layout, const uint8_t (*keys)[SPECKV_KEY_BYTES],
-                           unsigned count, uint64_t ttl_ns, uint64_t timeout_ns, uint8_t* ret_hits,
-                           uint64_t* ret_hold) {
+extern "C" int speckv_hold(speckv_session* handle, uint32_t layout,
+                           const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t ttl_ns,
+                           uint64_t timeout_ns, uint8_t* ret_hits, uint64_t* ret_hold) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   const int batch = check_batch(keys, count);
@@ -241,6 +248,10 @@ extern "C" int speckv_hold(speckv_session* handle, uint32_t layout, const uint8_
   if (result != 0 || asker.held == 0) {
     drop_hold(session, *connection, *hold);
     return result != 0 ? result : asker.error;
+  }
+  {
+    Locked rings(session.rings);
+    if (hold->number == number) hold->shard_mask = asker.held_shards;
   }
   *ret_hold = number;
   return leading_hits(ret_hits, count);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // keys.cpp - keys and digests: SHA-256 by libcrypto over tagged, length-prefixed fields.
 //
-// Every variable field is preceded by its length, so that no two inputs give the same bytes to hash.
+// Every variable field is preceded by its length, so that no two inputs give the same bytes to
+// hash.
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <unistd.h>
@@ -12,13 +13,14 @@
 #include <memory>
 #include <new>
 
-#include "speckv/speckv.h"
+#include "src/abi.hpp"
 #include "src/limits.hpp"
 
 namespace speckv::lib {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "tokens and lengths are hashed little-endian");
+static_assert(std::endian::native == std::endian::little,
+              "tokens and lengths are hashed little-endian");
 
 class Sha256 {
  public:
@@ -66,8 +68,9 @@ int digest_of(int fd, uint8_t* ret_digest) {
 
 using namespace speckv::lib;
 
-extern "C" int speckv_key_chain(const uint8_t* parent, const void* salt, size_t salt_bytes, const int32_t* tokens,
-                                size_t count, uint8_t ret_key[SPECKV_KEY_BYTES]) {
+extern "C" int speckv_key_chain(const uint8_t* parent, const void* salt, size_t salt_bytes,
+                                const int32_t* tokens, size_t count,
+                                uint8_t ret_key[SPECKV_KEY_BYTES]) {
   if (!ret_key || (salt_bytes && !salt) || (count && !tokens)) return -EINVAL;
   if (count == 0) return -ENODATA;
   if (count > SPECKV_BLOCK_TOKENS_MAX) return -ERANGE;
@@ -80,7 +83,8 @@ extern "C" int speckv_key_chain(const uint8_t* parent, const void* salt, size_t 
   return hash.finish(ret_key);
 }
 
-extern "C" int speckv_variant_digest(const uint8_t* lora_digest, const char* engine, const char* kv_format,
+extern "C" int speckv_variant_digest(const uint8_t* lora_digest, const char* engine,
+                                     const char* kv_format,
                                      uint8_t ret_digest[SPECKV_DIGEST_BYTES]) {
   if (!engine || !kv_format || !ret_digest) return -EINVAL;
   static constexpr char tag[] = "speckv-variant-1";

@@ -12,7 +12,8 @@
 namespace speckv::lib {
 namespace {
 
-// A caller compiled against a later header passes a larger struct; what we do not know of it must be 0.
+// A caller compiled against a later header passes a larger struct; what we do not know of it must
+// be 0.
 bool later_fields_zero(const speckv_layout& layout) {
   constexpr uint32_t size_max = 64u << 10;
   if (layout.size > size_max) return false;
@@ -27,14 +28,16 @@ void say(char* ret_why, size_t why_bytes, const char* text, unsigned number) {
 }
 
 // Checks a layout and copies what this version knows of it. Returns: 0 or -errno.
-int check_and_copy(const speckv_layout* layout, speckv_layout* ret_layout, char* ret_why, size_t why_bytes) {
+int check_and_copy(const speckv_layout* layout, speckv_layout* ret_layout, char* ret_why,
+                   size_t why_bytes) {
   if (!layout) {
     say(ret_why, why_bytes, "the layout is NULL; expected a struct speckv_layout", 0);
     return -EINVAL;
   }
   if (layout->size > sizeof *layout && !later_fields_zero(*layout)) {
     say(ret_why, why_bytes,
-        "layout.size is %u and fields that this library does not know are set; use a library of that version",
+        "layout.size is %u and fields that this library does not know are set; use a library of "
+        "that version",
         layout->size);
     return -EINVAL;
   }
@@ -50,7 +53,8 @@ int check_and_copy(const speckv_layout* layout, speckv_layout* ret_layout, char*
   codec::Preset preset;
   const bool chosen = ret_layout->preset != SPECKV_PRESET_DAEMON;
   if (chosen && !codec::preset_for(*ret_layout, ret_layout->preset, &preset)) {
-    say(ret_why, why_bytes, "layout.preset %u is not in this build of the library; use 0 (the daemon's), 1 or 2",
+    say(ret_why, why_bytes,
+        "layout.preset %u is not in this build of the library; use 0 (the daemon's), 1 or 2",
         ret_layout->preset);
     return -EINVAL;
   }
@@ -69,7 +73,8 @@ void fill_info(const speckv_layout& layout, LayoutInfo* ret_info) {
     LayoutInfo::Stored& stored = info.stored[preset];
     stored.bytes[0] = stored.bytes[1] = 0;
     if (!codec::preset_for(layout, preset, &stored.preset)) continue;
-    for (int first : {0, 1}) stored.bytes[first] = uint32_t(codec::segment_bytes(layout, stored.preset, first != 0));
+    for (int first : {0, 1})
+      stored.bytes[first] = uint32_t(codec::segment_bytes(layout, stored.preset, first != 0));
   }
 }
 
@@ -82,7 +87,8 @@ int register_locked(Session& session, const speckv_layout& layout, uint32_t* ret
     return 0;
   }
   if (count == layouts_max) return -EMFILE;
-  if (session.current.load()->lost.load() || session.handshake.stage != Handshake::Stage::idle) return -ENOTCONN;
+  if (session.current.load()->lost.load() || session.handshake.stage != Handshake::Stage::idle)
+    return -ENOTCONN;
   fill_info(layout, &session.layouts[count]);
   const int result = register_on_wire(session, count, deadline_after(session.timeout_ns));
   if (result != 0) return result;
@@ -102,7 +108,8 @@ extern "C" int speckv_layout_check(const speckv_layout* layout, char* ret_why, s
   return check_and_copy(layout, &copy, ret_why, why_bytes);
 }
 
-extern "C" int speckv_layout_register(speckv_session* handle, const speckv_layout* layout, uint32_t* ret_layout) {
+extern "C" int speckv_layout_register(speckv_session* handle, const speckv_layout* layout,
+                                      uint32_t* ret_layout) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   if (!ret_layout) return -EINVAL;

@@ -21,7 +21,8 @@ namespace {
 
 constexpr uint64_t huge_bytes = 2u << 20;
 
-// Without populate advice: touches each page. Reads only, so a hole that the daemon left stays its own.
+// Without populate advice: touches each page. Reads only, so a hole that the daemon left stays its
+// own.
 void touch_pages(const Map& map) {
   for (uint64_t at = 0; at < map.bytes; at += 4096)
     static_cast<void>(*reinterpret_cast<const volatile std::byte*>(map.base + at));
@@ -30,17 +31,20 @@ void touch_pages(const Map& map) {
 // Maps at a 2 MiB boundary, so that huge pages of the file can be mapped as such.
 int map_file(int fd, uint64_t bytes, int protection, Map* ret_map) {
   const uint64_t span = bytes + huge_bytes;
-  void* reserved = mmap(nullptr, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* reserved =
+      mmap(nullptr, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (reserved == MAP_FAILED) return -errno;
   const auto start = reinterpret_cast<uintptr_t>(reserved);
   const uintptr_t aligned = (start + huge_bytes - 1) / huge_bytes * huge_bytes;
-  void* map = mmap(reinterpret_cast<void*>(aligned), bytes, protection, MAP_SHARED | MAP_FIXED, fd, 0);
+  void* map =
+      mmap(reinterpret_cast<void*>(aligned), bytes, protection, MAP_SHARED | MAP_FIXED, fd, 0);
   if (map == MAP_FAILED) {
     const int error = errno;
     munmap(reserved, span);
     return -error;
   }
-  const uint64_t whole = (bytes + huge_bytes - 1) / huge_bytes * huge_bytes;  // hugetlb rounds the map up
+  const uint64_t whole =
+      (bytes + huge_bytes - 1) / huge_bytes * huge_bytes;  // hugetlb rounds the map up
   if (aligned > start) munmap(reserved, aligned - start);
   if (start + span > aligned + whole)
     munmap(reinterpret_cast<void*>(aligned + whole), start + span - aligned - whole);
@@ -65,7 +69,8 @@ int check_session(const Connection& connection) {
   const shm::SessionHeader& header = connection.session_header();
   const uint64_t arena_offset = shm::session_arena_offset(connection.shards);
   if (header.magic != shm::session_magic || header.shards != connection.shards) return -EPROTO;
-  if (header.arena_offset != arena_offset || header.arena_bytes < shm::arena_chunk_bytes) return -EPROTO;
+  if (header.arena_offset != arena_offset || header.arena_bytes < shm::arena_chunk_bytes)
+    return -EPROTO;
   if (header.arena_bytes > connection.session.bytes - arena_offset) return -EPROTO;
   if (header.arena_bytes / shm::arena_chunk_bytes > arena_chunks_max) return -EPROTO;
   return 0;
@@ -91,11 +96,14 @@ int map_all(Connection& connection, const wire::Welcome& welcome, const int* fds
   int result = check_file(fds[wire::fd_session], welcome.session_bytes, false);
   if (result == 0) result = check_file(fds[wire::fd_pool], welcome.pool_bytes, true);
   if (result == 0) result = check_file(fds[wire::fd_index], welcome.index_bytes, false);
-  if (result == 0) result = map_file(fds[wire::fd_session], welcome.session_bytes, both, &connection.session);
+  if (result == 0)
+    result = map_file(fds[wire::fd_session], welcome.session_bytes, both, &connection.session);
   if (result == 0) result = check_session(connection);
-  if (result == 0) result = map_file(fds[wire::fd_pool], welcome.pool_bytes, PROT_READ, &connection.pool);
+  if (result == 0)
+    result = map_file(fds[wire::fd_pool], welcome.pool_bytes, PROT_READ, &connection.pool);
   if (result == 0) result = check_pool(connection);
-  if (result == 0) result = map_file(fds[wire::fd_index], welcome.index_bytes, PROT_READ, &connection.index);
+  if (result == 0)
+    result = map_file(fds[wire::fd_index], welcome.index_bytes, PROT_READ, &connection.index);
   if (result == 0) result = check_index(connection);
   return result;
 }
@@ -115,7 +123,8 @@ void unmap(Map& map) {
 void close_descriptors(Connection& connection) {
   close_fd(connection.socket);
   close_fd(connection.event);
-  for (uint32_t shard = 0; shard < connection.shards; shard++) close_fd(connection.doorbells[shard]);
+  for (uint32_t shard = 0; shard < connection.shards; shard++)
+    close_fd(connection.doorbells[shard]);
   connection.shards = 0;
 }
 
@@ -124,7 +133,8 @@ int map_connection(Connection& connection, const wire::Welcome& welcome, const i
   connection.hold_ns_max = welcome.hold_ns_max;
   connection.pool_page_bytes = welcome.pool_page_bytes;
   connection.event = fds[wire::fd_event];
-  for (uint32_t i = 0; i < welcome.shards; i++) connection.doorbells[i] = fds[wire::fd_doorbell + i];
+  for (uint32_t i = 0; i < welcome.shards; i++)
+    connection.doorbells[i] = fds[wire::fd_doorbell + i];
   int result = 0;
   if (welcome.session_bytes < shm::session_arena_offset(welcome.shards) + shm::arena_chunk_bytes ||
       welcome.pool_bytes < shm::unit_bytes || welcome.index_bytes < shm::index_header_bytes)

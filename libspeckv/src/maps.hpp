@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// maps.hpp - maps the three files of a Welcome into a Connection, checked and populated; and undoes it.
+// maps.hpp - maps the three files of a Welcome into a Connection, checked and populated; and undoes
+// it.
 //
-// Every size that the daemon names is checked against the file itself, so that no access can lie outside.
-// Called by connect.cpp and teardown.cpp. Never talks on the socket.
+// Every size that the daemon names is checked against the file itself, so that no access can lie
+// outside. Called by connect.cpp and teardown.cpp. Never talks on the socket.
 #pragma once
 
 #include "shm/wire.hpp"
@@ -10,8 +11,9 @@
 
 namespace speckv::lib {
 
-// fds: those of wire::Descriptor, then a doorbell per shard. Keeps event and doorbells, closes the others;
-// on failure closes all. Returns: 0, -EPROTO (sizes or formats that do not fit this library) or -errno.
+// fds: those of wire::Descriptor, then a doorbell per shard. Keeps event and doorbells, closes the
+// others; on failure closes all. Returns: 0, -EPROTO (sizes or formats that do not fit this
+// library) or -errno.
 int map_connection(Connection& connection, const wire::Welcome& welcome, const int* fds);
 void unmap(Map& map);
 // Also unmaps what is mapped of an unfinished connection.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // monitor.hpp - a mutex and a condition on CLOCK_MONOTONIC, with a deadline on every wait.
 //
-// Plain pthread, because std::condition_variable allocates nothing but may throw. Used by src/ only.
+// Plain pthread, because std::condition_variable allocates nothing but may throw. Used by src/
+// only.
 #pragma once
 
 #include <pthread.h>

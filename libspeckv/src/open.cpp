@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// open.cpp - speckv_open and speckv_close: from arguments to a session with a live connection, and its end.
+// open.cpp - speckv_open and speckv_close: from arguments to a session with a live connection, and
+// its end.
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -25,7 +26,8 @@ constexpr char namespace_default[] = "default";
 
 // Zeroed memory of its own pages. Returns: nullptr when there is none.
 void* map_zeroed(size_t bytes) {
-  void* map = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* map = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return map == MAP_FAILED ? nullptr : map;
 }
 
@@ -45,7 +47,8 @@ int copy_name(char* to, size_t bytes, const char* from) {
 
 int set_args(Session& session, const speckv_open_args& args) {
   const char* path = args.socket_path ? args.socket_path : std::getenv("SPECKV_SOCKET");
-  int result = copy_name(session.socket_path, sizeof session.socket_path, path ? path : socket_default);
+  int result =
+      copy_name(session.socket_path, sizeof session.socket_path, path ? path : socket_default);
   if (result != 0) return result;
   result = copy_name(session.namespace_name, sizeof session.namespace_name,
                      args.namespace_name ? args.namespace_name : namespace_default);
@@ -62,7 +65,8 @@ int set_tables(Session& session) {
   if (!session.records || !session.blocks || !session.layouts) return -ENOMEM;
   session.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (session.wake < 0) return -errno;
-  if (getrandom(&session.hold_seed, sizeof session.hold_seed, GRND_NONBLOCK) != sizeof session.hold_seed)
+  if (getrandom(&session.hold_seed, sizeof session.hold_seed, GRND_NONBLOCK) !=
+      sizeof session.hold_seed)
     session.hold_seed = now_ns() ^ uint64_t(getpid()) << 32;
   return 0;
 }
@@ -135,7 +139,8 @@ extern "C" void speckv_close(speckv_session* handle) {
     return;
   }
   session.closing.store(true);
-  while (!slot_empty(*slot)) {  // each call ends by itself, at its deadline at the latest; waits end now
+  while (!slot_empty(
+      *slot)) {  // each call ends by itself, at its deadline at the latest; waits end now
     {
       Locked rings(session.rings);
       session.rings.wake_all();

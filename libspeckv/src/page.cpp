@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// page.cpp - speckv_alloc, _page_views, _append, _seal, _release: KV that grows where the daemon will read it.
+// page.cpp - speckv_alloc, _page_views, _append, _seal, _release: KV that grows where the daemon
+// will read it.
 //
-// A call that fails leaves the page as it was, and the caller's: it seals again or releases. Memory of a page whose
-// daemon is gone stays writable until then, and its seal says -ECONNRESET.
+// A call that fails leaves the page as it was, and the caller's: it seals again or releases. Memory
+// of a page whose daemon is gone stays writable until then, and its seal says -ECONNRESET.
 #include <cerrno>
 
 #include "src/block.hpp"
@@ -27,7 +28,8 @@ speckv_view view_at(std::byte* base, const speckv_layout& layout) {
 
 using namespace speckv::lib;
 
-extern "C" int speckv_alloc(speckv_session* handle, uint32_t layout, struct speckv_page** ret_page) {
+extern "C" int speckv_alloc(speckv_session* handle, uint32_t layout,
+                            struct speckv_page** ret_page) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   Session& session = call.session();
@@ -53,7 +55,8 @@ extern "C" int speckv_page_views(struct speckv_page* page, speckv_view* ret_view
   const LayoutInfo& info = *block->info;
   if (views != 2 * info.layout.layers) return -ERANGE;
   std::byte* base = block_base(*block);
-  for (uint32_t i = 0; i < views; i++) ret_views[i] = view_at(base + i * info.half_bytes, info.layout);
+  for (uint32_t i = 0; i < views; i++)
+    ret_views[i] = view_at(base + i * info.half_bytes, info.layout);
   return 0;
 }
 
@@ -68,8 +71,8 @@ extern "C" int speckv_append(struct speckv_page* page, uint32_t tokens) {
   return int(block->tokens);
 }
 
-extern "C" int speckv_seal(struct speckv_page* page, const uint8_t key[SPECKV_KEY_BYTES], const speckv_meta* meta,
-                           uint64_t user_data) {
+extern "C" int speckv_seal(struct speckv_page* page, const uint8_t key[SPECKV_KEY_BYTES],
+                           const speckv_meta* meta, uint64_t user_data) {
   Call call(page);
   if (call.result() != 0) return call.result();
   speckv::Key parent;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// put.cpp - speckv_put: reserve, copy without a lock, submit. The buffers are the caller's again on return.
+// put.cpp - speckv_put: reserve, copy without a lock, submit. The buffers are the caller's again on
+// return.
 #include <cerrno>
 
 #include "src/connect.hpp"
@@ -20,8 +21,8 @@ void copy_layers(std::byte* to, const LayoutInfo& info, const speckv_buf& buf) {
   if (stream) copy_fence();
 }
 
-shm::Submission put_submission(const Key& key, const Key& parent, uint32_t position, int16_t layout_number,
-                               uint64_t arena_offset) {
+shm::Submission put_submission(const Key& key, const Key& parent, uint32_t position,
+                               int16_t layout_number, uint64_t arena_offset) {
   shm::Submission submission{};
   submission.op = uint8_t(shm::Op::put);
   submission.layout = uint16_t(layout_number);
@@ -69,8 +70,8 @@ int put_one(Session& session, Connection& connection, uint32_t layout, const Lay
   copy_layers(connection.arena_base() + chunk_offset(chunk), info, op.buf);
   {
     Locked rings(session.rings);
-    const shm::Submission submission =
-        put_submission(key, Key::from(op.meta.parent), op.meta.position, number, chunk_offset(chunk));
+    const shm::Submission submission = put_submission(
+        key, Key::from(op.meta.parent), op.meta.position, number, chunk_offset(chunk));
     const int result = submit(session, connection, ticket, submission);
     if (result != 0) return result;
   }
@@ -83,7 +84,8 @@ int put_one(Session& session, Connection& connection, uint32_t layout, const Lay
 
 using namespace speckv::lib;
 
-extern "C" int speckv_put(speckv_session* handle, uint32_t layout, speckv_put_op* ops, unsigned count) {
+extern "C" int speckv_put(speckv_session* handle, uint32_t layout, speckv_put_op* ops,
+                          unsigned count) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   const int batch = check_batch(ops, count);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// put_parts.cpp - speckv_put_begin, _layers, _commit, _abort: a block layer by layer, invisible until commit.
+// put_parts.cpp - speckv_put_begin, _layers, _commit, _abort: a block layer by layer, invisible
+// until commit.
 //
-// A call that fails leaves the put as it was, and the caller's: it commits again or aborts. Two threads may copy
-// different layers of one put at the same time.
+// A call that fails leaves the put as it was, and the caller's: it commits again or aborts. Two
+// threads may copy different layers of one put at the same time.
 #include <bit>
 #include <cerrno>
 
@@ -49,8 +50,9 @@ void end_copy(const Call& call, const speckv_buf& buf, OpenBlock& block) {
 
 using namespace speckv::lib;
 
-extern "C" int speckv_put_begin(speckv_session* handle, uint32_t layout, const uint8_t key[SPECKV_KEY_BYTES],
-                                const speckv_meta* meta, struct speckv_put** ret_put) {
+extern "C" int speckv_put_begin(speckv_session* handle, uint32_t layout,
+                                const uint8_t key[SPECKV_KEY_BYTES], const speckv_meta* meta,
+                                struct speckv_put** ret_put) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   Session& session = call.session();
@@ -93,7 +95,8 @@ extern "C" int speckv_put_commit(struct speckv_put* put, uint64_t user_data) {
   uint32_t shard = 0;
   {
     Locked rings(session.rings);
-    const OpenBlock* block = block_at(session, call.block(), call.block_generation(), BlockKind::put);
+    const OpenBlock* block =
+        block_at(session, call.block(), call.block_generation(), BlockKind::put);
     if (!block) return -EBADF;
     if (block_lost(session, *block)) return -ECONNRESET;
     if (block->layers_left != 0) return -ENODATA;

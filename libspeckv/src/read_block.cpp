@@ -10,11 +10,13 @@ namespace {
 
 uint32_t take_owner(shm::GuardSlot& slot, uint32_t owner) {
   uint32_t none = 0;
-  return std::atomic_ref<uint32_t>(slot.owner).compare_exchange_strong(none, owner, std::memory_order_acquire);
+  return std::atomic_ref<uint32_t>(slot.owner)
+      .compare_exchange_strong(none, owner, std::memory_order_acquire);
 }
 
 codec::Plane plane_of(const speckv_view& view) {
-  return {static_cast<std::byte*>(view.base), view.token_stride, view.head_stride, view.channel_stride};
+  return {static_cast<std::byte*>(view.base), view.token_stride, view.head_stride,
+          view.channel_stride};
 }
 
 }  // namespace
@@ -51,7 +53,8 @@ bool BlockReader::still_published(const shm::Entry& entry) const {
 const std::byte* BlockReader::slot_at(uint64_t offset, uint64_t payload_bytes) const {
   const uint64_t end = connection.pool.bytes;
   const uint64_t needed = sizeof(shm::SlotHeader) + payload_bytes;
-  if (offset % shm::slot_align_bytes || offset < shm::unit_bytes || offset > end || needed > end - offset)
+  if (offset % shm::slot_align_bytes || offset < shm::unit_bytes || offset > end ||
+      needed > end - offset)
     return nullptr;
   return connection.pool.base + offset;
 }
@@ -77,18 +80,19 @@ Outcome BlockReader::read(const shm::Entry& entry, const speckv_buf& buf, bool s
   return read_segment(slot, entry.gen, 0, buf.views, stream);
 }
 
-Outcome BlockReader::read_record(const shm::Entry& entry, const speckv_buf& buf, bool stream) const {
+Outcome BlockReader::read_record(const shm::Entry& entry, const speckv_buf& buf,
+                                 bool stream) const {
   const uint32_t payload_bytes = shm::record_payload_bytes(info.layout.layers);
   const std::byte* slot = slot_at(entry.ref, payload_bytes);
   if (!slot) return Outcome::corrupt;
   shm::SlotHeader header;
   shm::copy_racing(&header, *reinterpret_cast<const shm::SlotHeader*>(slot));  // (4), of the record
   if (header.gen != entry.gen) return Outcome::changed;
-  if (!(header.key == key) || header.fingerprint != info.fingerprint || header.layer != shm::layer_record ||
-      header.payload_bytes != payload_bytes)
+  if (!(header.key == key) || header.fingerprint != info.fingerprint ||
+      header.layer != shm::layer_record || header.payload_bytes != payload_bytes)
     return misfit(slot, entry.gen);
-  const auto* stored_refs =
-      reinterpret_cast<const shm::SegmentRef*>(slot + sizeof(shm::SlotHeader) + sizeof(shm::RecordMeta));
+  const auto* stored_refs = reinterpret_cast<const shm::SegmentRef*>(
+      slot + sizeof(shm::SlotHeader) + sizeof(shm::RecordMeta));
   shm::SegmentRef refs[SPECKV_LAYERS_MAX];
   for (uint32_t i = 0; i < buf.layer_count; i++) {
     shm::copy_racing(&refs[i], stored_refs[buf.layer_first + i]);
@@ -98,7 +102,7 @@ Outcome BlockReader::read_record(const shm::Entry& entry, const speckv_buf& buf,
   for (uint32_t i = 0; i < buf.layer_count; i++) {
     const std::byte* segment = slot_at(refs[i].offset, 0);
     if (!segment || (refs[i].gen & 1)) return Outcome::corrupt;
-    guard.protect(refs[i].offset, refs[i].gen);            // (2) and (3) again, for the segment: it is
+    guard.protect(refs[i].offset, refs[i].gen);  // (2) and (3) again, for the segment: it is
     if (!unchanged(slot, entry.gen)) return Outcome::changed;  // published as long as its record is
     const Outcome outcome =
         read_segment(segment, refs[i].gen, buf.layer_first + i, buf.views + 2 * i, stream);
@@ -107,8 +111,8 @@ Outcome BlockReader::read_record(const shm::Entry& entry, const speckv_buf& buf,
   return Outcome::hit;
 }
 
-Outcome BlockReader::read_segment(const std::byte* slot, uint64_t gen, uint32_t layer, const speckv_view* views,
-                                  bool stream) const {
+Outcome BlockReader::read_segment(const std::byte* slot, uint64_t gen, uint32_t layer,
+                                  const speckv_view* views, bool stream) const {
   read_step(4);
   shm::SlotHeader header;
   shm::copy_racing(&header, *reinterpret_cast<const shm::SlotHeader*>(slot));  // (4)
@@ -118,7 +122,8 @@ Outcome BlockReader::read_segment(const std::byte* slot, uint64_t gen, uint32_t 
   const uint32_t payload_bytes = stored.bytes[first];
   const auto offset = uint64_t(slot - connection.pool.base);
   if (!(header.key == key) || header.fingerprint != info.fingerprint || header.layer != layer ||
-      payload_bytes == 0 || header.payload_bytes != payload_bytes || !slot_at(offset, payload_bytes))
+      payload_bytes == 0 || header.payload_bytes != payload_bytes ||
+      !slot_at(offset, payload_bytes))
     return misfit(slot, gen);
   read_step(5);
   const codec::SegmentOut out{plane_of(views[0]), plane_of(views[1])};
@@ -129,7 +134,8 @@ Outcome BlockReader::read_segment(const std::byte* slot, uint64_t gen, uint32_t 
   shm::acquire_fence();
   if (!unchanged(slot, gen)) return Outcome::changed;  // (6)
   read_step(7);
-  return shm::slot_checksum(header, sum) == header.checksum ? Outcome::hit : Outcome::corrupt;  // (7)
+  return shm::slot_checksum(header, sum) == header.checksum ? Outcome::hit
+                                                            : Outcome::corrupt;  // (7)
 }
 
 }  // namespace speckv::lib

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// read_block.hpp - steps (2) to (7) of the read protocol (docs/protocol.md) for one block that the index named.
+// read_block.hpp - steps (2) to (7) of the read protocol (docs/protocol.md) for one block that the
+// index named.
 //
-// Reads memory that the daemon may rewrite at any moment: each header is copied once, by whole words, and only the copy
-// is looked at; offsets are checked against the map; decoders take any bytes. Makes no system call. Called by get.cpp.
+// Reads memory that the daemon may rewrite at any moment: each header is copied once, by whole
+// words, and only the copy is looked at; offsets are checked against the map; decoders take any
+// bytes. Makes no system call. Called by get.cpp.
 #pragma once
 
 #include "shm/pool_format.hpp"
@@ -52,8 +54,8 @@ struct BlockReader {
   // A header that does not fit: changed if its gen moved on, else corrupt.
   Outcome misfit(const std::byte* slot, uint64_t gen) const;
   Outcome read_record(const shm::Entry& entry, const speckv_buf& buf, bool stream) const;
-  Outcome read_segment(const std::byte* slot, uint64_t gen, uint32_t layer, const speckv_view* views,
-                       bool stream) const;
+  Outcome read_segment(const std::byte* slot, uint64_t gen, uint32_t layer,
+                       const speckv_view* views, bool stream) const;
 };
 
 }  // namespace speckv::lib

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// reap.cpp - speckv_reap and speckv_wait: completions come to the user from one queue, whatever their shard.
+// reap.cpp - speckv_reap and speckv_wait: completions come to the user from one queue, whatever
+// their shard.
 #include <cerrno>
 
 #include "src/clock.hpp"
@@ -31,7 +32,8 @@ bool something_to_reap(const void* argument) {
 
 using namespace speckv::lib;
 
-extern "C" int speckv_reap(speckv_session* handle, speckv_completion* ret_completions, unsigned max) {
+extern "C" int speckv_reap(speckv_session* handle, speckv_completion* ret_completions,
+                           unsigned max) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   if (max == 0) return -ENODATA;

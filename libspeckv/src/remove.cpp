@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// remove.cpp - speckv_remove and speckv_prefetch: one submission per key, no data. Removals are reaped by the user,
-// prefetches answered to nobody.
+// remove.cpp - speckv_remove and speckv_prefetch: one submission per key, no data. Removals are
+// reaped by the user, prefetches answered to nobody.
 #include <cerrno>
 
 #include "src/connect.hpp"
@@ -13,8 +13,9 @@ namespace speckv::lib {
 namespace {
 
 // Submits keys until one cannot be. Returns: how many, or the first's -errno when it was none.
-int submit_keys(const Call& call, uint32_t layout, shm::Op op, const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count,
-                uint64_t user_data, bool internal) {
+int submit_keys(const Call& call, uint32_t layout, shm::Op op,
+                const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t user_data,
+                bool internal) {
   Session& session = call.session();
   if (!find_layout(session, layout)) return -EBADF;
   const int ready = ready_to_write(session);
@@ -53,16 +54,18 @@ int submit_keys(const Call& call, uint32_t layout, shm::Op op, const uint8_t (*k
 using namespace speckv;
 using namespace speckv::lib;
 
-extern "C" int speckv_remove(speckv_session* handle, uint32_t layout, const uint8_t (*keys)[SPECKV_KEY_BYTES],
-                             unsigned count, uint64_t user_data) {
+extern "C" int speckv_remove(speckv_session* handle, uint32_t layout,
+                             const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count,
+                             uint64_t user_data) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   const int batch = check_batch(keys, count);
-  return batch != 0 ? batch : submit_keys(call, layout, shm::Op::remove, keys, count, user_data, false);
+  return batch != 0 ? batch
+                    : submit_keys(call, layout, shm::Op::remove, keys, count, user_data, false);
 }
 
-extern "C" int speckv_prefetch(speckv_session* handle, uint32_t layout, const uint8_t (*keys)[SPECKV_KEY_BYTES],
-                               unsigned count) {
+extern "C" int speckv_prefetch(speckv_session* handle, uint32_t layout,
+                               const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   const int batch = check_batch(keys, count);

@@ -8,7 +8,8 @@
 namespace speckv::lib {
 namespace {
 
-// Slots of the submission ring in use, as the daemon says; a daemon that says nonsense has a full ring.
+// Slots of the submission ring in use, as the daemon says; a daemon that says nonsense has a full
+// ring.
 uint32_t ring_used(const Connection& connection, uint32_t shard) {
   const uint32_t head = shm::load_acquire(connection.area(shard).sq_head.value);
   const uint32_t used = connection.sq_tail[shard] - head;
@@ -65,7 +66,8 @@ void complete(Session& session, uint32_t index, int32_t result, uint32_t flags) 
   session.completed_last = index;
 }
 
-int try_reserve(Session& session, Connection& connection, uint32_t shard, uint32_t chunks, Ticket* ret_ticket) {
+int try_reserve(Session& session, Connection& connection, uint32_t shard, uint32_t chunks,
+                Ticket* ret_ticket) {
   if (ring_full(connection, shard)) return -EAGAIN;
   uint32_t first = 0;
   if (chunks) {
@@ -91,7 +93,8 @@ int try_reserve(Session& session, Connection& connection, uint32_t shard, uint32
 
 }  // namespace
 
-int reserve(Session& session, Connection& connection, uint32_t shard, uint32_t chunks, Ticket* ret_ticket) {
+int reserve(Session& session, Connection& connection, uint32_t shard, uint32_t chunks,
+            Ticket* ret_ticket) {
   if (connection.lost.load(std::memory_order_relaxed)) return -ENOTCONN;
   int result = try_reserve(session, connection, shard, chunks, ret_ticket);
   if (result == -EAGAIN && drain_connection(session, connection) > 0) {
@@ -106,7 +109,8 @@ void unreserve(Session& session, Connection& connection, const Ticket& ticket) {
   give_record(session, ticket.record);
 }
 
-int submit(Session& session, Connection& connection, const Ticket& ticket, shm::Submission submission) {
+int submit(Session& session, Connection& connection, const Ticket& ticket,
+           shm::Submission submission) {
   if (connection.lost.load(std::memory_order_relaxed)) {
     unreserve(session, connection, ticket);
     return -ENOTCONN;
@@ -138,7 +142,8 @@ uint32_t drain_connection(Session& session, Connection& connection) {
     shm::ShardArea& area = connection.area(shard);
     uint32_t head = connection.cq_head[shard];
     uint32_t count = shm::load_acquire(area.cq_tail.value) - head;
-    if (count > shm::cq_entries) count = 0;  // nonsense: those operations end when the connection does
+    if (count > shm::cq_entries)
+      count = 0;  // nonsense: those operations end when the connection does
     for (uint32_t i = 0; i < count; i++, head++) {
       const shm::Completion completion = area.cq[head % shm::cq_entries];
       const auto index = uint32_t(completion.user_data);
@@ -171,10 +176,12 @@ uint32_t drain(Session& session) {
 }
 
 void fail_under_way(Session& session, Connection& connection) {
-  // Only the current connection has operations under way: older ones were lost before they were replaced.
+  // Only the current connection has operations under way: older ones were lost before they were
+  // replaced.
   if (connection.under_way_total == 0) return;
   for (uint32_t index = 0; index < session.records_used; index++)
-    if (session.records[index].state == RecordState::under_way) complete(session, index, -ECONNRESET, 0);
+    if (session.records[index].state == RecordState::under_way)
+      complete(session, index, -ECONNRESET, 0);
   connection.under_way_total = 0;
   if (!session.queue_empty()) signal_user(session);
 }

@@ -16,7 +16,7 @@
 #include "codec/codec.hpp"
 #include "shm/layout_math.hpp"
 #include "shm/wire.hpp"
-#include "speckv/speckv.h"
+#include "src/abi.hpp"
 #include "src/connection.hpp"
 #include "src/monitor.hpp"
 
@@ -131,10 +131,10 @@ struct Session {
   Hold holds[holds_max];
   uint64_t hold_seed = 0;
   uint64_t hold_count = 0;
-  bool leader = false;      // a thread sleeps in poll() for all waiting ones
-  int wake = -1;            // eventfd: gets the leader out of poll()
-  int user_poll = -1;       // what speckv_event_fd() gave out: an epoll of the two below and the socket
-  int user_event = -1;      // eventfd: the queue holds completions whose event was consumed by us
+  bool leader = false;  // a thread sleeps in poll() for all waiting ones
+  int wake = -1;        // eventfd: gets the leader out of poll()
+  int user_poll = -1;   // what speckv_event_fd() gave out: an epoll of the two below and the socket
+  int user_event = -1;  // eventfd: the queue holds completions whose event was consumed by us
   bool user_event_set = false;
 
   bool queue_empty() const { return completed_first == no_record; }

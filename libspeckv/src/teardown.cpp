@@ -27,7 +27,9 @@ void discard(Connection& connection) {
 void reclaim(Session& session) {
   const Connection* current = session.current.load();
   for (Connection& connection : session.connections) {
-    if (!connection.in_use.load() || &connection == current || &connection == session.handshake.connection) continue;
+    if (!connection.in_use.load() || &connection == current ||
+        &connection == session.handshake.connection)
+      continue;
     if (connection.readers_now() != 0) continue;
     unmap(connection.pool);
     unmap(connection.index);

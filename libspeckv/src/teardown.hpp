@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // teardown.hpp - gives back what connections and sessions hold, when nobody uses it any more.
 //
-// Memory of the structs themselves is kept (handle.hpp, connection.hpp say why). Requires: control locked, or no
-// other thread in the session.
+// Memory of the structs themselves is kept (handle.hpp, connection.hpp say why). Requires: control
+// locked, or no other thread in the session.
 #pragma once
 
 #include "src/session.hpp"
 
 namespace speckv::lib {
 
-// Unmaps old connections: pool and index when no call reads them, the rest when no put or page lies in it.
+// Unmaps old connections: pool and index when no call reads them, the rest when no put or page lies
+// in it.
 void reclaim(Session& session);
 // Of a connection that no one ever saw, or sees any more.
 void discard(Connection& connection);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// touch.hpp - tells the daemon's eviction of a hit, without asking: one word in the session's touch ring.
+// touch.hpp - tells the daemon's eviction of a hit, without asking: one word in the session's touch
+// ring.
 //
-// Lossy by intent: threads of one session may overwrite each other's entry; the daemon may read late.
+// Lossy by intent: threads of one session may overwrite each other's entry; the daemon may read
+// late.
 #pragma once
 
 #include "src/connection.hpp"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// views.hpp - checks the caller's scatter lists and batches before anything is read or written through them.
+// views.hpp - checks the caller's scatter lists and batches before anything is read or written
+// through them.
 //
 // Pure functions; any thread.
 #pragma once
@@ -26,7 +27,8 @@ inline bool stride_possible(int64_t stride, uint32_t extent, int64_t odd_bits) {
 // Returns: 0, -ERANGE (layers) or -EINVAL (strides, pointers).
 inline int check_buf(const LayoutInfo& info, const speckv_buf& buf) {
   const speckv_layout& layout = info.layout;
-  if (buf.layer_count == 0 || buf.layer_first >= layout.layers || buf.layer_count > layout.layers - buf.layer_first)
+  if (buf.layer_count == 0 || buf.layer_first >= layout.layers ||
+      buf.layer_count > layout.layers - buf.layer_first)
     return -ERANGE;
   if (!buf.views) return -EINVAL;
   const int64_t odd_bits = int64_t(shm::value_bytes(layout)) - 1;  // 1 or 2 bytes
@@ -43,7 +45,8 @@ inline int check_buf(const LayoutInfo& info, const speckv_buf& buf) {
 
 // The layout that a caller's number means, or nullptr.
 inline const LayoutInfo* find_layout(const Session& session, uint32_t layout) {
-  return layout < session.layouts_count.load(std::memory_order_acquire) ? &session.layouts[layout] : nullptr;
+  return layout < session.layouts_count.load(std::memory_order_acquire) ? &session.layouts[layout]
+                                                                        : nullptr;
 }
 
 }  // namespace speckv::lib

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// wait.cpp - sleeping for completions: one leader in poll(), the others on the session's condition; and the
-// descriptor that the user polls, which follows the connections.
+// wait.cpp - sleeping for completions: one leader in poll(), the others on the session's condition;
+// and the descriptor that the user polls, which follows the connections.
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -25,7 +25,8 @@ void clear(int event) {
   static_cast<void>(!read(event, &count, sizeof count));
 }
 
-// Requires: rings locked; unlocks it while asleep. The connection is pinned: its descriptors stay ours.
+// Requires: rings locked; unlocks it while asleep. The connection is pinned: its descriptors stay
+// ours.
 void sleep_as_leader(Session& session, uint64_t deadline_ns) {
   Connection& connection = *session.current.load();
   std::atomic<uint32_t>& pin = connection.readers[0].count;
@@ -33,7 +34,8 @@ void sleep_as_leader(Session& session, uint64_t deadline_ns) {
   session.leader = true;
   const bool lost = connection.lost.load();
   session.rings.unlock();
-  pollfd fds[] = {{session.wake, POLLIN, 0}, {connection.event, POLLIN, 0}, {connection.socket, POLLRDHUP, 0}};
+  pollfd fds[] = {
+      {session.wake, POLLIN, 0}, {connection.event, POLLIN, 0}, {connection.socket, POLLRDHUP, 0}};
   const uint64_t now = now_ns();
   const uint64_t left_ms = deadline_ns > now ? (deadline_ns - now + 999'999) / 1'000'000 : 0;
   poll(fds, lost ? 1 : 3, int(left_ms < 60'000 ? left_ms : 60'000));
@@ -59,7 +61,8 @@ void wake_leader(Session& session) {
   if (session.leader) set(session.wake);
 }
 
-int wait_until(Session& session, uint64_t deadline_ns, bool (*done)(const void*), const void* argument) {
+int wait_until(Session& session, uint64_t deadline_ns, bool (*done)(const void*),
+               const void* argument) {
   for (;;) {
     drain(session);
     if (done(argument)) return 0;
@@ -117,7 +120,8 @@ extern "C" int speckv_event_fd(speckv_session* handle) {
   int result = event < 0 ? -errno : watch(poll_fd, event, EPOLLIN);
   const Connection& connection = *session.current.load();
   if (result == 0) result = watch(poll_fd, connection.event, EPOLLIN);
-  if (result == 0 && !connection.lost.load()) result = watch(poll_fd, connection.socket, EPOLLRDHUP);
+  if (result == 0 && !connection.lost.load())
+    result = watch(poll_fd, connection.socket, EPOLLRDHUP);
   if (result != 0) {
     if (event >= 0) close(event);
     close(poll_fd);

@@ -26,7 +26,8 @@ bool is_user_speckv(uint32_t uid) {
   passwd entry;
   passwd* found = nullptr;
   char buffer[4096];
-  return getpwnam_r("speckv", &entry, buffer, sizeof buffer, &found) == 0 && found && found->pw_uid == uid;
+  return getpwnam_r("speckv", &entry, buffer, sizeof buffer, &found) == 0 && found &&
+         found->pw_uid == uid;
 }
 
 int check_peer(int socket, int32_t expected_uid) {
@@ -70,10 +71,17 @@ int check_message(const Message& message, int flags) {
   if (header.bytes != message.size) return -EPROTO;
   uint32_t least = sizeof(wire::WireHeader);
   switch (message.type()) {
-    case wire::Type::welcome: least = sizeof(wire::Welcome); break;
-    case wire::Type::layout_ok: least = sizeof(wire::LayoutReply); break;
-    case wire::Type::error: least = sizeof(wire::Error); break;
-    default: break;
+    case wire::Type::welcome:
+      least = sizeof(wire::Welcome);
+      break;
+    case wire::Type::layout_ok:
+      least = sizeof(wire::LayoutReply);
+      break;
+    case wire::Type::error:
+      least = sizeof(wire::Error);
+      break;
+    default:
+      break;
   }
   if (message.size < least) return -EPROTO;
   if (message.type() != wire::Type::error) return 0;
