@@ -5,11 +5,14 @@
 #include <algorithm>
 #include <iterator>
 
+#include "codec/chanq.hpp"
 #include "codec/golden.hpp"
 #include "codec/half.hpp"
+#include "codec/paper.hpp"
 #include "codec/q8.hpp"
 #include "codec/raw.hpp"
 #include "codec/registry.hpp"
+#include "codec/rowq.hpp"
 
 namespace speckv::codec {
 namespace {
@@ -54,9 +57,71 @@ void q8_unpage(CodecId, const PageShape& shape, const std::byte* in, const View&
   q8_decode(shape, in, out, hints.stream);
 }
 
+size_t paper_size(CodecId, const PageShape& shape) {
+  return paper_takes(shape) ? paper_bytes(shape) : 0;
+}
+Refusal paper_page(CodecId, const PageShape& shape, const ConstView& in, std::byte* out,
+                   const ChanTable*, const EncodeHints&) {
+  return paper_encode(shape, in, out);
+}
+void paper_unpage(CodecId, const PageShape& shape, const std::byte* in, const View& out,
+                  const ChanTable*, const DecodeHints&) {
+  paper_decode(shape, in, out);
+}
+
+size_t rowq_size(CodecId id, const PageShape& shape) {
+  return rowq_takes(shape) ? rowq_bytes(rowq_bits(id), shape) : 0;
+}
+Refusal rowq_page(CodecId id, const PageShape& shape, const ConstView& in, std::byte* out,
+                  const ChanTable*, const EncodeHints& hints) {
+  if (rowq_encode(rowq_bits(id), shape, in, out, hints.next_page)) return Refusal::none;
+  return why_refused(id, shape, in);
+}
+void rowq_unpage(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
+                 const ChanTable*, const DecodeHints& hints) {
+  rowq_decode(rowq_bits(id), shape, in, out, hints.stream);
+}
+
+size_t chanq_size(CodecId id, const PageShape& shape) {
+  return chanq_takes(shape) ? chanq_bytes(id, shape) : 0;
+}
+Refusal chanq_page(CodecId id, const PageShape& shape, const ConstView& in, std::byte* out,
+                   const ChanTable* table, const EncodeHints& hints) {
+  bool accepted;
+  if (table == nullptr) {
+    const ChanTable plain = chanq_plain_table(id, shape);
+    accepted = chanq_encode(id, shape, in, out, plain, hints.next_page);
+  } else {
+    if (!chanq_fits(*table, shape)) return Refusal::needs_table;
+    accepted = chanq_encode(id, shape, in, out, *table, hints.next_page);
+  }
+  return accepted ? Refusal::none : why_refused(id, shape, in);
+}
+void chanq_unpage(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
+                  const ChanTable* table, const DecodeHints& hints) {
+  if (table == nullptr) {
+    chanq_decode(id, shape, in, out, chanq_plain_table(id, shape), hints.stream);
+  } else if (chanq_fits(*table, shape)) {
+    chanq_decode(id, shape, in, out, *table, hints.stream);
+  }
+}
+
 constexpr CodecEntry codecs[] = {
     {CodecId::raw, "raw", raw_size, raw_page, raw_unpage},
+    {CodecId::paper, "paper", paper_size, paper_page, paper_unpage},
     {CodecId::q8, "q8", q8_size, q8_page, q8_unpage},
+    {CodecId::rowq3, "rowq3", rowq_size, rowq_page, rowq_unpage},
+    {CodecId::rowq4, "rowq4", rowq_size, rowq_page, rowq_unpage},
+    {CodecId::rowq5, "rowq5", rowq_size, rowq_page, rowq_unpage},
+    {CodecId::rowq6, "rowq6", rowq_size, rowq_page, rowq_unpage},
+    {CodecId::rowq8, "rowq8", rowq_size, rowq_page, rowq_unpage},
+    {CodecId::chanq2_5, "chanq2.5", chanq_size, chanq_page, chanq_unpage},
+    {CodecId::chanq3, "chanq3", chanq_size, chanq_page, chanq_unpage},
+    {CodecId::chanq3_5, "chanq3.5", chanq_size, chanq_page, chanq_unpage},
+    {CodecId::chanq4, "chanq4", chanq_size, chanq_page, chanq_unpage},
+    {CodecId::chanq4_5, "chanq4.5", chanq_size, chanq_page, chanq_unpage},
+    {CodecId::chanq5, "chanq5", chanq_size, chanq_page, chanq_unpage},
+    {CodecId::chanq7, "chanq7", chanq_size, chanq_page, chanq_unpage},
 };
 
 struct PresetEntry {
@@ -86,8 +151,9 @@ const CodecEntry* find_codec(CodecId id) {
   return entry == std::end(codecs) ? nullptr : entry;
 }
 
-size_t encoded_bytes(CodecId id, const PageShape& shape, const ChanTable* /*table*/) {
+size_t encoded_bytes(CodecId id, const PageShape& shape, const ChanTable* table) {
   const CodecEntry* codec = find_codec(id);
+  if (is_chanq(id) && table != nullptr && !chanq_fits(*table, shape)) return 0;
   return codec == nullptr || !known_shape(shape) ? 0 : codec->bytes(id, shape);
 }
 

@@ -49,4 +49,12 @@ void q8_decode(const PageShape& shape, const std::byte* in, const View& out);
 // Returns: the scale byte of a group whose largest magnitude (bits without sign) is this.
 uint8_t q8_scale(uint16_t magnitude_bits, bool bf16);
 
+Refusal rowq_encode(int bits, const PageShape& shape, const ConstView& in, std::byte* out);
+void rowq_decode(int bits, const PageShape& shape, const std::byte* in, const View& out);
+
+Refusal chanq_encode(CodecId id, const PageShape& shape, const ConstView& in, std::byte* out,
+                     const ChanTable& table);
+void chanq_decode(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
+                  const ChanTable& table);
+
 }  // namespace speckv::codec::golden

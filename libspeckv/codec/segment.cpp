@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "codec/chan_table.hpp"
 #include "codec/checksum.hpp"
 #include "codec/checksum_kernels.hpp"
 #include "codec/q8.hpp"
@@ -110,7 +111,7 @@ ptrdiff_t next_page(const Walk& at, const ConstPlane& plane) {
 constexpr size_t scratch_bytes = 20 << 10;
 
 Refusal encode_kind(const SegmentPlan& plan, Kind kind, const ConstPlane& in,
-                    const ChanTable* const* tables, Checksum& sum, std::byte*& out) {
+                    const ChanTable* tables, Checksum& sum, std::byte*& out) {
   alignas(64) std::byte scratch[scratch_bytes];
   PageShape shape = plan.shape;
   shape.kind = kind;
@@ -125,7 +126,7 @@ Refusal encode_kind(const SegmentPlan& plan, Kind kind, const ConstPlane& in,
       continue;
     }
     const CodecEntry* codec = find_codec(at.codec());
-    const ChanTable* table = tables == nullptr ? nullptr : tables[at.head];
+    const ChanTable* table = tables == nullptr ? nullptr : tables + at.head;
     const size_t used = codec->bytes(at.codec(), shape), bytes = at.bytes();
     std::byte* made = bytes <= scratch_bytes ? scratch : out;
     const Refusal refusal =
@@ -140,8 +141,8 @@ Refusal encode_kind(const SegmentPlan& plan, Kind kind, const ConstPlane& in,
   return Refusal::none;
 }
 
-void decode_kind(const SegmentPlan& plan, Kind kind, const Plane& out,
-                 const ChanTable* const* tables, bool stream, Checksum& sum, const std::byte*& in) {
+void decode_kind(const SegmentPlan& plan, Kind kind, const Plane& out, const ChanTable* tables,
+                 bool stream, Checksum& sum, const std::byte*& in) {
   PageShape shape = plan.shape;
   shape.kind = kind;
   for (Walk at{plan, kind, 0, 0}; at.head < plan.heads;) {
@@ -155,12 +156,17 @@ void decode_kind(const SegmentPlan& plan, Kind kind, const Plane& out,
       continue;
     }
     const CodecEntry* codec = find_codec(at.codec());
-    const ChanTable* table = tables == nullptr ? nullptr : tables[at.head];
+    const ChanTable* table = tables == nullptr ? nullptr : tables + at.head;
     checksum_update(sum, in, at.bytes());  // prefetches what follows
     codec->decode(at.codec(), shape, in, view, table, {stream});
     in += at.bytes();
     step(at, 1);
   }
+}
+
+const ChanTable* layer_tables(const speckv_layout& layout, uint32_t layer,
+                              const ChanTable* tables) {
+  return tables == nullptr ? nullptr : tables + size_t{layer} * layout.kv_heads;
 }
 
 }  // namespace
@@ -205,16 +211,17 @@ bool preset_for(const speckv_layout& layout, uint32_t preset_id, Preset* ret_pre
   return true;
 }
 
-Refusal encode_segment(const speckv_layout& layout, const Preset& preset, uint32_t /*layer*/,
+Refusal encode_segment(const speckv_layout& layout, const Preset& preset, uint32_t layer,
                        bool first_block, const SegmentView& in, std::span<std::byte> out,
-                       uint64_t* ret_checksum, const ChanTable* const* tables) {
+                       uint64_t* ret_checksum, const ChanTable* tables) {
   SegmentPlan plan;
   if (!plan_segment(layout, preset, first_block, &plan) || out.size() < plan.bytes)
     return Refusal::unsupported_shape;
+  const ChanTable* own = layer_tables(layout, layer, tables);
   Checksum sum;
   std::byte* to = out.data();
   for (const Kind kind : kinds) {
-    const Refusal refusal = encode_kind(plan, kind, kind == Kind::k ? in.k : in.v, tables, sum, to);
+    const Refusal refusal = encode_kind(plan, kind, kind == Kind::k ? in.k : in.v, own, sum, to);
     if (refusal != Refusal::none) {
       stream_fence();
       return refusal;
@@ -225,15 +232,16 @@ Refusal encode_segment(const speckv_layout& layout, const Preset& preset, uint32
   return Refusal::none;
 }
 
-uint64_t decode_segment(const speckv_layout& layout, const Preset& preset, uint32_t /*layer*/,
+uint64_t decode_segment(const speckv_layout& layout, const Preset& preset, uint32_t layer,
                         bool first_block, std::span<const std::byte> in, const SegmentOut& out,
-                        bool stream, const ChanTable* const* tables) {
+                        bool stream, const ChanTable* tables) {
   SegmentPlan plan;
   if (!plan_segment(layout, preset, first_block, &plan) || in.size() < plan.bytes) return 0;
+  const ChanTable* own = layer_tables(layout, layer, tables);
   Checksum sum;
   const std::byte* from = in.data();
   for (const Kind kind : kinds) {
-    decode_kind(plan, kind, kind == Kind::k ? out.k : out.v, tables, stream, sum, from);
+    decode_kind(plan, kind, kind == Kind::k ? out.k : out.v, own, stream, sum, from);
   }
   if (stream) stream_fence();
   return checksum_final(sum);

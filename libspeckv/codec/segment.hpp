@@ -66,14 +66,14 @@ size_t segment_bytes(const speckv_layout& layout, const Preset& preset, bool fir
 // (SPECKV_PRESET_DAEMON is) or the layout is malformed.
 bool preset_for(const speckv_layout& layout, uint32_t preset_id, Preset* ret_preset);
 
-// Encodes one segment and its checksum. `tables`: those of this layer, one per kv head, or nullptr.
+// Encodes one segment and its checksum. `tables`: ChanTables::data() of the layout, or nullptr.
 // A refused page refuses the segment: out is then undefined and the caller stores it with
 // Preset{raw, raw, raw}. Requires: out.size() >= segment_bytes(). The input may be read more than
 // once: copy it first if its owner may write.
 [[nodiscard]] Refusal encode_segment(const speckv_layout& layout, const Preset& preset,
                                      uint32_t layer, bool first_block, const SegmentView& in,
                                      std::span<std::byte> out, uint64_t* ret_checksum,
-                                     const ChanTable* const* tables = nullptr);
+                                     const ChanTable* tables = nullptr);
 
 // Decodes one segment. Returns: the checksum of the stored bytes as they were read; the caller
 // compares it with the header's. Total: any bytes decode to something. Bytes fewer than
@@ -81,6 +81,6 @@ bool preset_for(const speckv_layout& layout, uint32_t preset_id, Preset* ret_pre
 // allows it, for destinations that outgrow the cache.
 uint64_t decode_segment(const speckv_layout& layout, const Preset& preset, uint32_t layer,
                         bool first_block, std::span<const std::byte> in, const SegmentOut& out,
-                        bool stream, const ChanTable* const* tables = nullptr);
+                        bool stream, const ChanTable* tables = nullptr);
 
 }  // namespace speckv::codec

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// golden_rowq.cpp - rowq: per row of 128 values a Walsh-Hadamard transform, then a quantiser onto
+// the D4 lattice. The bytes are in docs/codec.md.
+//
+// In four steps: values become 9-bit integers under the row's largest exponent; each block is
+// transformed, which spreads outliers; each group of 32 gets a width w, and its values become codes
+// u whose midpoints are (2u + 1 - 2^b) * w; in every quad of codes the parity of the lowest bits is
+// made even by moving the code that loses least. An even quad needs only three of its four lowest
+// bits: the 32 bits saved in a row hold its side word, so a row is exactly 128 * b bits.
+#include <bit>
+#include <cstdlib>
+
+#include "codec/golden.hpp"
+#include "codec/half.hpp"
+#include "codec/rowq.hpp"
+
+namespace speckv::codec::golden {
+namespace {
+
+// Where value i of a row lies in the page.
+struct Place {
+  size_t token, channel;
+};
+Place place_of(const RowqPart& part, size_t row, size_t i) {
+  const size_t block = (row * rowq_row + i) / part.block;
+  return {block / part.per_token,
+          part.channel + block % part.per_token * part.block + i % part.block};
+}
+
+void walsh_hadamard(int* values, size_t n) {
+  for (size_t half = n / 2; half >= 1; half /= 2) {
+    for (size_t i = 0; i < n; ++i) {
+      if (i & half) continue;
+      const int a = values[i], b = values[i + half];
+      values[i] = a + b;
+      values[i + half] = a - b;
+    }
+  }
+}
+
+void transform(const RowqPart& part, int row[rowq_row]) {
+  for (size_t i = 0; i < rowq_row; i += part.block) walsh_hadamard(row + i, part.block);
+}
+
+struct RowCodes {
+  uint32_t side = rowq_zero_row;
+  int code[rowq_row] = {};
+};
+
+// The code of one transformed value and how far it lies above its cell's lower edge, in 1/128
+// cells.
+struct Cell {
+  int code, fraction;
+};
+
+// Makes the quad's lowest bits even: moves the code that is nearest to another cell by one, ties to
+// the first.
+void make_even(const Cell cells[4], int top, int* codes) {
+  for (int i = 0; i < 4; ++i) codes[i] = cells[i].code;
+  if (((codes[0] ^ codes[1] ^ codes[2] ^ codes[3]) & 1) == 0) return;
+  int best = -1, best_merit = -1, best_step = 0;
+  for (int i = 0; i < 4; ++i) {
+    int step = cells[i].fraction >= 64 ? 1 : -1;
+    int merit = step > 0 ? cells[i].fraction - 64 : 63 - cells[i].fraction;
+    if (codes[i] + step < 0 || codes[i] + step > top) step = -step, merit = 0;
+    if (merit > best_merit) best = i, best_merit = merit, best_step = step;
+  }
+  codes[best] += best_step;
+}
+
+// Returns: false when the row is out of range.
+bool encode_row(int bits, const RowqPart& part, bool bf16, const uint16_t values[rowq_row],
+                RowCodes& ret_row) {
+  const int fraction_bits = bf16 ? 7 : 10;
+  int field = rowq_field_floor(bf16);
+  for (size_t i = 0; i < rowq_row; ++i) {
+    field = std::max(field, magnitude(values[i]) >> fraction_bits);
+  }
+  if (field >= rowq_field_limit(bf16)) return false;
+  int row[rowq_row];
+  for (size_t i = 0; i < rowq_row; ++i) {
+    const Unpacked x = unpack(values[i], bf16);
+    // |x| / 2^(field - 22) in fp16's terms, halves up, at most 255.
+    const int shift = field + rowq_exponent_base(bf16) - x.exponent;
+    const int64_t doubled = shift > 40 ? 0 : (int64_t{x.mantissa} << 6 << 1) >> (shift + 6);
+    const int size = std::min<int>(255, int((doubled + 1) >> 1));
+    row[i] = x.negative ? -size : size;
+  }
+  transform(part, row);
+  int group_top[4] = {}, top = 0;
+  for (size_t i = 0; i < rowq_row; ++i) {
+    group_top[i / rowq_group] = std::max(group_top[i / rowq_group], std::abs(row[i]));
+  }
+  for (const int t : group_top) top = std::max(top, t);
+  ret_row = RowCodes{};
+  if (top == 0) return true;
+  const int kappa = std::bit_width(unsigned(top)) - 8;
+  const int exponent =
+      kappa + field + rowq_exponent_base(bf16) - std::countr_zero(unsigned(part.block));
+  if (exponent > rowq_exponent_max(bf16)) return false;
+  ret_row.side = static_cast<uint8_t>(exponent);
+  Cell cells[rowq_row];
+  for (size_t g = 0; g < 4; ++g) {
+    const int width = ((group_top[g] << (7 - kappa)) >> (7 + bits)) + 1;
+    ret_row.side |= uint32_t(width - 1) << (8 + int(g) * rowq_width_bits(bits));
+    const int reciprocal = 32767 / width;
+    for (size_t i = g * rowq_group; i < (g + 1) * rowq_group; ++i) {
+      const int scaled = row[i] * (1 << (7 - kappa));  // within int16
+      const int fine = ((scaled * reciprocal) >> 16) + (1 << (6 + bits));
+      cells[i] = {fine >> 7, fine & 127};
+    }
+  }
+  for (size_t i = 0; i < rowq_row; i += 4) make_even(cells + i, (1 << bits) - 1, ret_row.code + i);
+  return true;
+}
+
+bool bit_at(const std::byte* plane, size_t i) {
+  return (std::to_integer<int>(plane[i / 8]) >> (i % 8) & 1) != 0;
+}
+void set_bit(std::byte* plane, size_t i) { plane[i / 8] |= std::byte(1 << (i % 8)); }
+
+// Plane 0 keeps three bits of each quad.
+size_t low_bit_index(size_t i) { return i / 4 * 3 + i % 4; }
+
+}  // namespace
+
+Refusal rowq_encode(int bits, const PageShape& shape, const ConstView& in, std::byte* out) {
+  const bool bf16 = is_bf16(shape.dtype);
+  const size_t rows = rowq_rows(shape);
+  std::memset(out, 0, rowq_bytes(bits, shape));
+  bool in_range = magnitude_max(shape, in) < infinity_bits(bf16);
+  if (!in_range) return Refusal::not_finite;
+  for (int p = 0; p < 3; ++p) {
+    const RowqPart part = rowq_part(shape, p);
+    for (size_t r = 0; r < part.rows; ++r) {
+      uint16_t values[rowq_row];
+      for (size_t i = 0; i < rowq_row; ++i) {
+        const Place place = place_of(part, r, i);
+        values[i] = load(in, place.token, place.channel);
+      }
+      RowCodes codes;
+      if (!encode_row(bits, part, bf16, values, codes)) return Refusal::out_of_range;
+      const size_t row = part.first_row + r;
+      std::memcpy(out + 4 * row, &codes.side, 4);
+      for (size_t i = 0; i < rowq_row; ++i) {
+        for (int plane = bits - 1; plane >= 1; --plane) {
+          if (codes.code[i] >> plane & 1) {
+            set_bit(out + rowq_plane_offset(rows, bits, plane) + 16 * row, i);
+          }
+        }
+        if (i % 4 != 3 && (codes.code[i] & 1)) {
+          set_bit(out + rowq_plane_offset(rows, bits, 0) + 12 * row, low_bit_index(i));
+        }
+      }
+    }
+  }
+  return Refusal::none;
+}
+
+void rowq_decode(int bits, const PageShape& shape, const std::byte* in, const View& out) {
+  const bool bf16 = is_bf16(shape.dtype);
+  const size_t rows = rowq_rows(shape);
+  for (int p = 0; p < 3; ++p) {
+    const RowqPart part = rowq_part(shape, p);
+    for (size_t r = 0; r < part.rows; ++r) {
+      const size_t row = part.first_row + r;
+      uint32_t side;
+      std::memcpy(&side, in + 4 * row, 4);
+      const int exponent = static_cast<int8_t>(side & 0xff);
+      const bool zero = (side & 0xff) == rowq_zero_row;
+      const std::byte* low = in + rowq_plane_offset(rows, bits, 0) + 12 * row;
+      int values[rowq_row];
+      for (size_t i = 0; i < rowq_row; ++i) {
+        int code = 0;
+        for (int plane = bits - 1; plane >= 1; --plane) {
+          code |= bit_at(in + rowq_plane_offset(rows, bits, plane) + 16 * row, i) << plane;
+        }
+        const size_t quad = i - i % 4;
+        code |= i % 4 != 3
+                    ? bit_at(low, low_bit_index(i))
+                    : bit_at(low, low_bit_index(quad)) ^ bit_at(low, low_bit_index(quad + 1)) ^
+                          bit_at(low, low_bit_index(quad + 2));
+        const int width_bits = rowq_width_bits(bits);
+        const int width =
+            int(side >> (8 + int(i / rowq_group) * width_bits) & ((1u << width_bits) - 1)) + 1;
+        values[i] = zero ? 0 : (2 * code + 1 - (1 << bits)) * width;
+      }
+      transform(part, values);
+      for (size_t i = 0; i < rowq_row; ++i) {
+        const Place place = place_of(part, r, i);
+        store(out, place.token, place.channel, round_to_half(values[i], exponent, bf16));
+      }
+    }
+  }
+}
+
+}  // namespace speckv::codec::golden

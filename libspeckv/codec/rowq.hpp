@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// rowq.hpp - rowq's constants and geometry, shared by the golden model and the fast path, and the
+// fast path's two calls.
+//
+// A page is cut into blocks of 64 consecutive channels of one token; what head_dim leaves over into
+// a block of 32, then one of 16. Blocks of one size, token by token, fill rows of 128 values: the
+// unit that has a side word. First the rows of 64-blocks, then of 32, then of 16.
+#pragma once
+
+#include <cstdint>
+
+#include "codec/codec.hpp"
+
+namespace speckv::codec {
+
+inline constexpr size_t rowq_row = 128;   // values under one side word
+inline constexpr size_t rowq_group = 32;  // values under one width
+inline constexpr uint16_t rowq_head_dim_max = 256;
+inline constexpr uint8_t rowq_zero_row = 0x80;  // exponent byte of a row of zeros
+
+constexpr int rowq_bits(CodecId id) { return static_cast<int>(id); }
+// Bits of one group's width in the side word.
+constexpr int rowq_width_bits(int bits) { return bits < 4 ? 5 : 8 - bits; }
+
+constexpr bool rowq_takes(const PageShape& shape) {
+  return shape.dtype != SPECKV_DTYPE_F8 && shape.head_dim % 16 == 0 &&
+         shape.head_dim <= rowq_head_dim_max;
+}
+constexpr size_t rowq_rows(const PageShape& shape) { return shape.values() / rowq_row; }
+constexpr size_t rowq_bytes(int bits, const PageShape& shape) {
+  return rowq_rows(shape) * 16 * size_t(bits);
+}
+
+// Offsets in an encoded page of `rows` rows: side words, planes b-1 .. 1, plane 0.
+constexpr size_t rowq_plane_offset(size_t rows, int bits, int plane) {
+  return rows * 4 + rows * 16 * size_t(bits - 1 - plane);
+}
+
+// The rows that blocks of one size fill.
+struct RowqPart {
+  size_t block;      // 64, 32 or 16 values under one Walsh-Hadamard transform
+  size_t channel;    // of the token's first such block
+  size_t per_token;  // blocks of this size in a token
+  size_t first_row;
+  size_t rows;
+};
+// Part i of 0..2; rows == 0 where head_dim has no such block.
+constexpr RowqPart rowq_part(const PageShape& shape, int i) {
+  const size_t d = shape.head_dim, t = shape.tokens;
+  const size_t whole = d / 64 * 64, half = d % 64 / 32 * 32;
+  const size_t rows64 = whole * t / rowq_row, rows32 = half * t / rowq_row;
+  if (i == 0) return {64, 0, d / 64, 0, rows64};
+  if (i == 1) return {32, whole, 1, rows64, rows32};
+  return {16, whole + half, 1, rows64 + rows32, d % 32 / 16 * 16 * t / rowq_row};
+}
+
+// Range. A page is refused when a value's exponent field reaches this, or (fp16) when a row's
+// output exponent exceeds 1, so that no decoded value can overflow. The floor keeps bf16's scale
+// factors clear of subnormal floats.
+constexpr int rowq_field_limit(bool bf16) { return bf16 ? 147 : 29; }
+constexpr int rowq_field_floor(bool bf16) { return bf16 ? 100 : 1; }
+// value = X * 2^K with K = kappa + E + this - log2(block)
+constexpr int rowq_exponent_base(bool bf16) { return bf16 ? -134 : -22; }
+constexpr int rowq_exponent_max(bool bf16) { return bf16 ? 127 : 1; }
+
+// Requires: rowq_takes(shape). Returns: false when a value is refused.
+[[nodiscard]] bool rowq_encode(int bits, const PageShape& shape, const ConstView& in,
+                               std::byte* out, ptrdiff_t next_page);
+void rowq_decode(int bits, const PageShape& shape, const std::byte* in, const View& out,
+                 bool stream);
+
+}  // namespace speckv::codec
