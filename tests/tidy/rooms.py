@@ -70,6 +70,7 @@ MAY_INCLUDE = {
         "daemon/predict/",
         "daemon/engine/",
         "daemon/session/",
+        "daemon/watch/",
     ],
     "driver/": ["include/uapi/", "include/hw/"],
 }
@@ -132,7 +133,7 @@ def check_includes(name, text, files):
             continue
         quoted = found.group(1)
         if re.match(r'["<](?:boost/)?asio', quoted) and not name.startswith(ASIO_ROOMS):
-            yield name, number, f"Asio belongs to daemon/session and daemon/loop/con*, the control side"
+            yield name, number, "Asio belongs to the control side: daemon/session, daemon/loop/con*"
         if name.startswith("daemon/predict/") and IO_HEADERS.match(quoted):
             yield name, number, f"{quoted}: predict is pure functions, no I/O"
         target = resolve(name, quoted[1:-1], files)
