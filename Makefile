@@ -30,11 +30,11 @@ run: ## [tests/bench/engine/run] llama.cpp with and without speckv, one table
 	@tests/bench/engine/run
 
 test: ## [tools/test] every part of the product's tests, each against its budget
-	@tools/need build test
+	@tools/need build test vm
 	@tools/test
 
 test-all: ## [tools/test] test, the full sanitizer suites, 60 s of each fuzz target
-	@tools/need build test lint
+	@tools/need build test vm lint
 	@tools/test --all
 
 test-vm: ## [tests/vm/vm-test] the kernel driver on two kernels in QEMU
