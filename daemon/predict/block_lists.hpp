@@ -28,6 +28,12 @@ class BlockLists {
     return node < capacity_ ? node : kNoBlock;
   }
 
+  // Returns: the next block towards the hot end, kNoBlock at the end. Requires: block is on a list.
+  uint32_t hotter(uint32_t block) const {
+    const uint32_t node = links_[block].hotter;
+    return node < capacity_ ? node : kNoBlock;
+  }
+
   void push_hot(uint32_t list, uint32_t block) {
     insert(links_[head(list)].colder, block, head(list));
   }

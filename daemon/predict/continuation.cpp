@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // continuation.cpp - evicts the block whose return buys least: leaves first, ranked by ReuseModel.
 //
-// Three rules:
+// Two rules:
 //  1. Only leaves go. A block whose child is resident is worth at least as much as that child, for
 //     whoever reads the child reads it first. So it stands on no list until its last child went;
 //     then it takes that child's place. What is resident is always a prefix of something.
@@ -9,10 +9,11 @@
 //     longer; one that was used seconds ago may go before one that was used a minute ago, if that
 //     is when people come back. Evicted keys are remembered, so ages beyond the pool's own are
 //     learnt.
-//  3. A block whose parent is away gives no leading hit: it goes first, unless someone reads it.
+// Where parents are unknown or in another shard, positions stand in for the first rule: of blocks
+// worth the same, the one deeper in its sequence goes first.
 //
-// Lists: one per (class, age bin), each from oldest to youngest; time moves a block to the next bin
-// at the latest kAdvanceNs after its hour. Parked: leaves that were found pinned.
+// Lists: one per (class, age bin), each from oldest to youngest; a block moves on to its next bin
+// within kAdvanceNs of calls to victim(). Parked: leaves that were found pinned.
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -27,12 +28,12 @@ namespace {
 
 constexpr uint32_t kBins = ReuseModel::kBins;
 constexpr uint32_t kAgeLists = ReuseModel::kClasses * kBins;
-constexpr uint16_t kDeadList = kAgeLists;        // parent away
-constexpr uint16_t kParkedList = kAgeLists + 1;  // pinned when they were asked for
-constexpr uint16_t kLists = kAgeLists + 2;
+constexpr uint16_t kParkedList = kAgeLists;  // pinned when they were asked for
+constexpr uint16_t kLists = kAgeLists + 1;
 constexpr uint16_t kNoList = UINT16_MAX;
 constexpr uint64_t kAdvanceNs = 1'000'000;  // the finest bin
 constexpr uint32_t kUnparkTries = 2;
+constexpr uint32_t kDepthTries = 8;  // blocks of the same worth that are compared by position
 // Four pools' worth of evicted keys; a small pool needs more than that to see people come back.
 constexpr uint64_t kGhostsPerBlock = 4;
 constexpr uint64_t kGhostsMin = 32'768;
@@ -60,6 +61,7 @@ class Continuation final : public EvictionPolicy {
     uint32_t parent_generation = 0;  // the parent's when this block came: slots are reused
     uint32_t generation = 0;         // counts the blocks that had this slot
     uint32_t children = 0;
+    uint32_t position = 0;  // 0 where unknown
     uint16_t list = kNoList;
     uint8_t visits = 0;  // uses before the last one
     bool resident = false;
@@ -88,6 +90,7 @@ class Continuation final : public EvictionPolicy {
   void unpark(std::span<const uint8_t> pinned, uint32_t tries);
   // Returns: kNoList when no leaf is left.
   uint16_t least_worth_list() const;
+  uint32_t deepest_of_coldest(uint16_t list) const;
   bool any_unpinned(std::span<const uint8_t> pinned, uint32_t* ret_block);
 
   BlockLists lists_;
@@ -109,6 +112,7 @@ void Continuation::on_insert(uint32_t block, const BlockFacts& facts) {
   state.generation = generation;
   state.key_hash = facts.key_hash;
   state.touched_ns = facts.now_ns;
+  state.position = facts.position == kPositionUnknown ? 0 : facts.position;
   state.resident = true;
   ++resident_;
 
@@ -126,11 +130,7 @@ void Continuation::on_insert(uint32_t block, const BlockFacts& facts) {
     state.parent_generation = parent.generation;
     if (parent.children++ == 0) take_off(facts.parent);
   }
-  if (facts.parent == kParentAway) {
-    put_on(kDeadList, block);
-  } else {
-    put_on_age_list(block, false);
-  }
+  put_on_age_list(block, false);
 }
 
 void Continuation::on_hit(uint32_t block, uint64_t now_ns) {
@@ -164,14 +164,14 @@ bool Continuation::victim(uint64_t now_ns, std::span<const uint8_t> pinned, uint
   unpark(pinned, kUnparkTries);
   advance_ages();
   for (bool rechecked = false;;) {
-    const uint16_t list = lists_.empty(kDeadList) ? least_worth_list() : kDeadList;
+    const uint16_t list = least_worth_list();
     if (list == kNoList && rechecked) return any_unpinned(pinned, ret_block);
     if (list == kNoList) {  // rare: pins may be gone since
       unpark(pinned, parked_);
       rechecked = true;
       continue;
     }
-    const uint32_t block = lists_.coldest(list);
+    const uint32_t block = deepest_of_coldest(list);
     if (!is_pinned(pinned, block)) {
       *ret_block = block;
       return true;
@@ -241,6 +241,18 @@ uint16_t Continuation::least_worth_list() const {
     least_worth = worth;
   }
   return least;
+}
+
+// Requires: the list is not empty.
+uint32_t Continuation::deepest_of_coldest(uint16_t list) const {
+  uint32_t deepest = lists_.coldest(list);
+  uint32_t block = deepest;
+  for (uint32_t tries = kDepthTries; tries > 1; --tries) {
+    block = lists_.hotter(block);
+    if (block == kNoBlock) break;
+    if (states_[block].position > states_[deepest].position) deepest = block;
+  }
+  return deepest;
 }
 
 // All leaves are pinned: whatever else is not. Linear, but only in this corner.

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // s3fifo.cpp - S3-FIFO (Yang et al., SOSP'23): a small queue filters what is used once.
 //
-// A new block enters `small` (a tenth of the pool), one that the ghosts remember enters `main`. The
-// cold end of small moves to main when it was read at least twice, else it goes; the cold end of
-// main gets another round for each read. Knows nothing of sequences: it is here to be compared
-// with.
-#include <algorithm>
-
+// A new block enters `small` (a tenth of what is resident), one that the ghosts remember enters
+// `main`. The cold end of small moves to main when it was read at least twice, else it goes; the
+// cold end of main gets another round for each read. Knows nothing of sequences: it is here to be
+// compared with.
 #include "predict/block_lists.hpp"
 #include "predict/ghost_table.hpp"
 #include "predict/policies.hpp"
@@ -16,11 +14,7 @@ namespace {
 
 class S3Fifo final : public EvictionPolicy {
  public:
-  explicit S3Fifo(uint32_t capacity)
-      : lists_(capacity, 2),
-        states_(capacity),
-        ghosts_(capacity),
-        small_max_(std::max(1u, capacity / kSmallShare)) {}
+  explicit S3Fifo(uint32_t capacity) : lists_(capacity, 2), states_(capacity), ghosts_(capacity) {}
 
   void on_insert(uint32_t block, const BlockFacts& facts) override {
     uint64_t age_ns = 0;
@@ -47,7 +41,8 @@ class S3Fifo final : public EvictionPolicy {
     // a block of main is met at most reads + 1 times, one of small once, a pinned one once a call
     uint64_t left = uint64_t(resident()) * (kReadsMax + 2);
     for (uint32_t pinned_met = 0; left > 0 && pinned_met <= resident(); --left) {
-      const bool from_small = size_[kSmall] >= small_max_ || lists_.empty(kMain);
+      const bool small_is_full = uint64_t(size_[kSmall]) * kSmallShare >= resident();
+      const bool from_small = small_is_full || lists_.empty(kMain);
       const uint32_t block = lists_.coldest(from_small ? kSmall : kMain);
       if (block == kNoBlock) return false;
       State& state = states_[block];
@@ -106,7 +101,6 @@ class S3Fifo final : public EvictionPolicy {
   BlockLists lists_;
   std::vector<State> states_;
   GhostTable ghosts_;
-  uint32_t small_max_;
   uint32_t size_[2] = {0, 0};
 };
 
