@@ -8,15 +8,16 @@
 
 namespace speckv {
 
+// The record first: while it is complete, so are its segments (docs/protocol.md §3).
 template <typename Visit>
 void Shard::for_each_slot(uint32_t block, Visit&& visit) {
-  const shm::Entry& entry = blocks_[block].entry;
+  const shm::Entry entry = blocks_[block].entry;
+  visit(entry.ref);
   if (entry.flags & shm::entry_record) {
     const auto* meta = reinterpret_cast<const shm::RecordMeta*>(slot(entry.ref) + 1);
     const auto* refs = reinterpret_cast<const shm::SegmentRef*>(meta + 1);
     for (uint32_t layer = 0; layer < entry.layers; layer++) visit(refs[layer].offset);
   }
-  visit(entry.ref);
 }
 
 bool Shard::evict_one(uint64_t now_ns) {
@@ -54,7 +55,7 @@ void Shard::unpublish(uint32_t block) {
 void Shard::free_block(uint32_t block) {
   for_each_slot(block, [this](uint64_t offset) {
     shm::SlotHeader* header = slot(offset);
-    shm::store_relaxed(header->gen, shm::load_relaxed(header->gen) | 1);
+    shm::store_relaxed(header->gen, shm::load_relaxed(header->gen) | 1);  // W3
     slabs_.release(offset);
   });
   blocks_[block] = Block{};

@@ -64,7 +64,12 @@ bool Shard::restore_single(uint64_t offset) {
 bool Shard::restore_block(const shm::SlotHeader& header, uint64_t offset, uint32_t layers,
                           std::span<const shm::SegmentRef> refs) {
   shm::Entry known;
-  if (free_blocks_.empty() || index_.find(header.key, hash_key(header.key), &known)) return false;
+  if (index_.find(header.key, hash_key(header.key), &known)) {  // killed between W1 of the old and its W3
+    if (known.gen > header.gen) return false;
+    unpublish(known.block);
+    free_block(known.block);
+  }
+  if (free_blocks_.empty()) return false;
   const uint32_t block = free_blocks_.back();
   Block& back = blocks_[block];
   back.entry.key = header.key;

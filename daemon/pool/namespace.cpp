@@ -42,6 +42,36 @@ void format_pool(std::byte* pool, const Namespace& space) {
   shm::store_release(header->magic, shm::pool_magic);
 }
 
+// Takes over the pool of an earlier daemon if it is of the same shape; else makes a new file: clients of an old one may
+// still read there, and a slot must not change its shard while they do.
+Status open_pool(Medium& medium, Namespace& space) {
+  const uint64_t bytes = (space.units + 1) * shm::unit_bytes;
+  auto pool = medium.open_region(space.name + ".pool", bytes, false);
+  if (!pool.ok()) return pool.status();
+  space.pool = std::move(pool.value());
+  const auto& header = *reinterpret_cast<const shm::PoolHeader*>(space.pool->data());
+  space.taken_over = space.pool->existed() && ours(header, space);
+  space.pool_id = header.pool_id;
+  if (space.taken_over) return {};
+  if (space.pool->existed()) {
+    space.pool.reset();
+    auto fresh = medium.open_region(space.name + ".pool", bytes, true);
+    if (!fresh.ok()) return fresh.status();
+    space.pool = std::move(fresh.value());
+  }
+  if (getrandom(&space.pool_id, sizeof space.pool_id, 0) != sizeof space.pool_id)
+    return Status::from_errno("getrandom");
+  format_pool(space.pool->data(), space);
+  return {};
+}
+
+// Tells clients of the old index that it will not change any more.
+void retire(Medium& medium, const std::string& name, uint64_t bytes) {
+  auto old = medium.open_region(name, bytes, false);
+  if (old.ok() && old.value()->existed())
+    shm::store_release(reinterpret_cast<shm::IndexHeader*>(old.value()->data())->retired, 1);
+}
+
 }  // namespace
 
 Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64_t bytes, uint64_t entries,
@@ -53,20 +83,13 @@ Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64
   if (bytes < 4 * shm::unit_bytes || space.units < shards)
     return Status(EINVAL, "namespace " + name + ": " + std::to_string(bytes) +
                               " bytes are too few: at least 8 MiB and 2 MiB for each data thread");
-  auto pool = medium.open_region(name + ".pool", (space.units + 1) * shm::unit_bytes, false);
-  if (!pool.ok()) return pool.status();
-  space.pool = std::move(pool.value());
-  auto* header = reinterpret_cast<shm::PoolHeader*>(space.pool->data());
-  space.taken_over = space.pool->existed() && ours(*header, space);
-  if (space.taken_over) {
-    space.pool_id = header->pool_id;
-  } else {
-    if (getrandom(&space.pool_id, sizeof space.pool_id, 0) != sizeof space.pool_id)
-      return Status::from_errno("getrandom");
-    format_pool(space.pool->data(), space);
-  }
+  Status status = open_pool(medium, space);
+  if (!status.ok()) return status;
   space.buckets = buckets_for(entries, shards);
-  auto index = medium.open_region(name + ".index", shm::index_file_bytes(shards, space.buckets), true);
+  const std::string index_name = name + ".index";
+  const uint64_t index_bytes = shm::index_file_bytes(shards, space.buckets);
+  if (space.taken_over) retire(medium, index_name, index_bytes);
+  auto index = medium.open_region(index_name, index_bytes, true);
   if (!index.ok()) return index.status();
   space.index = std::move(index.value());
   IndexWriter::format(space.index->data(), shards, space.buckets, space.pool_id);

@@ -75,7 +75,8 @@ bool SlabPool::make_slab(uint32_t slot_bytes, uint32_t* ret_unit) {
   if (units == 0 || (!find_units(units, ret_unit) && !(drop_empty_slabs(slot_bytes) && find_units(units, ret_unit))))
     return false;
   auto* header = reinterpret_cast<shm::SlabHeader*>(pool_ + unit_offset(*ret_unit));
-  shm::store_release(header->magic, 0);  // no slab until its slots are marked free
+  shm::store_relaxed(header->magic, 0);  // C1: no slab until its slots are marked free
+  shm::release_fence();
   init_slab(*ret_unit, slot_bytes, units);
   for (uint32_t slot = 0; slot < slabs_[*ret_unit].slots; slot++)
     shm::store_relaxed(reinterpret_cast<shm::SlotHeader*>(pool_ + slot_offset(*ret_unit, slot))->gen, 1);
@@ -86,7 +87,7 @@ bool SlabPool::make_slab(uint32_t slot_bytes, uint32_t* ret_unit) {
   header->slots = fresh.slots;
   header->shard = fresh.shard;
   header->check = fresh.check;
-  shm::store_release(header->magic, fresh.magic);
+  shm::store_release(header->magic, fresh.magic);  // C4
   return true;
 }
 
