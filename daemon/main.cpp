@@ -9,7 +9,9 @@
 
 #include "config/config.hpp"
 #include "loop/daemon.hpp"
+#include "loop/live_view.hpp"
 #include "loop/notify.hpp"
+#include "session/control_requests.hpp"
 #include "watch/watch.hpp"
 
 namespace {
@@ -51,6 +53,13 @@ speckv::Result<speckv::config::Config> read_config(const Arguments& arguments) {
   return standard;
 }
 
+// The metrics page. Without it the daemon still serves: nobody should lose a cache to a taken port.
+void watch_at(const speckv::config::DaemonConfig& config, speckv::watch::Watch& watch) {
+  if (config.metrics_port == 0) return;
+  const speckv::Status status = watch.start(config.metrics_host, config.metrics_port);
+  if (!status.ok()) spdlog::warn("no metrics: {}", status.text());
+}
+
 int serve(speckv::config::Config config) {
   speckv::Daemon daemon(std::move(config));
   const speckv::Status started = daemon.start();
@@ -58,9 +67,11 @@ int serve(speckv::config::Config config) {
     std::fprintf(stderr, "speckvd: %s\n", started.text().c_str());
     return 1;
   }
-  speckv::Watch watch(daemon);
-  const speckv::Status watching = watch.start();
-  if (!watching.ok()) spdlog::warn("no metrics: {}", watching.text());
+  const speckv::LiveView view(daemon);
+  daemon.control().set_answer(
+      [&view](std::string_view request) { return speckv::answer_control(view, request); });
+  speckv::watch::Watch watch(view, daemon.control().context());
+  watch_at(daemon.config().daemon, watch);
   boost::asio::signal_set signals(daemon.control().context(), SIGTERM, SIGINT);
   signals.async_wait([&](boost::system::error_code error, int number) {
     if (error) return;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// watch.hpp - the pages that look at the daemon: /metrics for Prometheus, /healthz for a supervisor.
+// watch.hpp - the pages that look at the daemon: /metrics for Prometheus, /healthz for a
+// supervisor.
 //
-// Lives on the control thread. Health is "the control thread answers and every data thread is there": a daemon that
-// hangs does not answer at all.
+// Lives on the control thread. Health is "the control thread answers and every data thread is
+// there": a daemon that hangs does not answer at all.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

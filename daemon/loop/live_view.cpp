@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// live_view.cpp - see live_view.hpp.
+#include "loop/live_view.hpp"
+
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "codec/codec.hpp"
+
+namespace speckv {
+
+namespace {
+
+uint64_t now_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return uint64_t(now.tv_sec) * 1'000'000'000ull + uint64_t(now.tv_nsec);
+}
+
+void add_shard(const ShardCounters& from, watch::SpaceFacts* to) {
+  const auto add = [](uint64_t* sum, const std::atomic<uint64_t>& part) {
+    *sum += part.load(std::memory_order_relaxed);
+  };
+  add(&to->free_units, from.free_units);
+  add(&to->blocks, from.blocks);
+  add(&to->raw_bytes, from.raw_bytes);
+  add(&to->stored_bytes, from.stored_bytes);
+  add(&to->held_blocks, from.held_blocks);
+  add(&to->limbo_blocks, from.limbo_blocks);
+  add(&to->written_blocks, from.puts);
+  add(&to->existed_blocks, from.puts_existed);
+  add(&to->failed_blocks, from.puts_failed);
+  add(&to->compressed_raw_bytes, from.put_raw_bytes);
+  add(&to->compressed_stored_bytes, from.put_stored_bytes);
+  add(&to->refused_segments, from.segments_refused);
+  add(&to->read_touches, from.touches);
+  add(&to->evicted_blocks, from.evicted);
+  add(&to->guarded_blocks, from.guarded);
+  add(&to->removed_blocks, from.removed);
+  add(&to->restored_blocks, from.restored);
+  add(&to->malformed_submissions, from.malformed);
+}
+
+}  // namespace
+
+watch::DaemonFacts LiveView::daemon() const {
+  const config::Config& config = daemon_.config();
+  const ControlCounters& counters = daemon_.control().counters();
+  watch::DaemonFacts facts;
+  facts.version = SPECKV_VERSION;
+  facts.codec_isa = std::string(codec::isa());
+  facts.config_source = config.source;
+  facts.socket = config.daemon.socket;
+  facts.medium = daemon_.medium().describe();
+  facts.isolation = daemon_.medium().isolation();
+  facts.survives_daemon = daemon_.medium().survives_daemon();
+  facts.emulated = config.pool.medium.emulated_gb_s > 0 || config.pool.medium.emulated_ns > 0;
+  facts.pid = getpid();
+  facts.uptime_ns = now_ns() - daemon_.started_ns();
+  facts.shards = config.daemon.data_threads;
+  facts.sessions_max = config.session.sessions_max;
+  facts.sessions_opened = counters.sessions_opened;
+  facts.sessions_refused = counters.sessions_refused;
+  facts.sessions_closed = counters.sessions_closed;
+  facts.malformed_messages = counters.malformed;
+  facts.arenas_bytes_max = config.session.arenas_bytes_max;
+  for (const auto& session : daemon_.control().sessions())
+    facts.arenas_bytes += session->arena_bytes();
+  return facts;
+}
+
+std::vector<watch::SpaceFacts> LiveView::spaces() const {
+  std::vector<watch::SpaceFacts> all;
+  const auto sessions = daemon_.control().sessions();
+  for (size_t i = 0; i < daemon_.spaces().size(); i++) {
+    const Namespace& space = daemon_.spaces()[i];
+    const config::NamespaceConfig& config = daemon_.config().namespaces[i];
+    watch::SpaceFacts facts;
+    facts.name = space.name;
+    facts.policy = config.policy;
+    facts.preset = config.preset;
+    facts.pool_bytes = space.pool->bytes();
+    facts.pool_page_bytes = space.pool->page_bytes();
+    facts.index_bytes = space.index->bytes();
+    facts.index_entries = config.index_entries;
+    facts.units = space.units;
+    for (const auto& thread : daemon_.threads()) {
+      const ShardCounters& counters = thread->counters(uint32_t(i));
+      add_shard(counters, &facts);
+      const double shard = double(space.units_of(uint32_t(&thread - daemon_.threads().data())));
+      facts.waste += double(counters.waste_ppm.load(std::memory_order_relaxed)) / 1e6 * shard /
+                     double(space.units);
+    }
+    facts.sessions =
+        uint64_t(std::count_if(sessions.begin(), sessions.end(), [&](const auto& session) {
+          return session->identity().space == i;
+        }));
+    all.push_back(std::move(facts));
+  }
+  return all;
+}
+
+std::vector<watch::SessionFacts> LiveView::sessions() const {
+  std::vector<watch::SessionFacts> all;
+  for (const auto& session : daemon_.control().sessions()) {
+    const Session::Identity& identity = session->identity();
+    all.push_back({identity.id, identity.uid, identity.pid, daemon_.spaces()[identity.space].name,
+                   session->arena_bytes(), session->dropped_completions()});
+  }
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  return all;
+}
+
+std::vector<watch::ThreadFacts> LiveView::threads() const {
+  std::vector<watch::ThreadFacts> all;
+  for (const auto& thread : daemon_.threads()) {
+    const DataThreadCounters& counters = thread->counters();
+    all.push_back({uint32_t(all.size()), counters.wakeups.load(std::memory_order_relaxed),
+                   counters.submissions.load(std::memory_order_relaxed),
+                   counters.rejected.load(std::memory_order_relaxed)});
+  }
+  return all;
+}
+
+std::span<const std::byte> LiveView::index_file(size_t space) const {
+  Region& file = *daemon_.spaces()[space].index;
+  return {file.data(), file.bytes()};
+}
+
+std::span<const std::byte> LiveView::pool_file(size_t space) const {
+  Region& file = *daemon_.spaces()[space].pool;
+  return {file.data(), file.bytes()};
+}
+
+}  // namespace speckv

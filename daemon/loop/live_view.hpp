@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// live_view.hpp - the running daemon as watch/ sees it: counters summed over shards, files as they
+// are mapped.
+//
+// Control thread only, like everything that asks. Changes nothing.
+#pragma once
+
+#include "loop/daemon.hpp"
+#include "watch/daemon_view.hpp"
+
+namespace speckv {
+
+class LiveView : public watch::DaemonView {
+ public:
+  explicit LiveView(Daemon& daemon) : daemon_(daemon) {}  // started; must outlive this
+
+  watch::DaemonFacts daemon() const override;
+  std::vector<watch::SpaceFacts> spaces() const override;
+  std::vector<watch::SessionFacts> sessions() const override;
+  std::vector<watch::ThreadFacts> threads() const override;
+  std::span<const std::byte> index_file(size_t space) const override;
+  std::span<const std::byte> pool_file(size_t space) const override;
+
+ private:
+  Daemon& daemon_;
+};
+
+}  // namespace speckv

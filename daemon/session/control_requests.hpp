@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// control_requests.hpp - the answers to speckvctl's questions: a line of text in, one JSON object
+// out.
+//
+//   status                      the daemon, its namespaces, sessions and threads
+//   ls [NAMESPACE [LIMIT]]      blocks of a namespace (default: the first; 100 of them)
+//   info [NAMESPACE] KEY        one block, every segment checked; KEY may be the first digits of it
+//   metrics                     the text of /metrics, as {"text": ...}
+//
+// Called on the control thread, for root and the daemon's own user only. A question that cannot be
+// answered gives
+// {"error": "one sentence", "errno": N}. Changes nothing.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "watch/daemon_view.hpp"
+
+namespace speckv {
+
+// Requires: request was checked by parse_control(). Returns: one JSON object, always.
+std::string answer_control(const watch::DaemonView& view, std::string_view request);
+
+}  // namespace speckv

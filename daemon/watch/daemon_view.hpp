@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// daemon_view.hpp - what a person or a scraper may know of the running daemon, as plain structs.
+//
+// What it is: the interface between those who look (watch/, control requests) and what is looked
+// at. The daemon
+//   implements it in loop/live_view; tests with a few constants.
+// Threading: called on the control thread. Counters of data threads are read with relaxed loads:
+// each is right, sums
+//   may be one step apart.
+// Never: changes anything, blocks a data thread, shows bytes of stored KV. Only root and the
+// daemon's own user get here.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace speckv::watch {
+
+struct DaemonFacts {
+  std::string version, codec_isa, config_source, socket;
+  std::string medium, isolation;  // Medium::describe() and isolation()
+  bool survives_daemon = false;   // stored blocks outlive the process
+  bool emulated = false;          // the medium is throttled: no figure of it is a measurement
+  int32_t pid = 0;
+  uint64_t uptime_ns = 0;
+  uint32_t shards = 0;  // = data threads
+  uint32_t sessions_max = 0;
+  uint64_t sessions_opened = 0, sessions_refused = 0, sessions_closed = 0;
+  uint64_t malformed_messages = 0;  // on the socket
+  uint64_t arenas_bytes = 0, arenas_bytes_max = 0;
+};
+
+// One namespace, its shards summed up. Words are the stations'.
+struct SpaceFacts {
+  std::string name, policy, preset;
+  uint64_t pool_bytes = 0, pool_page_bytes = 0;
+  uint64_t index_bytes = 0, index_entries = 0;  // entries that the index has room for
+  uint64_t units = 0, free_units = 0;           // of 2 MiB
+  double waste = 0;                             // share of the pool that no slot can use
+  // gauges
+  uint64_t blocks = 0, raw_bytes = 0, stored_bytes = 0, held_blocks = 0, limbo_blocks = 0;
+  uint64_t sessions = 0;
+  // counters
+  uint64_t written_blocks = 0;  // puts that ended well, those that were there already included
+  uint64_t existed_blocks = 0, failed_blocks = 0;
+  uint64_t compressed_raw_bytes = 0, compressed_stored_bytes = 0;
+  uint64_t refused_segments = 0;  // stored raw since the codec refused a page
+  uint64_t read_touches = 0;      // hits that clients reported (lossy)
+  uint64_t evicted_blocks = 0, guarded_blocks = 0, removed_blocks = 0, restored_blocks = 0;
+  uint64_t malformed_submissions = 0;
+};
+
+struct SessionFacts {
+  uint64_t id = 0;
+  uint32_t uid = 0;
+  int32_t pid = 0;
+  std::string space;
+  uint64_t arena_bytes = 0;
+  uint64_t dropped_completions = 0;  // its ring was full: it did not reap
+};
+
+struct ThreadFacts {
+  uint32_t shard = 0;
+  uint64_t wakeups = 0, submissions = 0, rejected = 0;
+};
+
+class DaemonView {
+ public:
+  virtual ~DaemonView() = default;
+  virtual DaemonFacts daemon() const = 0;
+  virtual std::vector<SpaceFacts> spaces() const = 0;
+  virtual std::vector<SessionFacts> sessions() const = 0;
+  virtual std::vector<ThreadFacts> threads() const = 0;
+  // The two files of the n-th namespace as they are mapped. Data threads write there meanwhile:
+  // read them as a client would (shm/index.hpp, pool_format.hpp).
+  virtual std::span<const std::byte> index_file(size_t space) const = 0;
+  virtual std::span<const std::byte> pool_file(size_t space) const = 0;
+};
+
+}  // namespace speckv::watch

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// facts_json.cpp - see facts_json.hpp.
+#include "watch/facts_json.hpp"
+
+#include <cstdio>
+
+#include "codec/codec.hpp"
+
+namespace speckv::watch {
+
+using nlohmann::ordered_json;
+
+namespace {
+
+ordered_json daemon_json(const DaemonFacts& facts) {
+  return {{"version", facts.version},
+          {"pid", facts.pid},
+          {"uptime_ns", facts.uptime_ns},
+          {"config_source", facts.config_source},
+          {"socket", facts.socket},
+          {"medium", facts.medium},
+          {"isolation", facts.isolation},
+          {"survives_daemon", facts.survives_daemon},
+          {"emulated", facts.emulated},
+          {"codec_isa", facts.codec_isa},
+          {"shards", facts.shards},
+          {"sessions_max", facts.sessions_max},
+          {"sessions_opened", facts.sessions_opened},
+          {"sessions_refused", facts.sessions_refused},
+          {"sessions_closed", facts.sessions_closed},
+          {"malformed_messages", facts.malformed_messages},
+          {"arenas_bytes", facts.arenas_bytes},
+          {"arenas_bytes_max", facts.arenas_bytes_max}};
+}
+
+ordered_json space_json(const SpaceFacts& facts) {
+  return {{"name", facts.name},
+          {"policy", facts.policy},
+          {"preset", facts.preset},
+          {"pool_bytes", facts.pool_bytes},
+          {"pool_page_bytes", facts.pool_page_bytes},
+          {"index_bytes", facts.index_bytes},
+          {"index_entries", facts.index_entries},
+          {"units", facts.units},
+          {"free_units", facts.free_units},
+          {"waste", facts.waste},
+          {"blocks", facts.blocks},
+          {"raw_bytes", facts.raw_bytes},
+          {"stored_bytes", facts.stored_bytes},
+          {"held_blocks", facts.held_blocks},
+          {"limbo_blocks", facts.limbo_blocks},
+          {"sessions", facts.sessions},
+          {"written_blocks", facts.written_blocks},
+          {"existed_blocks", facts.existed_blocks},
+          {"failed_blocks", facts.failed_blocks},
+          {"compressed_raw_bytes", facts.compressed_raw_bytes},
+          {"compressed_stored_bytes", facts.compressed_stored_bytes},
+          {"refused_segments", facts.refused_segments},
+          {"read_touches", facts.read_touches},
+          {"evicted_blocks", facts.evicted_blocks},
+          {"guarded_blocks", facts.guarded_blocks},
+          {"removed_blocks", facts.removed_blocks},
+          {"restored_blocks", facts.restored_blocks},
+          {"malformed_submissions", facts.malformed_submissions}};
+}
+
+// 64-bit fingerprints do not survive a JSON reader that has doubles only.
+std::string hex64(uint64_t value) {
+  char text[24];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
+  return text;
+}
+
+}  // namespace
+
+ordered_json status_json(const DaemonView& view) {
+  ordered_json status{{"daemon", daemon_json(view.daemon())},
+                      {"namespaces", ordered_json::array()},
+                      {"sessions", ordered_json::array()},
+                      {"threads", ordered_json::array()}};
+  for (const SpaceFacts& space : view.spaces()) status["namespaces"].push_back(space_json(space));
+  for (const SessionFacts& session : view.sessions())
+    status["sessions"].push_back({{"id", session.id},
+                                  {"uid", session.uid},
+                                  {"pid", session.pid},
+                                  {"namespace", session.space},
+                                  {"arena_bytes", session.arena_bytes},
+                                  {"dropped_completions", session.dropped_completions}});
+  for (const ThreadFacts& thread : view.threads())
+    status["threads"].push_back({{"shard", thread.shard},
+                                 {"wakeups", thread.wakeups},
+                                 {"submissions", thread.submissions},
+                                 {"rejected", thread.rejected}});
+  return status;
+}
+
+ordered_json block_json(const BlockSummary& block) {
+  ordered_json json{{"key", key_hex(block.entry.key)},
+                    {"fingerprint", hex64(block.entry.fingerprint)},
+                    {"layers", block.entry.layers}};
+  if (!block.has_record) return json;
+  json["raw_bytes"] = block.raw_bytes;
+  json["position"] = block.position == UINT32_MAX ? ordered_json() : ordered_json(block.position);
+  json["parent"] = block.parent.is_zero() ? ordered_json() : ordered_json(key_hex(block.parent));
+  return json;
+}
+
+ordered_json detail_json(const BlockDetail& detail) {
+  ordered_json json = block_json(detail.summary);
+  json["block"] = detail.summary.entry.block;
+  json["offset"] = detail.summary.entry.ref;
+  json["gen"] = detail.summary.entry.gen;
+  json["state"] = detail.state;
+  uint64_t stored_bytes = 0;
+  ordered_json segments = ordered_json::array();
+  for (const SegmentState& segment : detail.segments) {
+    stored_bytes += shm::slot_bytes_for(segment.payload_bytes);
+    segments.push_back({{"layer", segment.layer},
+                        {"offset", segment.offset},
+                        {"gen", segment.gen},
+                        {"preset", codec::preset_name(segment.preset)},
+                        {"first", segment.first},
+                        {"payload_bytes", segment.payload_bytes},
+                        {"state", segment.state}});
+  }
+  if (detail.summary.has_record)
+    stored_bytes += shm::slot_bytes_for(shm::record_payload_bytes(detail.summary.entry.layers));
+  json["stored_bytes"] = stored_bytes;
+  json["segments"] = std::move(segments);
+  return json;
+}
+
+}  // namespace speckv::watch

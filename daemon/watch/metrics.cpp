@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// metrics.cpp - see metrics.hpp. A new figure is one line in a table below.
+#include "watch/metrics.hpp"
+
+#include <cstdio>
+#include <functional>
+
+namespace speckv::watch {
+namespace {
+
+// A label's value: backslash, quote and newline escaped.
+std::string escaped(const std::string& value) {
+  std::string text;
+  for (char c : value) {
+    if (c == '\\' || c == '"') text += '\\';
+    if (c == '\n') text += "\\n";
+    else text += c;
+  }
+  return text;
+}
+
+std::string number(double value) {
+  char text[40];
+  if (value >= 0 && value < 9e15 && value == double(uint64_t(value)))
+    std::snprintf(text, sizeof text, "%llu", static_cast<unsigned long long>(value));
+  else std::snprintf(text, sizeof text, "%.9g", value);
+  return text;
+}
+
+void describe(std::string* text, const char* name, const char* type, const char* help) {
+  *text += std::string("# HELP ") + name + " " + help + "\n# TYPE " + name + " " + type + "\n";
+}
+
+void sample(std::string* text, const char* name, const std::string& labels, double value) {
+  *text += name + (labels.empty() ? "" : "{" + labels + "}") + " " + number(value) + "\n";
+}
+
+template <typename Facts>
+struct Metric {
+  const char* name;
+  const char* type;
+  const char* help;
+  double (*value)(const Facts&);
+};
+
+constexpr Metric<DaemonFacts> of_daemon[] = {
+    {"speckv_uptime_seconds", "gauge", "Time since the daemon started.",
+     [](const DaemonFacts& f) { return double(f.uptime_ns) / 1e9; }},
+    {"speckv_medium_emulated", "gauge",
+     "1 if the medium is throttled, so that no figure of it is a measurement.",
+     [](const DaemonFacts& f) { return double(f.emulated); }},
+    {"speckv_sessions_max", "gauge", "Sessions that may be open at once.",
+     [](const DaemonFacts& f) { return double(f.sessions_max); }},
+    {"speckv_sessions_opened_total", "counter", "Sessions opened.",
+     [](const DaemonFacts& f) { return double(f.sessions_opened); }},
+    {"speckv_sessions_refused_total", "counter", "Connections refused: no right, no room.",
+     [](const DaemonFacts& f) { return double(f.sessions_refused); }},
+    {"speckv_sessions_closed_total", "counter", "Sessions ended.",
+     [](const DaemonFacts& f) { return double(f.sessions_closed); }},
+    {"speckv_malformed_messages_total", "counter",
+     "Messages on the socket that were not understood.",
+     [](const DaemonFacts& f) { return double(f.malformed_messages); }},
+    {"speckv_arenas_bytes", "gauge", "Staging memory of all sessions.",
+     [](const DaemonFacts& f) { return double(f.arenas_bytes); }},
+    {"speckv_arenas_max_bytes", "gauge", "Limit of it.",
+     [](const DaemonFacts& f) { return double(f.arenas_bytes_max); }},
+};
+
+constexpr double unit_bytes = 2 << 20;
+
+constexpr Metric<SpaceFacts> of_space[] = {
+    {"speckv_pool_bytes", "gauge", "Size of the namespace's pool.",
+     [](const SpaceFacts& f) { return double(f.pool_bytes); }},
+    {"speckv_pool_free_bytes", "gauge", "Of whole units that no slab uses.",
+     [](const SpaceFacts& f) { return double(f.free_units) * unit_bytes; }},
+    {"speckv_pool_page_bytes", "gauge", "Page size of the daemon's map of the pool.",
+     [](const SpaceFacts& f) { return double(f.pool_page_bytes); }},
+    {"speckv_pool_waste_ratio", "gauge",
+     "Share of the pool that no slot can use: slab headers and tails.",
+     [](const SpaceFacts& f) { return f.waste; }},
+    {"speckv_index_bytes", "gauge", "Size of the namespace's index.",
+     [](const SpaceFacts& f) { return double(f.index_bytes); }},
+    {"speckv_index_entries", "gauge", "Blocks that the index has room for.",
+     [](const SpaceFacts& f) { return double(f.index_entries); }},
+    {"speckv_blocks", "gauge", "Published blocks.",
+     [](const SpaceFacts& f) { return double(f.blocks); }},
+    {"speckv_blocks_raw_bytes", "gauge", "Their size as the engine holds them.",
+     [](const SpaceFacts& f) { return double(f.raw_bytes); }},
+    {"speckv_blocks_stored_bytes", "gauge", "Their size as stored, headers included.",
+     [](const SpaceFacts& f) { return double(f.stored_bytes); }},
+    {"speckv_held_blocks", "gauge", "Blocks that holds keep from eviction.",
+     [](const SpaceFacts& f) { return double(f.held_blocks); }},
+    {"speckv_limbo_blocks", "gauge",
+     "Blocks that are gone but whose slots a reader's guard still names.",
+     [](const SpaceFacts& f) { return double(f.limbo_blocks); }},
+    {"speckv_sessions", "gauge", "Open sessions.",
+     [](const SpaceFacts& f) { return double(f.sessions); }},
+    {"speckv_write_blocks_total", "counter", "Puts that ended well, those that existed included.",
+     [](const SpaceFacts& f) { return double(f.written_blocks); }},
+    {"speckv_write_existed_total", "counter", "Puts of a block that was there already.",
+     [](const SpaceFacts& f) { return double(f.existed_blocks); }},
+    {"speckv_write_failed_total", "counter", "Puts that failed.",
+     [](const SpaceFacts& f) { return double(f.failed_blocks); }},
+    {"speckv_compress_raw_bytes_total", "counter", "Bytes into the encoder.",
+     [](const SpaceFacts& f) { return double(f.compressed_raw_bytes); }},
+    {"speckv_compress_stored_bytes_total", "counter", "Bytes out of it, headers included.",
+     [](const SpaceFacts& f) { return double(f.compressed_stored_bytes); }},
+    {"speckv_compress_refused_segments_total", "counter",
+     "Segments stored raw since the codec refused a page.",
+     [](const SpaceFacts& f) { return double(f.refused_segments); }},
+    {"speckv_read_touches_total", "counter",
+     "Hits that clients reported; reads themselves make no call.",
+     [](const SpaceFacts& f) { return double(f.read_touches); }},
+    {"speckv_evict_blocks_total", "counter", "Blocks evicted to make room.",
+     [](const SpaceFacts& f) { return double(f.evicted_blocks); }},
+    {"speckv_evict_guarded_total", "counter",
+     "Of these, blocks that a reader's guard named at that moment.",
+     [](const SpaceFacts& f) { return double(f.guarded_blocks); }},
+    {"speckv_remove_blocks_total", "counter", "Blocks removed by clients.",
+     [](const SpaceFacts& f) { return double(f.removed_blocks); }},
+    {"speckv_restored_blocks", "gauge", "Blocks found in the pool when the daemon started.",
+     [](const SpaceFacts& f) { return double(f.restored_blocks); }},
+    {"speckv_malformed_submissions_total", "counter", "Ring entries that could not be right.",
+     [](const SpaceFacts& f) { return double(f.malformed_submissions); }},
+};
+
+constexpr Metric<ThreadFacts> of_thread[] = {
+    {"speckv_data_thread_wakeups_total", "counter", "Returns from the wait.",
+     [](const ThreadFacts& f) { return double(f.wakeups); }},
+    {"speckv_data_thread_submissions_total", "counter", "Ring entries served.",
+     [](const ThreadFacts& f) { return double(f.submissions); }},
+    {"speckv_data_thread_rejected_total", "counter", "Ring entries answered with an error at once.",
+     [](const ThreadFacts& f) { return double(f.rejected); }},
+};
+
+template <typename Facts, size_t n>
+void append(std::string* text, const Metric<Facts> (&metrics)[n], const std::vector<Facts>& all,
+            const std::function<std::string(const Facts&)>& labels) {
+  for (const Metric<Facts>& metric : metrics) {
+    if (all.empty()) continue;
+    describe(text, metric.name, metric.type, metric.help);
+    for (const Facts& facts : all) sample(text, metric.name, labels(facts), metric.value(facts));
+  }
+}
+
+}  // namespace
+
+std::string metrics_text(const DaemonView& view) {
+  std::string text;
+  const DaemonFacts daemon = view.daemon();
+  describe(&text, "speckv_build_info", "gauge", "Constant 1; the labels say what runs.");
+  sample(&text, "speckv_build_info",
+         "version=\"" + escaped(daemon.version) + "\",isa=\"" + escaped(daemon.codec_isa) +
+             "\",medium=\"" + escaped(daemon.medium) + "\",isolation=\"" +
+             escaped(daemon.isolation) + "\"",
+         1);
+  append<DaemonFacts>(&text, of_daemon, {daemon}, [](const DaemonFacts&) { return std::string(); });
+  append<SpaceFacts>(&text, of_space, view.spaces(),
+                     [](const SpaceFacts& f) { return "namespace=\"" + escaped(f.name) + "\""; });
+  append<ThreadFacts>(&text, of_thread, view.threads(), [](const ThreadFacts& f) {
+    return "thread=\"" + std::to_string(f.shard) + "\"";
+  });
+  return text;
+}
+
+}  // namespace speckv::watch
