@@ -295,4 +295,37 @@ bool lay_out_state(const StateShape& shape, int32_t first_position, uint32_t tok
   return StateWalk(blob, true).walk(ret_map, ret_why);
 }
 
+namespace {
+
+void copy_side(const speckv_view& from, const speckv_view& to, const StateShape& shape,
+               uint32_t count) {
+  const auto* source = static_cast<const std::byte*>(from.base);
+  auto* target = static_cast<std::byte*>(to.base);
+  if (from.channel_stride == kValueBytes && to.channel_stride == kValueBytes) {
+    for (uint32_t token = 0; token < count; ++token) {
+      std::memcpy(target + token * to.token_stride, source + token * from.token_stride,
+                  shape.row_bytes());
+    }
+    return;
+  }
+  for (uint32_t channel = 0; channel < shape.kv_heads * shape.head_dim; ++channel) {
+    const int64_t head = channel / shape.head_dim, rest = channel % shape.head_dim;
+    const auto* s = source + head * from.head_stride + rest * from.channel_stride;
+    auto* t = target + head * to.head_stride + rest * to.channel_stride;
+    for (uint32_t token = 0; token < count; ++token) {
+      std::memcpy(t + token * to.token_stride, s + token * from.token_stride, kValueBytes);
+    }
+  }
+}
+
+}  // namespace
+
+void copy_tokens(const StateMap& from, uint32_t from_first, const StateMap& to, uint32_t to_first,
+                 uint32_t count) {
+  for (uint32_t layer = 0; layer < from.shape().layers; ++layer) {
+    copy_side(from.k(layer, from_first), to.k(layer, to_first), from.shape(), count);
+    copy_side(from.v(layer, from_first), to.v(layer, to_first), from.shape(), count);
+  }
+}
+
 }  // namespace speckv::llama

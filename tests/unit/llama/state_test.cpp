@@ -13,6 +13,7 @@
 
 namespace {
 
+using speckv::llama::copy_tokens;
 using speckv::llama::lay_out_state;
 using speckv::llama::parse_state;
 using speckv::llama::state_bytes;
@@ -226,6 +227,29 @@ TEST_P(StateTest, EmptySequenceHasNoTokens) {
   ASSERT_TRUE(parse(&blob)) << why_;
   EXPECT_EQ(map_.tokens(), 0u);
   EXPECT_EQ(state_bytes(map_.shape(), 0), blob.size());
+}
+
+TEST_P(StateTest, CopiedTokensKeepTheirValues) {
+  auto blob = write_blob(spec_);
+  ASSERT_TRUE(parse(&blob)) << why_;
+  for (bool transposed : {false, true}) {
+    StateShape shape = map_.shape();
+    shape.v_transposed = transposed;
+    shape.streams = 3;
+    std::vector<std::byte> other(state_bytes(shape, 8));
+    StateMap copy;
+    ASSERT_TRUE(lay_out_state(shape, 0, 8, other, &copy, &why_)) << why_;
+    copy_tokens(map_, 1, copy, 2, 3);
+    for (uint32_t c = 0; c < spec_.channels(); ++c) {
+      for (uint32_t t = 0; t < 3; ++t) {
+        const uint32_t head = c / spec_.head_dim, channel = c % spec_.head_dim;
+        EXPECT_EQ(value_at(copy.k(1, 2), t, head, channel), name_of(false, 1, t + 1, c));
+        EXPECT_EQ(value_at(copy.v(2, 2), t, head, channel), name_of(true, 2, t + 1, c));
+      }
+      EXPECT_EQ(value_at(copy.v(2, 0), 1, 0, 0), 0);
+      EXPECT_EQ(value_at(copy.v(2, 0), 5, 0, 0), 0);
+    }
+  }
 }
 
 TEST(LayOutState, WrongRoomOrShapeIsRefused) {
