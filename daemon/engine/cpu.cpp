@@ -27,7 +27,8 @@ class CpuEngine final : public Engine {
     const ptrdiff_t head = token * layout.desc.block_tokens;
     const codec::SegmentView view{{source, token, head, value},
                                   {source + shm::half_segment_bytes(layout.desc), token, head, value}};
-    return codec::encode_segment(layout.desc, preset, layer, first, view, out, ret_checksum);
+    return codec::encode_segment(layout.desc, preset, layer, first, view, out, ret_checksum,
+                                 layout.tables ? layout.tables->data() : nullptr);
   }
   std::string_view name() const override { return "cpu"; }
 

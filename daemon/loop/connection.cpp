@@ -136,7 +136,10 @@ bool Connection::on_layout(const std::byte* message, size_t bytes) {
   reply.fingerprint = layout.value()->fingerprint;
   reply.number = uint32_t(number);
   reply.preset = layout.value()->preset_id;
-  return send(&reply, sizeof reply);
+  const CalibrationTable* table = layout.value()->calibration;
+  if (!table) return send(&reply, sizeof reply);
+  reply.table_bytes = table->bytes;
+  return send(&reply, sizeof reply, &table->fd, 1);
 }
 
 bool Connection::on_control(const std::byte* message, size_t bytes) {

@@ -43,6 +43,22 @@ inline uint64_t layout_fingerprint(const speckv_layout& layout) {
   return sum;
 }
 
+// What segments carry: a table changes what stored bytes mean, so it is part of the fingerprint.
+// table_hash: 0 without a table, else hash_table() of its file.
+inline uint64_t stored_fingerprint(uint64_t layout, uint64_t table_hash) {
+  return table_hash ? mix64(layout ^ table_hash) : layout;
+}
+inline uint64_t hash_table(const void* bytes, size_t count) {
+  const auto* data = static_cast<const unsigned char*>(bytes);
+  uint64_t sum = mix64(count);
+  for (size_t at = 0; at < count; at += 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, data + at, count - at < 8 ? count - at : 8);
+    sum = mix64(sum ^ word) + sum;
+  }
+  return sum ? sum : 1;
+}
+
 namespace detail {
 inline int layout_no(char* why, size_t why_bytes, int error, const char* field, uint64_t got, const char* expected) {
   if (why && why_bytes)

@@ -69,10 +69,15 @@ struct LayoutRequest {
 
 struct LayoutReply {
   WireHeader header;
-  uint64_t fingerprint;
-  uint32_t number;  // the session's number for it, 0..63
-  uint32_t preset;  // after SPECKV_PRESET_DAEMON was resolved
+  uint64_t fingerprint;  // as stored: the layout's own, mixed with the table's hash if there is one
+  uint32_t number;       // the session's number for it, 0..63
+  uint32_t preset;       // after SPECKV_PRESET_DAEMON was resolved
+  // Calibration table of these weights (docs/codec.md): its bytes are in the one descriptor that
+  // comes along, a sealed memfd. 0: no table, no descriptor.
+  uint32_t table_bytes;
+  uint32_t reserved;
 };
+constexpr uint32_t table_bytes_max = 16u << 20;  // 256 layers x 256 heads x 128 pairs x 2 bytes
 
 struct Error {
   WireHeader header;

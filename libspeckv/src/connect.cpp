@@ -10,6 +10,7 @@
 #include "src/clock.hpp"
 #include "src/maps.hpp"
 #include "src/ring.hpp"
+#include "src/tables.hpp"
 #include "src/teardown.hpp"
 #include "src/wire_io.hpp"
 
@@ -45,8 +46,10 @@ int take_layout_reply(const Session& session, Connection& connection, uint32_t l
   if (result != 0) return result;
   if (message.type() != wire::Type::layout_ok) return -EPROTO;
   const auto& reply = message.as<wire::LayoutReply>();
-  if (reply.fingerprint != session.layouts[layout].fingerprint || reply.number >= layouts_max)
-    return -EPROTO;
+  if (reply.number >= layouts_max) return -EPROTO;
+  const bool known = layout < session.layouts_count.load();
+  const int tables = take_tables(message, known, &session.layouts[layout]);
+  if (tables != 0) return tables;
   connection.layout_number[layout] = int16_t(reply.number);
   return 0;
 }

@@ -8,6 +8,7 @@
 #include "src/clock.hpp"
 #include "src/connect.hpp"
 #include "src/handle.hpp"
+#include "src/tables.hpp"
 
 namespace speckv::lib {
 namespace {
@@ -64,6 +65,7 @@ int check_and_copy(const speckv_layout* layout, speckv_layout* ret_layout, char*
 void fill_info(const speckv_layout& layout, LayoutInfo* ret_info) {
   LayoutInfo& info = *ret_info;
   info.layout = layout;
+  info.tables = nullptr;
   info.fingerprint = shm::layout_fingerprint(layout);
   info.half_bytes = shm::half_segment_bytes(layout);
   info.segment_bytes = shm::raw_segment_bytes(layout);
@@ -91,7 +93,10 @@ int register_locked(Session& session, const speckv_layout& layout, uint32_t* ret
     return -ENOTCONN;
   fill_info(layout, &session.layouts[count]);
   const int result = register_on_wire(session, count, deadline_after(session.timeout_ns));
-  if (result != 0) return result;
+  if (result != 0) {
+    drop_tables(&session.layouts[count]);
+    return result;
+  }
   session.layouts_count.store(count + 1, std::memory_order_release);
   *ret_layout = count;
   return 0;

@@ -129,7 +129,8 @@ Outcome BlockReader::read_segment(const std::byte* slot, uint64_t gen, uint32_t 
   const codec::SegmentOut out{plane_of(views[0]), plane_of(views[1])};
   const std::span payload(slot + sizeof(shm::SlotHeader), payload_bytes);
   const uint64_t sum =
-      codec::decode_segment(info.layout, stored.preset, layer, first, payload, out, stream);  // (5)
+      codec::decode_segment(info.layout, stored.preset, layer, first, payload, out, stream,
+                            info.tables ? info.tables->data() : nullptr);  // (5)
   read_step(6);
   shm::acquire_fence();
   if (!unchanged(slot, gen)) return Outcome::changed;  // (6)

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "src/maps.hpp"
+#include "src/tables.hpp"
 
 namespace speckv::lib {
 namespace {
@@ -43,6 +44,7 @@ void end_session(Session& session) {
   for (Connection& connection : session.connections)
     if (connection.in_use.load()) discard(connection);
   close_session_fds(session);
+  for (uint32_t i = 0; i < session.layouts_count.load(); i++) drop_tables(&session.layouts[i]);
   munmap(session.records, records_max * sizeof(Record));
   munmap(session.blocks, blocks_max * sizeof(OpenBlock));
   munmap(session.layouts, layouts_max * sizeof(LayoutInfo));
