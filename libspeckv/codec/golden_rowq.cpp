@@ -166,7 +166,7 @@ void rowq_decode(int bits, const PageShape& shape, const std::byte* in, const Vi
       const size_t row = part.first_row + r;
       uint32_t side;
       std::memcpy(&side, in + 4 * row, 4);
-      const int exponent = static_cast<int8_t>(side & 0xff);
+      const int exponent = rowq_decode_exponent(side);
       const bool zero = (side & 0xff) == rowq_zero_row;
       const std::byte* low = in + rowq_plane_offset(rows, bits, 0) + 12 * row;
       int values[rowq_row];

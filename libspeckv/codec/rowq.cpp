@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// rowq.cpp - rowq of one page: in place where channels are neighbours, else through a copy of the page.
+// rowq.cpp - rowq of one page: in place where channels are neighbours, else through a copy of the
+// page.
 #include "codec/rowq.hpp"
 
 #include "codec/simd_rowq.hpp"

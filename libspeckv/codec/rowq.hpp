@@ -63,6 +63,13 @@ constexpr int rowq_field_floor(bool bf16) { return bf16 ? 100 : 1; }
 constexpr int rowq_exponent_base(bool bf16) { return bf16 ? -134 : -22; }
 constexpr int rowq_exponent_max(bool bf16) { return bf16 ? 127 : 1; }
 
+// The exponent that a side word's first byte means to a decoder: what no encoder writes is brought
+// into range.
+constexpr int rowq_decode_exponent(uint32_t side) {
+  const int exponent = static_cast<int8_t>(side & 0xff);
+  return exponent < -100 ? -100 : exponent > 64 ? 64 : exponent;
+}
+
 // Requires: rowq_takes(shape). Returns: false when a value is refused.
 [[nodiscard]] bool rowq_encode(int bits, const PageShape& shape, const ConstView& in,
                                std::byte* out, ptrdiff_t next_page);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// simd_rowq.cpp - rowq's inner loops for every vector target; golden_rowq.cpp says what they compute.
+// simd_rowq.cpp - rowq's inner loops for every vector target; golden_rowq.cpp says what they
+// compute.
 //
-// A row is eight vectors of sixteen 16-bit integers (sixteen of eight on 16-byte targets). The transform needs no
-// permutation of its own: interleaving two vectors rotates the bits of the value's index through the lanes, and after a
-// full turn every value is back in its place. Codes are bytes from the quantiser on: the lattice step and the bit planes
-// take 32 at once.
+// A row is eight vectors of sixteen 16-bit integers (sixteen of eight on 16-byte targets). The
+// transform needs no permutation of its own: interleaving two vectors rotates the bits of the
+// value's index through the lanes, and after a full turn every value is back in its place. Codes
+// are bytes from the quantiser on: the lattice step and the bit planes take 32 at once.
 #include "codec/simd_rowq.hpp"
 
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -18,16 +20,13 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
-#include "codec/simd_half-inl.h"
+#include "codec/simd_int-inl.h"
 
 #ifndef SPECKV_CODEC_SIMD_ROWQ_ONCE_
 #define SPECKV_CODEC_SIMD_ROWQ_ONCE_
 namespace speckv::codec::simd {
 
 inline float exp2_float(int e) { return std::bit_cast<float>(uint32_t(e + 127) << 23); }
-
-// 2^e as a float's bits for a stored exponent byte; -127 is the one that needs a subnormal.
-inline uint32_t float_bits_of_exponent(int e) { return e < -126 ? 1u << 22 : uint32_t(e + 127) << 23; }
 
 // 32 bits to 24 and back: three of each four.
 inline uint32_t drop_fourth_bits(uint32_t x) {
@@ -43,24 +42,13 @@ inline uint32_t restore_fourth_bits(uint32_t x) {
   return x | ((x ^ x >> 1 ^ x >> 2) & 0x11111111) << 3;
 }
 
-inline void store_low_plane(const uint32_t word[4], std::byte* to) {
-  const uint64_t low = uint64_t{drop_fourth_bits(word[0])} |
-                       uint64_t{drop_fourth_bits(word[1])} << 24 |
-                       uint64_t{drop_fourth_bits(word[2])} << 48;
-  const uint32_t high = drop_fourth_bits(word[2]) >> 16 | drop_fourth_bits(word[3]) << 8;
-  std::memcpy(to, &low, 8);
-  std::memcpy(to + 8, &high, 4);
+// R[w] = 32767 / w
+inline constexpr std::array<int16_t, 33> make_reciprocals() {
+  std::array<int16_t, 33> table{};
+  for (int w = 1; w <= 32; ++w) table[size_t(w)] = int16_t(32767 / w);
+  return table;
 }
-inline void load_low_plane(const std::byte* from, uint32_t ret_word[4]) {
-  uint64_t low;
-  uint32_t high;
-  std::memcpy(&low, from, 8);
-  std::memcpy(&high, from + 8, 4);
-  ret_word[0] = restore_fourth_bits(uint32_t(low) & 0xffffff);
-  ret_word[1] = restore_fourth_bits(uint32_t(low >> 24) & 0xffffff);
-  ret_word[2] = restore_fourth_bits((uint32_t(low >> 48) | high << 16) & 0xffffff);
-  ret_word[3] = restore_fourth_bits(high >> 8);
-}
+inline constexpr std::array<int16_t, 33> reciprocals = make_reciprocals();
 
 }  // namespace speckv::codec::simd
 #endif
@@ -84,6 +72,43 @@ inline constexpr size_t block_vectors = 64 / lanes16;
 inline constexpr size_t row_vectors = 2 * block_vectors;
 inline constexpr size_t group_vectors = rowq_group / lanes16;
 inline constexpr size_t group_bytes = rowq_group / lanes8;  // vectors of codes in a group
+
+// Plane 0 of a row: 128 lowest bits as 96.
+HWY_INLINE void store_low_plane(const uint32_t word[4], std::byte* to) {
+#if SPECKV_X86_WIDE
+  constexpr uint64_t three = 0x7777777777777777;
+  const uint64_t first = _pext_u64(word[0] | uint64_t{word[1]} << 32, three);
+  const uint64_t second = _pext_u64(word[2] | uint64_t{word[3]} << 32, three);
+#else
+  const uint64_t first = simd::drop_fourth_bits(word[0]) | uint64_t{simd::drop_fourth_bits(word[1])}
+                                                               << 24;
+  const uint64_t second =
+      simd::drop_fourth_bits(word[2]) | uint64_t{simd::drop_fourth_bits(word[3])} << 24;
+#endif
+  const uint64_t low = first | second << 48;
+  const uint32_t high = uint32_t(second >> 16);
+  std::memcpy(to, &low, 8);
+  std::memcpy(to + 8, &high, 4);
+}
+
+HWY_INLINE void load_low_plane(const std::byte* from, uint32_t ret_word[4]) {
+  uint64_t low;
+  uint32_t high;
+  std::memcpy(&low, from, 8);
+  std::memcpy(&high, from + 8, 4);
+  const uint64_t half[2] = {low, low >> 48 | uint64_t{high} << 16};
+  for (size_t i = 0; i < 2; ++i) {
+#if SPECKV_X86_WIDE
+    const uint64_t x = _pdep_u64(half[i], 0x7777777777777777);
+    const uint64_t four = x | ((x ^ x >> 1 ^ x >> 2) & 0x1111111111111111) << 3;
+    ret_word[2 * i] = uint32_t(four);
+    ret_word[2 * i + 1] = uint32_t(four >> 32);
+#else
+    ret_word[2 * i] = simd::restore_fourth_bits(uint32_t(half[i]) & 0xffffff);
+    ret_word[2 * i + 1] = simd::restore_fourth_bits(uint32_t(half[i] >> 24) & 0xffffff);
+#endif
+  }
+}
 
 HWY_INLINE void butterfly(V16& a, V16& b) {
   const V16 sum = hn::Add(a, b);
@@ -111,7 +136,8 @@ HWY_INLINE void transform(V16* v, size_t block) {
       swap_halves(v[i], v[i + half]);
     }
   } else if (block >= 32) {
-    for (size_t i = 0; i < block_vectors; i += 4) butterfly(v[i], v[i + 2]), butterfly(v[i + 1], v[i + 3]);
+    for (size_t i = 0; i < block_vectors; i += 4)
+      butterfly(v[i], v[i + 2]), butterfly(v[i + 1], v[i + 3]);
   }
   // The last bit of the vector's number and the three of the lane go round.
   const bool neighbours = lanes16 == 8 || block >= 32;
@@ -125,34 +151,27 @@ HWY_INLINE void transform(V16* v, size_t block) {
   }
 }
 
-// A row's 128 values in memory order, copied together where its blocks are shorter than 64.
-class RowSource {
+// Walks the blocks of one part in the order that fills rows.
+class BlockWalk {
  public:
-  RowSource(const RowqPart& part, const ConstView& in) : part_(part), in_(in) {}
-  // Two runs of 64 values.
-  HWY_INLINE void find(size_t row, const std::byte* ret_runs[2]) {
-    if (part_.block == 64) {
-      ret_runs[0] = block(2 * row);
-      ret_runs[1] = block(2 * row + 1);
-      return;
-    }
-    const size_t blocks = rowq_row / part_.block;
-    for (size_t i = 0; i < blocks; ++i) {
-      std::memcpy(copy_ + i * 2 * part_.block, block(row * blocks + i), 2 * part_.block);
-    }
-    ret_runs[0] = copy_;
-    ret_runs[1] = copy_ + 128;
-  }
-  HWY_INLINE const std::byte* block(size_t i) const {
-    const size_t token = i / part_.per_token;
-    const size_t channel = part_.channel + i % part_.per_token * part_.block;
-    return in_.base + ptrdiff_t(token) * in_.token_stride + 2 * channel;
+  BlockWalk(const RowqPart& part, const std::byte* base, ptrdiff_t token_stride)
+      : token_(base + 2 * part.channel),
+        token_stride_(token_stride),
+        at_(token_),
+        end_(2 * ptrdiff_t(part.block * part.per_token)),
+        step_(2 * ptrdiff_t(part.block)) {}
+  HWY_INLINE const std::byte* next() {
+    const std::byte* block = at_;
+    at_ += step_;
+    if (at_ - token_ == end_) at_ = token_ += token_stride_;
+    return block;
   }
 
  private:
-  const RowqPart part_;
-  const ConstView in_;
-  alignas(32) std::byte copy_[2 * rowq_row];
+  const std::byte* token_;
+  const ptrdiff_t token_stride_;
+  const std::byte* at_;
+  const ptrdiff_t end_, step_;
 };
 
 template <bool bf16>
@@ -171,13 +190,11 @@ HWY_INLINE uint32_t row_field(const std::byte* const runs[2]) {
 template <bool bf16>
 HWY_INLINE void load_row(const std::byte* const runs[2], int field, V16* row) {
   const VF factor = hn::Set(DF(), simd::exp2_float(-rowq_exponent_base(bf16) + 1 - field));
-  const V16 one = hn::Set(D16(), int16_t{1}), most = hn::Set(D16(), int16_t{255});
+  const V16 most = hn::Set(D16(), int16_t{255});
   for (size_t r = 0; r < 2; ++r) {
     for (size_t i = 0; i < block_vectors; ++i) {
-      const std::byte* from = runs[r] + 2 * lanes16 * i;
-      const V16 doubled = scaled_size<bf16>(from, factor);
-      const V16 size = hn::Min(hn::ShiftRight<1>(hn::Add(doubled, one)), most);
-      row[r * block_vectors + i] = with_sign(size, load_bits(from));
+      const V16 doubled = load_words<bf16>(runs[r] + 2 * lanes16 * i, factor);
+      row[r * block_vectors + i] = halve_words(doubled, most);
     }
   }
 }
@@ -248,7 +265,7 @@ template <int bits>
 HWY_INLINE void quantise_group(const V16* values, uint32_t shift, int width, const Quads& quads,
                                size_t group, const RowPlanes& out, uint32_t* low_word) {
   const D16 d;
-  const V16 reciprocal = hn::Set(d, int16_t(32767 / width));
+  const V16 reciprocal = hn::Set(d, simd::reciprocals[size_t(width)]);
   const V16 middle = hn::Set(d, int16_t(1 << (6 + bits)));
   const V16 cell = hn::Set(d, int16_t{127});
   for (size_t h = 0; h < group_bytes; ++h) {
@@ -261,9 +278,9 @@ HWY_INLINE void quantise_group(const V16* values, uint32_t shift, int width, con
     const auto code_of = [&](V16 f) {
       return hn::BitCast(d, hn::ShiftRight<7>(hn::BitCast(du, f)));
     };
-    const V8 codes = pack16(code_of(fine[0]), code_of(fine[1]));
-    const V8 fractions = pack16(hn::And(fine[0], cell), hn::And(fine[1], cell));
-    V8 even = make_even<bits>(codes, fractions, quads);
+    const V8 codes = pack_codes(code_of(fine[0]), code_of(fine[1]));
+    const V8 fractions = pack_codes(hn::And(fine[0], cell), hn::And(fine[1], cell));
+    V8 even = code_order(make_even<bits>(codes, fractions, quads));
     if constexpr (bits < 8) {  // no code reaches into its neighbour's byte
       even = hn::BitCast(D8(), hn::ShiftLeft<8 - bits>(hn::BitCast(du, even)));
     }
@@ -289,7 +306,8 @@ HWY_INLINE bool encode_row(const std::byte* const runs[2], size_t block, const Q
   uint32_t group_top[4], top = 0;
   for (size_t g = 0; g < 4; ++g) {
     V16 most = hn::Abs(row[g * group_vectors]);
-    for (size_t i = 1; i < group_vectors; ++i) most = hn::Max(most, hn::Abs(row[g * group_vectors + i]));
+    for (size_t i = 1; i < group_vectors; ++i)
+      most = hn::Max(most, hn::Abs(row[g * group_vectors + i]));
     group_top[g] = largest16(most);
     top = top > group_top[g] ? top : group_top[g];
   }
@@ -305,7 +323,7 @@ HWY_INLINE bool encode_row(const std::byte* const runs[2], size_t block, const Q
                          &low_words[g]);
   }
   std::memcpy(out.side, &side, 4);
-  simd::store_low_plane(low_words, out.plane[0]);
+  store_low_plane(low_words, out.plane[0]);
   return true;
 }
 
@@ -313,87 +331,82 @@ template <int bits, bool bf16>
 bool encode_page(const PageShape& shape, const ConstView& in, std::byte* out, ptrdiff_t ahead) {
   const Quads quads = make_quads();
   const size_t rows = rowq_rows(shape);
+  RowPlanes planes;
+  planes.side = out;
+  for (int b = 0; b < bits; ++b) planes.plane[b] = out + rowq_plane_offset(rows, bits, b);
   bool accepted = true;
   for (int p = 0; p < 3; ++p) {
     const RowqPart part = rowq_part(shape, p);
-    RowSource source(part, in);
+    BlockWalk walk(part, in.base, in.token_stride);
     for (size_t r = 0; r < part.rows; ++r) {
-      const size_t row = part.first_row + r;
-      RowPlanes planes;
-      planes.side = out + 4 * row;
-      planes.plane[0] = out + rowq_plane_offset(rows, bits, 0) + 12 * row;
-      for (int b = 1; b < bits; ++b) {
-        planes.plane[b] = out + rowq_plane_offset(rows, bits, b) + 16 * row;
-      }
-      const std::byte* runs[2];
-      source.find(r, runs);
-      if (ahead != 0 && part.block == 64) {
-        for (const std::byte* run : runs) {
-          __builtin_prefetch(run + ahead, 0, 2);
-          __builtin_prefetch(run + ahead + 64, 0, 2);
-        }
+      alignas(32) std::byte copy[2 * rowq_row];  // of blocks shorter than 64
+      const std::byte* runs[2] = {copy, copy + rowq_row};
+      for (size_t i = 0; i < rowq_row / part.block; ++i) {
+        const std::byte* block = walk.next();
+        if (part.block == 64) runs[i] = block;
+        else std::memcpy(copy + i * 2 * part.block, block, 2 * part.block);
+        if (ahead != 0) __builtin_prefetch(block + ahead, 0, 2);
+        if (ahead != 0 && part.block == 64) __builtin_prefetch(block + ahead + 64, 0, 2);
       }
       accepted &= encode_row<bits, bf16>(runs, part.block, quads, planes);
+      planes.side += 4;
+      planes.plane[0] += 12;
+      for (int b = 1; b < bits; ++b) planes.plane[b] += 16;
     }
   }
   return accepted;
 }
 
-// Spreads the bits of a plane's word over bytes: all ones where set.
-struct BitSpread {
-  V8 which, mask;
-  HWY_INLINE V8 operator()(uint32_t word) const {
-    const hn::Repartition<uint32_t, D8> dw;
-    const V8 bytes = hn::TableLookupBytes(hn::BitCast(D8(), hn::Set(dw, word)), which);
-    return hn::VecFromMask(D8(), hn::Eq(hn::And(bytes, mask), mask));
-  }
-};
-
-HWY_INLINE BitSpread make_spread() {
-  alignas(32) uint8_t which[32], mask[32];
-  for (uint8_t i = 0; i < 32; ++i) {
-    which[i] = i / 8;
-    mask[i] = uint8_t(1 << (i % 8));
-  }
-  return {hn::Load(D8(), which), hn::Load(D8(), mask)};
-}
-
-// One group of 32 codes, times their width.
+// One group of 32 codes, times their width: (2 * code + 1 - 2^bits) * width, in word order.
 template <int bits>
 HWY_INLINE void expand_group(const std::byte* const plane[8], uint32_t low_word, size_t group,
                              int width, const BitSpread& spread, V16* values) {
-  const D16 d;
-  const hn::Half<D8> half;
-  const V16 twice = hn::Set(d, int16_t(2 * width)), least = hn::Set(d, int16_t((1 - (1 << bits)) * width));
+  const D8 d8;
   for (size_t h = 0; h < group_bytes; ++h) {
-    V8 code = hn::Zero(D8());
+    // Signed codes: the highest bit counts -1 where it is clear.
+    V8 code = hn::Set(d8, uint8_t{255});
     for (int p = bits - 1; p >= 0; --p) {
       uint32_t word = low_word;
       if (p > 0) std::memcpy(&word, plane[p] + 4 * group, 4);
-      code = hn::Sub(hn::Add(code, code), spread(lanes8 == 32 ? word : word >> (16 * h)));
+      const V8 bit = spread(lanes8 == 32 ? word : word >> (16 * h));
+      code = p == bits - 1 ? hn::Sub(code, bit) : hn::Sub(hn::Add(code, code), bit);
     }
-    const V16 low = hn::PromoteTo(d, hn::LowerHalf(half, code));
-    const V16 high = hn::PromoteTo(d, hn::UpperHalf(half, code));
-    values[2 * h] = hn::Add(hn::Mul(low, twice), least);
-    values[2 * h + 1] = hn::Add(hn::Mul(high, twice), least);
+#if SPECKV_X86_WIDE
+    const __m256i weights = _mm256_set1_epi16(int16_t(2 * width | width << 8));
+    const __m256i ones = _mm256_set1_epi8(1);
+    const __m256i low = _mm256_unpacklo_epi8(code.raw, ones);
+    const __m256i high = _mm256_unpackhi_epi8(code.raw, ones);
+    values[2 * h] = V16{_mm256_maddubs_epi16(weights, low)};
+    values[2 * h + 1] = V16{_mm256_maddubs_epi16(weights, high)};
+#else
+    const hn::RebindToSigned<D8> di8;
+    const hn::Half<decltype(di8)> half;
+    const V16 twice = hn::Set(D16(), int16_t(2 * width)), once = hn::Set(D16(), int16_t(width));
+    const auto signed_code = hn::BitCast(di8, code);
+    const V16 low = hn::PromoteTo(D16(), hn::LowerHalf(half, signed_code));
+    const V16 high = hn::PromoteTo(D16(), hn::UpperHalf(half, signed_code));
+    values[2 * h] = hn::Add(hn::Mul(low, twice), once);
+    values[2 * h + 1] = hn::Add(hn::Mul(high, twice), once);
+#endif
   }
 }
 
 template <bool bf16, bool stream>
-HWY_INLINE void store_run(const V16* values, VF factor, std::byte* to) {
-  const hn::Half<D16> half;
+HWY_INLINE void store_run(const V16* values, VF factor, VF bias, std::byte* to) {
   for (size_t i = 0; i < block_vectors; ++i) {
-    const V32 low = hn::PromoteTo(D32(), hn::LowerHalf(half, values[i]));
-    const V32 high = hn::PromoteTo(D32(), hn::UpperHalf(half, values[i]));
-    store_scaled<bf16, stream>(low, high, factor, to + 2 * lanes16 * i);
+    store_words<bf16, stream>(values[i], factor, bias, to + 2 * lanes16 * i);
   }
 }
 
 template <int bits>
 HWY_INLINE void expand_row(uint32_t side, const std::byte* const plane[8], size_t block,
                            const BitSpread& spread, V16* row) {
+  if ((side & 0xff) == rowq_zero_row) {
+    for (size_t i = 0; i < row_vectors; ++i) row[i] = hn::Zero(D16());
+    return;
+  }
   uint32_t low_words[4];
-  simd::load_low_plane(plane[0], low_words);
+  load_low_plane(plane[0], low_words);
   constexpr int width_bits = rowq_width_bits(bits);
   for (size_t g = 0; g < 4; ++g) {
     const int width = int(side >> (8 + int(g) * width_bits) & ((1u << width_bits) - 1)) + 1;
@@ -405,40 +418,34 @@ HWY_INLINE void expand_row(uint32_t side, const std::byte* const plane[8], size_
 
 template <int bits, bool bf16, bool stream>
 void decode_page(const PageShape& shape, const std::byte* in, const View& out) {
-  const BitSpread spread = make_spread();
+  const BitSpread spread = make_spread(true);
   const size_t rows = rowq_rows(shape);
+  const std::byte* plane[8];
+  for (int b = 0; b < bits; ++b) plane[b] = in + rowq_plane_offset(rows, bits, b);
   for (int p = 0; p < 3; ++p) {
     const RowqPart part = rowq_part(shape, p);
-    const RowSource place(part, {out.base, out.token_stride, 2});
-    for (size_t r = 0; r < part.rows; ++r) {
-      const size_t at = part.first_row + r;
-      const std::byte* plane[8];
-      plane[0] = in + rowq_plane_offset(rows, bits, 0) + 12 * at;
-      for (int b = 1; b < bits; ++b) plane[b] = in + rowq_plane_offset(rows, bits, b) + 16 * at;
+    BlockWalk walk(part, out.base, out.token_stride);
+    for (size_t r = 0; r < part.rows; ++r, in += 4) {
       uint32_t side;
-      std::memcpy(&side, in + 4 * at, 4);
+      std::memcpy(&side, in, 4);
       V16 row[row_vectors];
-      VF factor = hn::Zero(DF());
-      if ((side & 0xff) == rowq_zero_row) {
-        for (V16& v : row) v = hn::Zero(D16());
-      } else {
-        expand_row<bits>(side, plane, part.block, spread, row);
-        factor = hn::Set(DF(), std::bit_cast<float>(simd::float_bits_of_exponent(static_cast<int8_t>(side))));
-      }
+      expand_row<bits>(side, plane, part.block, spread, row);
+      const VF factor = hn::Set(DF(), simd::exp2_float(rowq_decode_exponent(side)));
+      const VF bias = words_bias(factor);
+      plane[0] += 12;
+      for (int b = 1; b < bits; ++b) plane[b] += 16;
       if (part.block == 64) {
         for (size_t i = 0; i < 2; ++i) {
-          auto* to = const_cast<std::byte*>(place.block(2 * r + i));
-          store_run<bf16, stream>(row + i * block_vectors, factor, to);
+          auto* to = const_cast<std::byte*>(walk.next());
+          store_run<bf16, stream>(row + i * block_vectors, factor, bias, to);
         }
         continue;
       }
       alignas(32) std::byte copy[2 * rowq_row];
-      store_run<bf16, false>(row, factor, copy);
-      store_run<bf16, false>(row + block_vectors, factor, copy + rowq_row);
-      const size_t blocks = rowq_row / part.block;
-      for (size_t i = 0; i < blocks; ++i) {
-        std::memcpy(const_cast<std::byte*>(place.block(r * blocks + i)), copy + i * 2 * part.block,
-                    2 * part.block);
+      store_run<bf16, false>(row, factor, bias, copy);
+      store_run<bf16, false>(row + block_vectors, factor, bias, copy + rowq_row);
+      for (size_t i = 0; i < rowq_row / part.block; ++i) {
+        std::memcpy(const_cast<std::byte*>(walk.next()), copy + i * 2 * part.block, 2 * part.block);
       }
     }
   }
@@ -464,22 +471,32 @@ void decode_bits(const PageShape& shape, const std::byte* in, const View& out, b
 bool rowq_encode_rows(int bits, const PageShape& shape, const ConstView& in, std::byte* out,
                       ptrdiff_t ahead) {
   switch (bits) {
-    case 3: return encode_bits<3>(shape, in, out, ahead);
-    case 4: return encode_bits<4>(shape, in, out, ahead);
-    case 5: return encode_bits<5>(shape, in, out, ahead);
-    case 6: return encode_bits<6>(shape, in, out, ahead);
-    default: return encode_bits<8>(shape, in, out, ahead);
+    case 3:
+      return encode_bits<3>(shape, in, out, ahead);
+    case 4:
+      return encode_bits<4>(shape, in, out, ahead);
+    case 5:
+      return encode_bits<5>(shape, in, out, ahead);
+    case 6:
+      return encode_bits<6>(shape, in, out, ahead);
+    default:
+      return encode_bits<8>(shape, in, out, ahead);
   }
 }
 
 void rowq_decode_rows(int bits, const PageShape& shape, const std::byte* in, const View& out,
                       bool stream) {
   switch (bits) {
-    case 3: return decode_bits<3>(shape, in, out, stream);
-    case 4: return decode_bits<4>(shape, in, out, stream);
-    case 5: return decode_bits<5>(shape, in, out, stream);
-    case 6: return decode_bits<6>(shape, in, out, stream);
-    default: return decode_bits<8>(shape, in, out, stream);
+    case 3:
+      return decode_bits<3>(shape, in, out, stream);
+    case 4:
+      return decode_bits<4>(shape, in, out, stream);
+    case 5:
+      return decode_bits<5>(shape, in, out, stream);
+    case 6:
+      return decode_bits<6>(shape, in, out, stream);
+    default:
+      return decode_bits<8>(shape, in, out, stream);
   }
 }
 #endif  // HWY_TARGET != HWY_SCALAR

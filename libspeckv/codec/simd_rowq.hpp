@@ -6,7 +6,8 @@
 
 namespace speckv::codec::simd {
 
-// Both require: rowq_takes(shape), channel stride of 2 bytes. The target without vectors runs the golden model.
+// Both require: rowq_takes(shape), channel stride of 2 bytes. The target without vectors runs the
+// golden model.
 [[nodiscard]] bool rowq_encode_rows(int bits, const PageShape& shape, const ConstView& in,
                                     std::byte* out, ptrdiff_t ahead);
 // stream: non-temporal stores. Requires then: base and token stride are multiples of 32.
