@@ -40,6 +40,8 @@ class Control {
 
   // Binds the socket. An old socket file that nobody listens on is replaced; a living daemon's is an error.
   Status listen();
+  // Before listen(). Returns: the first table that could not be read.
+  Status load_calibrations(const std::string& folder) { return layouts_.load_calibrations(folder); }
   void set_answer(AnswerFn answer) { answer_ = std::move(answer); }
   boost::asio::io_context& context() { return context_; }
   void run() { context_.run(); }

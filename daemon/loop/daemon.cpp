@@ -40,7 +40,8 @@ Status Daemon::start() {
   if (status.ok()) status = start_threads();
   if (!status.ok()) return status;
   control_ = std::make_unique<Control>(config_, *medium_, spaces_, threads_);
-  status = control_->listen();
+  if (!config_.daemon.tables.empty()) status = control_->load_calibrations(config_.daemon.tables);
+  if (status.ok()) status = control_->listen();
   if (status.ok())
     spdlog::info("speckvd listens on {}; medium: {}; isolation {}; codec {}", config_.daemon.socket,
                  medium_->describe(), medium_->isolation(), codec::isa());
