@@ -26,7 +26,9 @@ Result<const Layout*> LayoutTable::add(const speckv_layout& desc, uint32_t defau
   for (const auto& known : table_)
     if (known->fingerprint == fingerprint && known->preset_id == preset) return known.get();
   if (table_.size() == layouts_max)
-    return Status(EMFILE, "this daemon has seen 1024 different layouts, its limit: restart it to forget unused ones");
+    return Status(
+        EMFILE,
+        "this daemon has seen 1024 different layouts, its limit: restart it to forget unused ones");
   auto layout = std::make_unique<Layout>();
   layout->desc = desc;
   layout->desc.preset = preset;
@@ -34,9 +36,11 @@ Result<const Layout*> LayoutTable::add(const speckv_layout& desc, uint32_t defau
   layout->preset_id = preset;
   const codec::Preset raw{codec::CodecId::raw, codec::CodecId::raw, codec::CodecId::raw};
   if (!codec::preset_for(desc, preset, &layout->preset))
-    return Status(EPROTOTYPE, "preset " + std::string(codec::preset_name(preset)) + " is not in this build: use exact or q8");
+    return Status(EPROTOTYPE, "preset " + std::string(codec::preset_name(preset)) +
+                                  " is not in this build: use exact or q8");
   std::string why_not;
-  layout->tables = codec::ChanTables::make(desc, calibration ? &calibration->weights : nullptr, &why_not);
+  layout->tables =
+      codec::ChanTables::make(desc, calibration ? &calibration->weights : nullptr, &why_not);
   if (calibration && !layout->tables) return Status(EPROTOTYPE, "calibration table: " + why_not);
   layout->calibration = calibration;
   layout->block_bytes = shm::raw_block_bytes(desc);
@@ -45,7 +49,8 @@ Result<const Layout*> LayoutTable::add(const speckv_layout& desc, uint32_t defau
     layout->stored_bytes[first] = uint32_t(codec::segment_bytes(desc, layout->preset, first != 0));
   layout->stored_raw_bytes = uint32_t(codec::segment_bytes(desc, raw, false));
   if (!layout->stored_bytes[0] || !layout->stored_bytes[1] || !layout->stored_raw_bytes)
-    return Status(EPROTOTYPE, "preset " + std::string(codec::preset_name(preset)) + " cannot store this layout's pages");
+    return Status(EPROTOTYPE, "preset " + std::string(codec::preset_name(preset)) +
+                                  " cannot store this layout's pages");
   table_.push_back(std::move(layout));
   return table_.back().get();
 }
@@ -97,7 +102,8 @@ Status LayoutTable::load_calibrations(const std::string& folder) {
   std::vector<std::string> paths;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error))
     if (entry.path().extension() == ".chan") paths.push_back(entry.path().string());
-  if (error) return {error.value(), folder + ": " + error.message() + "; expected a folder of *.chan files"};
+  if (error)
+    return {error.value(), folder + ": " + error.message() + "; expected a folder of *.chan files"};
   std::sort(paths.begin(), paths.end());
   for (const std::string& path : paths) {
     auto table = read_calibration(path);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // layout.hpp - a registered layout and what follows from it, worked out once.
 //
-// Made on the control thread when a client registers it; immutable and never freed afterwards (LayoutTable is bounded),
-// so data threads read it without a lock.
+// Made on the control thread when a client registers it; immutable and never freed afterwards
+// (LayoutTable is bounded), so data threads read it without a lock.
 #pragma once
 
 #include <array>
@@ -38,7 +38,8 @@ struct Layout {
   uint32_t stored_raw_bytes = 0;      // payload of a segment that the codec refused
   // What chanq knows of this layout's channels; nullptr where chanq does not take its pages.
   std::unique_ptr<codec::ChanTables> tables;
-  const CalibrationTable* calibration = nullptr;  // what `tables` was made from; nullptr: equal widths
+  const CalibrationTable* calibration =
+      nullptr;  // what `tables` was made from; nullptr: equal widths
 };
 
 constexpr uint32_t layouts_max = 1024;  // distinct (fingerprint, preset) pairs in one daemon's life
@@ -48,8 +49,8 @@ class LayoutTable {
   // Checks, resolves the preset and returns the one Layout for it. Thread: control.
   Result<const Layout*> add(const speckv_layout& desc, uint32_t default_preset);
   size_t size() const { return table_.size(); }
-  // Reads every *.chan file of a folder. A file that is no table is an error: a table that silently does not count
-  // would be found out by the quality of answers only.
+  // Reads every *.chan file of a folder. A file that is no table is an error: a table that silently
+  // does not count would be found out by the quality of answers only.
   Status load_calibrations(const std::string& folder);
   size_t calibrations() const { return calibrations_.size(); }
 

@@ -19,7 +19,8 @@ namespace {
 constexpr const char* usage =
     "usage: speckvd [--config FILE] [--check-config FILE] [--version] [--help]\n"
     "Keeps LLM servers' KV blocks: docs in speckvd(8) and speckvd.toml(5).\n"
-    "Without --config: /etc/speckv/speckvd.toml if it is there, else one namespace \"default\" of 256 MiB.\n";
+    "Without --config: /etc/speckv/speckvd.toml if it is there, else one namespace \"default\" of "
+    "256 MiB.\n";
 
 constexpr const char* config_path_default = "/etc/speckv/speckvd.toml";
 
@@ -47,9 +48,11 @@ int parse_arguments(int count, char** values, Arguments* ret_arguments) {
 
 speckv::Result<speckv::config::Config> read_config(const Arguments& arguments) {
   const speckv::config::KnownNames known = speckv::config::known_names();
-  if (!arguments.config_path.empty()) return speckv::config::load_config(arguments.config_path, known);
+  if (!arguments.config_path.empty())
+    return speckv::config::load_config(arguments.config_path, known);
   auto standard = speckv::config::load_config(config_path_default, known);
-  if (!standard.ok() && standard.status().error() == ENOENT) return speckv::config::default_config(known);
+  if (!standard.ok() && standard.status().error() == ENOENT)
+    return speckv::config::default_config(known);
   return standard;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // status.hpp - what can fail in the daemon says so here: an errno and one sentence for a person.
 //
-// The sentence says what was wrong, what was expected and what to do. No exceptions cross a room's door.
+// The sentence says what was wrong, what was expected and what to do. No exceptions cross a room's
+// door.
 #pragma once
 
 #include <cerrno>

@@ -123,7 +123,8 @@ std::string describe(const Config& config) {
   append(&text, "socket", config.daemon.socket + ", mode " + mode);
   append(&text, "runtime_dir", config.daemon.runtime_dir);
   append(&text, "data_threads", std::to_string(config.daemon.data_threads));
-  append(&text, "tables", config.daemon.tables.empty() ? "none: equal widths" : config.daemon.tables);
+  const bool tables = !config.daemon.tables.empty();
+  append(&text, "tables", tables ? config.daemon.tables : "none: equal widths");
   append(&text, "log_level", config.daemon.log_level);
   append(&text, "metrics",
          config.daemon.metrics_port ? "http://" + config.daemon.metrics_host + ":" +

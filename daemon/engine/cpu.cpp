@@ -13,10 +13,12 @@ class CpuEngine final : public Engine {
  public:
   CpuEngine() : scratch_(SPECKV_SEGMENT_BYTES_MAX) {}
 
-  codec::Refusal encode(const Layout& layout, const codec::Preset& preset, uint32_t layer, bool first,
-                        std::span<const std::byte> raw, std::span<std::byte> out, uint64_t* ret_checksum) override {
+  codec::Refusal encode(const Layout& layout, const codec::Preset& preset, uint32_t layer,
+                        bool first, std::span<const std::byte> raw, std::span<std::byte> out,
+                        uint64_t* ret_checksum) override {
     const std::byte* source = raw.data();
-    // Encoders look at a page more than once (first for its range); the client may write meanwhile. A raw copy does not.
+    // Encoders look at a page more than once (first for its range); the client may write meanwhile.
+    // A raw copy does not.
     const bool one_pass = preset.k == codec::CodecId::raw && preset.v == codec::CodecId::raw;
     if (!one_pass) {
       std::memcpy(scratch_.data(), source, raw.size());
@@ -25,8 +27,9 @@ class CpuEngine final : public Engine {
     const auto value = ptrdiff_t(shm::value_bytes(layout.desc));
     const ptrdiff_t token = value * layout.desc.head_dim;
     const ptrdiff_t head = token * layout.desc.block_tokens;
-    const codec::SegmentView view{{source, token, head, value},
-                                  {source + shm::half_segment_bytes(layout.desc), token, head, value}};
+    const codec::SegmentView view{
+        {source, token, head, value},
+        {source + shm::half_segment_bytes(layout.desc), token, head, value}};
     return codec::encode_segment(layout.desc, preset, layer, first, view, out, ret_checksum,
                                  layout.tables ? layout.tables->data() : nullptr);
   }

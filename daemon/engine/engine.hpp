@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // engine.hpp - who runs the codec: one interface, so that journey/ never asks which engine it is.
 //
-// An engine encodes one segment: raw K and V of one layer in, stored bytes and their checksum out. It does no I/O of
-// its own accord, never evicts, and may refuse a segment (then the caller stores it raw).
-// Threading: one engine per data thread.
+// An engine encodes one segment: raw K and V of one layer in, stored bytes and their checksum out.
+// It does no I/O of its own accord, never evicts, and may refuse a segment (then the caller stores
+// it raw). Threading: one engine per data thread.
 #pragma once
 
 #include <cstddef>
@@ -20,11 +20,13 @@ namespace speckv {
 class Engine {
  public:
   virtual ~Engine() = default;
-  // raw: [K|V][head][token][channel], contiguous, owned by the client and perhaps changing meanwhile; the engine reads
-  // each byte it stores exactly once from there. out: at least layout.segment_bytes(preset, first).
-  [[nodiscard]] virtual codec::Refusal encode(const Layout& layout, const codec::Preset& preset, uint32_t layer,
-                                              bool first, std::span<const std::byte> raw, std::span<std::byte> out,
-                                              uint64_t* ret_checksum) = 0;
+  // raw: [K|V][head][token][channel], contiguous, owned by the client and perhaps changing
+  // meanwhile; the engine reads each byte it stores exactly once from there. out: at least
+  // layout.segment_bytes(preset, first).
+  [[nodiscard]] virtual codec::Refusal encode(const Layout& layout, const codec::Preset& preset,
+                                              uint32_t layer, bool first,
+                                              std::span<const std::byte> raw,
+                                              std::span<std::byte> out, uint64_t* ret_checksum) = 0;
   virtual std::string_view name() const = 0;
 };
 

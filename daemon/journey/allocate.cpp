@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// allocate.cpp - station 1: a block number and slots for its segments; full means evict, then -ENOSPC.
+// allocate.cpp - station 1: a block number and slots for its segments; full means evict, then
+// -ENOSPC.
 #include "journey/shard.hpp"
 #include "shm/atomics.hpp"
 
 namespace speckv {
 
 namespace {
-// Evictions by the policy before a whole slab of another size is cleared: enough for a few blocks' worth of slots.
+// Evictions by the policy before a whole slab of another size is cleared: enough for a few blocks'
+// worth of slots.
 constexpr int policy_victims_max = 64;
 }  // namespace
 
@@ -39,7 +41,8 @@ uint64_t Shard::allocate_slot(uint32_t payload_bytes, uint32_t block, uint64_t n
   }
 }
 
-// Evicts until a slot of this size is free or nothing helps. Returns: whether it is worth another try.
+// Evicts until a slot of this size is free or nothing helps. Returns: whether it is worth another
+// try.
 bool Shard::make_room(uint32_t slot_bytes, uint64_t now_ns) {
   drop_limbo(now_ns, false);
   for (int i = 0; i < policy_victims_max; i++) {
@@ -52,7 +55,8 @@ bool Shard::make_room(uint32_t slot_bytes, uint64_t now_ns) {
   const std::span<const uint32_t> owners = slabs_.cheapest_slab_but(slot_bytes);
   const std::vector<uint32_t> victims(owners.begin(), owners.end());
   for (uint32_t block : victims) {
-    if (block >= blocks_.size() || blocks_[block].state != BlockState::published || pinned_[block]) continue;
+    if (block >= blocks_.size() || blocks_[block].state != BlockState::published || pinned_[block])
+      continue;
     evict(block, now_ns);
     evicted = true;
   }

@@ -5,7 +5,8 @@
 //      ▲                                                                                    │
 //      └──── freed when no reader's guard names it ◀── limbo ◀── evict.cpp (unpublish) ─────┘
 //
-// A client sees a block only while it is published. Reading (decompress, read) happens in the client, libspeckv/src.
+// A client sees a block only while it is published. Reading (decompress, read) happens in the
+// client, libspeckv/src.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// compress.cpp - station 3: one layer's K and V become one slot, by the layout's preset, or raw if a page is refused.
+// compress.cpp - station 3: one layer's K and V become one slot, by the layout's preset, or raw if
+// a page is refused.
 #include "journey/shard.hpp"
 #include "shm/atomics.hpp"
 
@@ -9,8 +10,9 @@ namespace {
 constexpr codec::Preset raw_preset{codec::CodecId::raw, codec::CodecId::raw, codec::CodecId::raw};
 }
 
-int Shard::compress_segment(const shm::Submission& submission, const Layout& layout, uint32_t block, uint32_t layer,
-                            std::span<const std::byte> raw, uint64_t now_ns, Placed* ret_placed) {
+int Shard::compress_segment(const shm::Submission& submission, const Layout& layout, uint32_t block,
+                            uint32_t layer, std::span<const std::byte> raw, uint64_t now_ns,
+                            Placed* ret_placed) {
   const bool exact = layout.preset_id == SPECKV_PRESET_EXACT;
   int error = encode_into(submission, layout, block, layer, raw, exact, now_ns, ret_placed);
   if (error != -EILSEQ) return error;
@@ -19,21 +21,23 @@ int Shard::compress_segment(const shm::Submission& submission, const Layout& lay
 }
 
 // Returns: 0; -ENOSPC; -EILSEQ when the codec refused a page, nothing kept.
-int Shard::encode_into(const shm::Submission& submission, const Layout& layout, uint32_t block, uint32_t layer,
-                       std::span<const std::byte> raw, bool as_raw, uint64_t now_ns, Placed* ret_placed) {
+int Shard::encode_into(const shm::Submission& submission, const Layout& layout, uint32_t block,
+                       uint32_t layer, std::span<const std::byte> raw, bool as_raw, uint64_t now_ns,
+                       Placed* ret_placed) {
   const bool first = submission.position == 0;
   const uint32_t payload = as_raw ? layout.stored_raw_bytes : layout.stored_bytes[first];
   const uint64_t offset = allocate_slot(payload, block, now_ns);
   if (!offset) return -ENOSPC;
 
-  shm::SlotHeader* header = slot(offset);  // W3: its gen is odd and stays so until the slot is whole
+  shm::SlotHeader* header =
+      slot(offset);  // W3: its gen is odd and stays so until the slot is whole
   const uint64_t gen = next_gen();
   shm::store_relaxed(header->gen, gen - 1);
   shm::release_fence();
   auto* bytes = reinterpret_cast<std::byte*>(header + 1);
   uint64_t sum = 0;
-  const codec::Refusal refusal = options_.engine->encode(layout, as_raw ? raw_preset : layout.preset, layer, first,
-                                                         raw, {bytes, payload}, &sum);
+  const codec::Refusal refusal = options_.engine->encode(
+      layout, as_raw ? raw_preset : layout.preset, layer, first, raw, {bytes, payload}, &sum);
   if (refusal != codec::Refusal::none) {
     slabs_.release(offset);
     return -EILSEQ;

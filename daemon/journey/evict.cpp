@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// evict.cpp - station 8: unpublish, look at the guards, then free. Which block goes is the policy's choice (predict/).
+// evict.cpp - station 8: unpublish, look at the guards, then free. Which block goes is the policy's
+// choice (predict/).
 //
-// W1 unpublish · W2 full fence, guards · then the gen becomes odd and the slot may be written again.
-// Guards are hints that save a reader a retry: never waited for here, and overruled when room is needed.
+// W1 unpublish · W2 full fence, guards · then the gen becomes odd and the slot may be written
+// again. Guards are hints that save a reader a retry: never waited for here, and overruled when
+// room is needed.
 #include "journey/shard.hpp"
 #include "shm/atomics.hpp"
 
@@ -66,7 +68,8 @@ bool Shard::guarded(uint32_t block, uint64_t now_ns) const {
   const shm::Entry& entry = blocks_[block].entry;
   for (const shm::GuardSlot* session : guards_)
     for (uint32_t i = 0; i < shm::guard_slots; i++)
-      if (shm::load_relaxed(session[i].ref) == entry.ref && shm::load_relaxed(session[i].gen) == entry.gen &&
+      if (shm::load_relaxed(session[i].ref) == entry.ref &&
+          shm::load_relaxed(session[i].gen) == entry.gen &&
           now_ns - shm::load_relaxed(session[i].since_ns) < shm::guard_ignored_after_ns)
         return true;
   return false;
@@ -75,11 +78,10 @@ bool Shard::guarded(uint32_t block, uint64_t now_ns) const {
 void Shard::drop_limbo(uint64_t now_ns, bool all) {
   size_t kept = 0;
   for (uint32_t block : limbo_) {
-    const bool keep = !all && guarded(block, now_ns) && now_ns - blocks_[block].since_ns < shm::guard_ignored_after_ns;
-    if (keep)
-      limbo_[kept++] = block;
-    else
-      free_block(block);
+    const bool keep = !all && guarded(block, now_ns) &&
+                      now_ns - blocks_[block].since_ns < shm::guard_ignored_after_ns;
+    if (keep) limbo_[kept++] = block;
+    else free_block(block);
   }
   limbo_.resize(kept);
 }

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// hold.cpp - holds: from a lookup to its load, a block is kept from eviction. Bounded, with a time to live, tied to a session.
+// hold.cpp - holds: from a lookup to its load, a block is kept from eviction. Bounded, with a time
+// to live, tied to a session.
 //
-// A hold is one number (chosen by the client, 64 random bits) over any number of blocks of this shard. Another session
-// of the same uid in this namespace may adopt it: a scheduler looks up, a worker loads. An unknown number and a foreign
-// one get the same answer.
+// A hold is one number (chosen by the client, 64 random bits) over any number of blocks of this
+// shard. Another session of the same uid in this namespace may adopt it: a scheduler looks up, a
+// worker loads. An unknown number and a foreign one get the same answer.
 #include "journey/shard.hpp"
 
 namespace speckv {
 
-int Shard::hold(const shm::Submission& submission, uint64_t fingerprint, const Asker& asker, uint64_t now_ns) {
+int Shard::hold(const shm::Submission& submission, uint64_t fingerprint, const Asker& asker,
+                uint64_t now_ns) {
   shm::Entry known;
-  if (!index_.find(submission.key, hash_key(submission.key), &known) || known.fingerprint != fingerprint)
+  if (!index_.find(submission.key, hash_key(submission.key), &known) ||
+      known.fingerprint != fingerprint)
     return -ENOENT;
   if (held_blocks_ >= options_.holds_max || blocks_[known.block].holds == UINT8_MAX) return -EDQUOT;
   Hold& hold = holds_[submission.hold];

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// restart.cpp - a new daemon over an old pool: the slots are the truth, blocks and index are rebuilt from them.
+// restart.cpp - a new daemon over an old pool: the slots are the truth, blocks and index are
+// rebuilt from them.
 //
-// A record counts if its own checksum holds and every segment it names is complete and its own. Payloads of segments
-// are not read here: a reader verifies them anyway. Whatever no block names is free again. Nothing torn can come back:
-// a slot under way has an odd gen.
+// A record counts if its own checksum holds and every segment it names is complete and its own.
+// Payloads of segments are not read here: a reader verifies them anyway. Whatever no block names is
+// free again. Nothing torn can come back: a slot under way has an odd gen.
 #include "codec/checksum.hpp"
 #include "journey/shard.hpp"
 #include "shm/atomics.hpp"
@@ -40,7 +41,8 @@ bool Shard::restore_record(uint64_t offset) {
   const shm::SlotHeader header = *slot(offset);
   const auto* meta = reinterpret_cast<const shm::RecordMeta*>(slot(offset) + 1);
   const uint32_t layers = meta->layers;
-  if (layers < 2 || layers > SPECKV_LAYERS_MAX || header.payload_bytes != shm::record_payload_bytes(layers))
+  if (layers < 2 || layers > SPECKV_LAYERS_MAX ||
+      header.payload_bytes != shm::record_payload_bytes(layers))
     return false;
   codec::Checksum sum;
   codec::checksum_update(sum, meta, header.payload_bytes);
@@ -49,8 +51,8 @@ bool Shard::restore_record(uint64_t offset) {
   for (uint32_t layer = 0; layer < layers; layer++) {
     if (slabs_.owner_of(refs[layer].offset) != unclaimed) return false;
     const shm::SlotHeader* segment = slot(refs[layer].offset);
-    if (segment->gen != refs[layer].gen || segment->layer != layer || !(segment->key == header.key) ||
-        segment->fingerprint != header.fingerprint)
+    if (segment->gen != refs[layer].gen || segment->layer != layer ||
+        !(segment->key == header.key) || segment->fingerprint != header.fingerprint)
       return false;
   }
   return restore_block(header, offset, layers, {refs, layers});
@@ -64,7 +66,8 @@ bool Shard::restore_single(uint64_t offset) {
 bool Shard::restore_block(const shm::SlotHeader& header, uint64_t offset, uint32_t layers,
                           std::span<const shm::SegmentRef> refs) {
   shm::Entry known;
-  if (index_.find(header.key, hash_key(header.key), &known)) {  // killed between W1 of the old and its W3
+  if (index_.find(header.key, hash_key(header.key),
+                  &known)) {  // killed between W1 of the old and its W3
     if (known.gen > header.gen) return false;
     unpublish(known.block);
     free_block(known.block);

@@ -7,9 +7,12 @@
 namespace speckv {
 
 Shard::Shard(const ShardOptions& options)
-    : options_(options), slabs_(options.pool, options.first_unit, options.units, options.shard),
-      index_(options.index, options.shard), policy_(predict::make_policy(options.policy, options.blocks_max)),
-      blocks_(options.blocks_max), pinned_(options.blocks_max, 0) {
+    : options_(options),
+      slabs_(options.pool, options.first_unit, options.units, options.shard),
+      index_(options.index, options.shard),
+      policy_(predict::make_policy(options.policy, options.blocks_max)),
+      blocks_(options.blocks_max),
+      pinned_(options.blocks_max, 0) {
   free_blocks_.reserve(options.blocks_max);
   for (uint32_t block = options.blocks_max; block-- > 0;) free_blocks_.push_back(block);
   under_way_.reserve(SPECKV_LAYERS_MAX + 1);
@@ -18,8 +21,8 @@ Shard::Shard(const ShardOptions& options)
   gen_ = gen_end_ = header->gen_reserved[options.shard];
 }
 
-int Shard::put(const shm::Submission& submission, const Layout& layout, std::span<const std::byte> arena,
-               uint64_t now_ns, bool* ret_existed) {
+int Shard::put(const shm::Submission& submission, const Layout& layout,
+               std::span<const std::byte> arena, uint64_t now_ns, bool* ret_existed) {
   *ret_existed = false;
   const uint64_t hash = hash_key(submission.key);
   shm::Entry known;
@@ -31,7 +34,8 @@ int Shard::put(const shm::Submission& submission, const Layout& layout, std::spa
       return 0;
     }
     if (pinned_[known.block]) return -EBUSY;
-    evict(known.block, now_ns);  // the same key under another layout: those bytes are of no use to this one
+    evict(known.block,
+          now_ns);  // the same key under another layout: those bytes are of no use to this one
   }
 
   uint32_t block = 0;
@@ -41,8 +45,10 @@ int Shard::put(const shm::Submission& submission, const Layout& layout, std::spa
   const auto layers = layout.desc.layers;
   for (uint32_t layer = 0; layer < layers && !error; layer++) {
     Placed segment;
-    error = compress_segment(submission, layout, block, layer,
-                             arena.subspan(layer * layout.segment_raw_bytes, layout.segment_raw_bytes), now_ns, &segment);
+    error =
+        compress_segment(submission, layout, block, layer,
+                         arena.subspan(layer * layout.segment_raw_bytes, layout.segment_raw_bytes),
+                         now_ns, &segment);
     if (!error) under_way_.push_back(segment);
   }
   Placed head;
@@ -72,7 +78,8 @@ void Shard::touch(uint32_t block, uint64_t now_ns) {
 
 void Shard::touch_key(const Key& key, uint64_t fingerprint, uint64_t now_ns) {
   shm::Entry known;
-  if (index_.find(key, hash_key(key), &known) && known.fingerprint == fingerprint) touch(known.block, now_ns);
+  if (index_.find(key, hash_key(key), &known) && known.fingerprint == fingerprint)
+    touch(known.block, now_ns);
 }
 
 void Shard::tick(uint64_t now_ns) {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// shard.hpp - one data thread's part of one namespace: its slabs, its index, its blocks, its policy.
+// shard.hpp - one data thread's part of one namespace: its slabs, its index, its blocks, its
+// policy.
 //
-// The stations are methods, each in the file of its name: allocate.cpp, compress.cpp, write.cpp, evict.cpp; hold.cpp keeps blocks from
-// eviction; restart.cpp rebuilds everything from the slots. `put` walks a block through them in order.
-// Threading: one data thread; counters are read by others.
-// Never: waits, does I/O, trusts a byte that a client can write (a submission is a copy, an arena is read once).
+// The stations are methods, each in the file of its name: allocate.cpp, compress.cpp, write.cpp,
+// evict.cpp; hold.cpp keeps blocks from eviction; restart.cpp rebuilds everything from the slots.
+// `put` walks a block through them in order. Threading: one data thread; counters are read by
+// others. Never: waits, does I/O, trusts a byte that a client can write (a submission is a copy, an
+// arena is read once).
 #pragma once
 
 #include <array>
@@ -29,7 +31,8 @@ namespace speckv {
 
 // Written by the data thread, read by anyone. Gauges and counters of one shard.
 struct ShardCounters {
-  std::atomic<uint64_t> puts{0}, puts_existed{0}, puts_failed{0}, put_raw_bytes{0}, put_stored_bytes{0};
+  std::atomic<uint64_t> puts{0}, puts_existed{0}, puts_failed{0}, put_raw_bytes{0},
+      put_stored_bytes{0};
   std::atomic<uint64_t> segments_refused{0};  // stored raw since the codec refused a page
   std::atomic<uint64_t> evicted{0}, removed{0}, guarded{0}, touches{0};
   std::atomic<uint64_t> blocks{0}, raw_bytes{0}, stored_bytes{0}, held_blocks{0}, limbo_blocks{0};
@@ -62,15 +65,16 @@ class Shard {
   // Rebuilds blocks and index from the slots of an earlier daemon. Returns: blocks restored.
   uint64_t restore();
 
-  // The whole way of one block. arena: the client's raw bytes of the block, exactly layout.block_bytes of them.
-  // Returns: 0 or a negative errno; ret_existed: it was there already.
-  int put(const shm::Submission& submission, const Layout& layout, std::span<const std::byte> arena, uint64_t now_ns,
-          bool* ret_existed);
+  // The whole way of one block. arena: the client's raw bytes of the block, exactly
+  // layout.block_bytes of them. Returns: 0 or a negative errno; ret_existed: it was there already.
+  int put(const shm::Submission& submission, const Layout& layout, std::span<const std::byte> arena,
+          uint64_t now_ns, bool* ret_existed);
   int remove(const Key& key, uint64_t fingerprint);
   void touch(uint32_t block, uint64_t now_ns);
   void touch_key(const Key& key, uint64_t fingerprint, uint64_t now_ns);
 
-  int hold(const shm::Submission& submission, uint64_t fingerprint, const Asker& asker, uint64_t now_ns);
+  int hold(const shm::Submission& submission, uint64_t fingerprint, const Asker& asker,
+           uint64_t now_ns);
   int unhold(uint64_t hold, const Asker& asker);
   int adopt(uint64_t hold, const Asker& asker);
   void session_ended(uint64_t session_id);
@@ -103,18 +107,20 @@ class Shard {
   bool make_room(uint32_t slot_bytes, uint64_t now_ns);
   uint64_t next_gen();
   // compress.cpp
-  int compress_segment(const shm::Submission& submission, const Layout& layout, uint32_t block, uint32_t layer,
-                       std::span<const std::byte> raw, uint64_t now_ns, Placed* ret_placed);
-  int encode_into(const shm::Submission& submission, const Layout& layout, uint32_t block, uint32_t layer,
-                  std::span<const std::byte> raw, bool as_raw, uint64_t now_ns, Placed* ret_placed);
+  int compress_segment(const shm::Submission& submission, const Layout& layout, uint32_t block,
+                       uint32_t layer, std::span<const std::byte> raw, uint64_t now_ns,
+                       Placed* ret_placed);
+  int encode_into(const shm::Submission& submission, const Layout& layout, uint32_t block,
+                  uint32_t layer, std::span<const std::byte> raw, bool as_raw, uint64_t now_ns,
+                  Placed* ret_placed);
   // write.cpp
-  int write_record(const shm::Submission& submission, const Layout& layout, uint32_t block, uint64_t now_ns,
-                   Placed* ret_placed);
-  int publish(uint32_t block, const shm::Submission& submission, const Layout& layout, const Placed& placed,
-              uint64_t now_ns);
+  int write_record(const shm::Submission& submission, const Layout& layout, uint32_t block,
+                   uint64_t now_ns, Placed* ret_placed);
+  int publish(uint32_t block, const shm::Submission& submission, const Layout& layout,
+              const Placed& placed, uint64_t now_ns);
   void undo(uint32_t block);
-  predict::BlockFacts facts_of(uint32_t block, const Key& parent, uint32_t position, uint32_t block_tokens,
-                               uint64_t now_ns);
+  predict::BlockFacts facts_of(uint32_t block, const Key& parent, uint32_t position,
+                               uint32_t block_tokens, uint64_t now_ns);
   // evict.cpp
   bool evict_one(uint64_t now_ns);
   void evict(uint32_t block, uint64_t now_ns);
@@ -133,7 +139,9 @@ class Shard {
   bool restore_block(const shm::SlotHeader& header, uint64_t offset, uint32_t layers,
                      std::span<const shm::SegmentRef> refs);
 
-  shm::SlotHeader* slot(uint64_t offset) { return reinterpret_cast<shm::SlotHeader*>(options_.pool + offset); }
+  shm::SlotHeader* slot(uint64_t offset) {
+    return reinterpret_cast<shm::SlotHeader*>(options_.pool + offset);
+  }
   uint64_t pool_bytes() const { return (options_.first_unit + options_.units) * shm::unit_bytes; }
   void add_gauges(const Block& block, int sign);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// write.cpp - station 2's end: the record that ties a block's segments together, and its publication in the index.
+// write.cpp - station 2's end: the record that ties a block's segments together, and its
+// publication in the index.
 //
 // Until publish() returns, nothing of the block can be found; undo() leaves no trace.
 #include <cstring>
@@ -10,8 +11,8 @@
 
 namespace speckv {
 
-int Shard::write_record(const shm::Submission& submission, const Layout& layout, uint32_t block, uint64_t now_ns,
-                        Placed* ret_placed) {
+int Shard::write_record(const shm::Submission& submission, const Layout& layout, uint32_t block,
+                        uint64_t now_ns, Placed* ret_placed) {
   const uint32_t layers = layout.desc.layers;
   const uint32_t payload = shm::record_payload_bytes(layers);
   const uint64_t offset = allocate_slot(payload, block, now_ns);
@@ -21,10 +22,12 @@ int Shard::write_record(const shm::Submission& submission, const Layout& layout,
   shm::store_relaxed(header->gen, gen - 1);
   shm::release_fence();
   auto* meta = reinterpret_cast<shm::RecordMeta*>(header + 1);
-  *meta = shm::RecordMeta{submission.parent, submission.position, layers, layout.block_bytes, {0, 0}};
+  *meta =
+      shm::RecordMeta{submission.parent, submission.position, layers, layout.block_bytes, {0, 0}};
   auto* refs = reinterpret_cast<shm::SegmentRef*>(meta + 1);
   for (uint32_t layer = 0; layer < layers; layer++)
-    shm::store_racing(&refs[layer], shm::SegmentRef{under_way_[layer].offset, under_way_[layer].gen});
+    shm::store_racing(&refs[layer],
+                      shm::SegmentRef{under_way_[layer].offset, under_way_[layer].gen});
   codec::Checksum sum;
   codec::checksum_update(sum, meta, payload);
   header->key = submission.key;
@@ -39,8 +42,8 @@ int Shard::write_record(const shm::Submission& submission, const Layout& layout,
   return 0;
 }
 
-int Shard::publish(uint32_t block, const shm::Submission& submission, const Layout& layout, const Placed& placed,
-                   uint64_t now_ns) {
+int Shard::publish(uint32_t block, const shm::Submission& submission, const Layout& layout,
+                   const Placed& placed, uint64_t now_ns) {
   Block& fresh = blocks_[block];
   fresh.state = BlockState::compressed;
   fresh.raw_bytes = uint32_t(std::min<uint64_t>(layout.block_bytes, UINT32_MAX));
@@ -59,15 +62,16 @@ int Shard::publish(uint32_t block, const shm::Submission& submission, const Layo
     evict(in_the_way, now_ns);
   }
   fresh.state = BlockState::published;
-  policy_->on_insert(block, facts_of(block, submission.parent, submission.position, layout.desc.block_tokens, now_ns));
+  policy_->on_insert(block, facts_of(block, submission.parent, submission.position,
+                                     layout.desc.block_tokens, now_ns));
   add_gauges(fresh, +1);
   counters_.put_raw_bytes.fetch_add(fresh.raw_bytes, std::memory_order_relaxed);
   counters_.put_stored_bytes.fetch_add(fresh.stored_bytes, std::memory_order_relaxed);
   return 0;
 }
 
-predict::BlockFacts Shard::facts_of(uint32_t block, const Key& parent, uint32_t position, uint32_t block_tokens,
-                                    uint64_t now_ns) {
+predict::BlockFacts Shard::facts_of(uint32_t block, const Key& parent, uint32_t position,
+                                    uint32_t block_tokens, uint64_t now_ns) {
   predict::BlockFacts facts;
   facts.key_hash = hash_key(blocks_[block].entry.key);
   facts.now_ns = now_ns;
@@ -75,7 +79,8 @@ predict::BlockFacts Shard::facts_of(uint32_t block, const Key& parent, uint32_t 
   if (position != SPECKV_POSITION_UNKNOWN && block_tokens) facts.position = position / block_tokens;
   shm::Entry known;
   if (!parent.is_zero())
-    facts.parent = index_.find(parent, hash_key(parent), &known) ? known.block : predict::kParentAway;
+    facts.parent =
+        index_.find(parent, hash_key(parent), &known) ? known.block : predict::kParentAway;
   return facts;
 }
 

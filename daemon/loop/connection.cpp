@@ -36,12 +36,11 @@ void Connection::start() {
 }
 
 void Connection::read() {
-  socket_.async_wait(asio::socket_base::wait_read, [self = shared_from_this()](boost::system::error_code error) {
-    if (error || !self->receive())
-      self->end();
-    else
-      self->read();
-  });
+  socket_.async_wait(asio::socket_base::wait_read,
+                     [self = shared_from_this()](boost::system::error_code error) {
+                       if (error || !self->receive()) self->end();
+                       else self->read();
+                     });
 }
 
 // The peer may die while a child of its keeps the socket open: the pidfd says so.
@@ -68,7 +67,8 @@ bool Connection::receive() {
   iovec part{message.data(), message.size()};
   msghdr packet{};
   packet.msg_iov = &part;
-  packet.msg_iovlen = 1;  // no room for descriptors: whatever a client sends along is closed by the kernel
+  packet.msg_iovlen =
+      1;  // no room for descriptors: whatever a client sends along is closed by the kernel
   const ssize_t bytes = recvmsg(socket_.native_handle(), &packet, MSG_DONTWAIT);
   if (bytes < 0) return errno == EAGAIN || errno == EINTR;
   if (bytes == 0) return false;
@@ -92,7 +92,8 @@ bool Connection::receive() {
 bool Connection::on_hello(const std::byte* message, size_t bytes) {
   wire::Hello hello;
   Status status = parse_hello(message, bytes, &hello);
-  if (status.ok() && session_) status = {EALREADY, "this connection has a session already: open another one"};
+  if (status.ok() && session_)
+    status = {EALREADY, "this connection has a session already: open another one"};
   if (!status.ok()) return send_error(status.error(), status.text()) && session_;
   auto session = control_.open_session(peer_, hello);
   if (!session.ok()) {
@@ -117,7 +118,8 @@ bool Connection::send_welcome() {
   welcome.default_preset = control_.config_.namespaces[session_->identity().space].preset_id;
   welcome.hold_ns_max = control_.config_.session.hold_ms_max * 1'000'000;
   welcome.pool_page_bytes = space.pool->page_bytes();
-  std::vector<int> fds{session_->memory_fd(), space.pool->client_fd(), space.index->client_fd(), session_->event_fd()};
+  std::vector<int> fds{session_->memory_fd(), space.pool->client_fd(), space.index->client_fd(),
+                       session_->event_fd()};
   for (uint32_t shard = 0; shard < space.shards; shard++) fds.push_back(session_->doorbell(shard));
   return send(&welcome, sizeof welcome, fds.data(), fds.size());
 }
@@ -127,10 +129,12 @@ bool Connection::on_layout(const std::byte* message, size_t bytes) {
   Status status = parse_layout(message, bytes, &desc);
   if (status.ok() && !session_) status = {EBADMSG, "a layout before hello: open a session first"};
   if (!status.ok()) return send_error(status.error(), status.text());
-  auto layout = control_.layouts_.add(desc, control_.config_.namespaces[session_->identity().space].preset_id);
+  auto layout = control_.layouts_.add(
+      desc, control_.config_.namespaces[session_->identity().space].preset_id);
   if (!layout.ok()) return send_error(layout.status().error(), layout.status().text());
   const int number = session_->add_layout(layout.value());
-  if (number < 0) return send_error(-number, "this session has 64 layouts, its limit: open another session");
+  if (number < 0)
+    return send_error(-number, "this session has 64 layouts, its limit: open another session");
   wire::LayoutReply reply{};
   reply.header = make_header(wire::Type::layout_ok, sizeof reply);
   reply.fingerprint = layout.value()->fingerprint;
@@ -148,7 +152,8 @@ bool Connection::on_control(const std::byte* message, size_t bytes) {
   if (!status.ok()) return send_error(status.error(), status.text());
   const uid_t uid = peer_.uid;
   if (uid != 0 && uid != geteuid())
-    return send_error(EPERM, "only root and the daemon's own user may ask: uid " + std::to_string(uid) + " is neither");
+    return send_error(EPERM, "only root and the daemon's own user may ask: uid " +
+                                 std::to_string(uid) + " is neither");
   const std::string answer = control_.answer_ ? control_.answer_(request) : "{}";
   constexpr size_t chunk_max = wire::message_bytes_max - sizeof(wire::WireHeader);
   size_t at = 0;
@@ -156,7 +161,8 @@ bool Connection::on_control(const std::byte* message, size_t bytes) {
     const size_t part = std::min(chunk_max, answer.size() - at);
     std::vector<std::byte> reply(sizeof(wire::WireHeader) + part);
     const bool more = at + part < answer.size();
-    const wire::WireHeader header = make_header(wire::Type::reply, reply.size(), more ? wire::flag_more : 0);
+    const wire::WireHeader header =
+        make_header(wire::Type::reply, reply.size(), more ? wire::flag_more : 0);
     std::memcpy(reply.data(), &header, sizeof header);
     std::memcpy(reply.data() + sizeof header, answer.data() + at, part);
     if (!send(reply.data(), reply.size())) return false;

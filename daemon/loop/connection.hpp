@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// connection.hpp - one accepted socket: reads messages, checks them (session/messages.hpp), answers.
+// connection.hpp - one accepted socket: reads messages, checks them (session/messages.hpp),
+// answers.
 //
-// Ends when the peer hangs up, its process dies (pidfd), it says something malformed, or the daemon stops; whatever
-// the session held ends with it. Control thread only.
+// Ends when the peer hangs up, its process dies (pidfd), it says something malformed, or the daemon
+// stops; whatever the session held ends with it. Control thread only.
 #pragma once
 
 #include <utility>  // before asio.hpp: Boost 1.74 uses std::exchange without it

@@ -66,11 +66,13 @@ Status Control::listen() {
   acceptor_.open(Protocol(AF_UNIX, 0), error);
   const sockaddr_un address = address_of(path);
   if (!error) acceptor_.bind(Protocol::endpoint(&address, sizeof address), error);
-  if (!error && chmod(path.c_str(), config_.daemon.socket_mode) != 0) return Status::from_errno("chmod " + path);
+  if (!error && chmod(path.c_str(), config_.daemon.socket_mode) != 0)
+    return Status::from_errno("chmod " + path);
   if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
   if (error)
-    return {error.value(), path + ": " + error.message() +
-                               "; the folder must exist and be writable for the daemon ([daemon] socket)"};
+    return {error.value(),
+            path + ": " + error.message() +
+                "; the folder must exist and be writable for the daemon ([daemon] socket)"};
   accept();
   return {};
 }
@@ -88,8 +90,7 @@ void Control::accept() {
     }
     if (connections_ < config_.session.sessions_max + askers_max)
       std::make_shared<Connection>(*this, std::move(socket))->start();
-    else
-      counters_.sessions_refused++;
+    else counters_.sessions_refused++;
     accept();
   });
 }
@@ -107,21 +108,25 @@ int Control::find_space(const std::string& name) const {
   return -1;
 }
 
-Result<std::shared_ptr<Session>> Control::open_session(const ucred& peer, const wire::Hello& hello) {
+Result<std::shared_ptr<Session>> Control::open_session(const ucred& peer,
+                                                       const wire::Hello& hello) {
   const auto refuse = [this](int error, std::string text) {
     counters_.sessions_refused++;
     return Status(error, std::move(text));
   };
   const int space = find_space(hello.namespace_name);
   // One answer for "not there" and "not yours": names of namespaces are not for everybody.
-  if (space < 0 || !config::may_connect(config_.namespaces[size_t(space)], peer.uid, groups_of(peer.uid, peer.gid), geteuid()))
-    return refuse(EACCES, "namespace " + std::string(hello.namespace_name) + " does not exist or uid " +
-                              std::to_string(peer.uid) + " may not use it: see [[namespace]] in the daemon's config");
+  if (space < 0 || !config::may_connect(config_.namespaces[size_t(space)], peer.uid,
+                                        groups_of(peer.uid, peer.gid), geteuid()))
+    return refuse(EACCES, "namespace " + std::string(hello.namespace_name) +
+                              " does not exist or uid " + std::to_string(peer.uid) +
+                              " may not use it: see [[namespace]] in the daemon's config");
   if (sessions_.size() >= config_.session.sessions_max)
     return refuse(EUSERS, "all " + std::to_string(config_.session.sessions_max) +
                               " sessions are taken: raise [session] sessions_max or close one");
   uint64_t arena = hello.arena_bytes ? hello.arena_bytes : config_.session.arena_bytes;
-  arena = std::min(arena, config_.session.arena_bytes_max) / shm::arena_chunk_bytes * shm::arena_chunk_bytes;
+  arena = std::min(arena, config_.session.arena_bytes_max) / shm::arena_chunk_bytes *
+          shm::arena_chunk_bytes;
   arena = std::max<uint64_t>(arena, shm::arena_chunk_bytes);
   if (arenas_bytes_ + arena > config_.session.arenas_bytes_max)
     return refuse(ENOMEM, "the arenas of all sessions take " + std::to_string(arenas_bytes_) +
@@ -137,15 +142,16 @@ Result<std::shared_ptr<Session>> Control::open_session(const ucred& peer, const 
   arenas_bytes_ += arena;
   counters_.sessions_opened++;
   sessions_[identity.id] = session.value();
-  spdlog::info("session {} opened: uid {} pid {} namespace {} arena {} MiB", identity.id, peer.uid, peer.pid,
-               hello.namespace_name, arena >> 20);
+  spdlog::info("session {} opened: uid {} pid {} namespace {} arena {} MiB", identity.id, peer.uid,
+               peer.pid, hello.namespace_name, arena >> 20);
   return session;
 }
 
 void Control::close_session(const std::shared_ptr<Session>& session) {
   if (sessions_.erase(session->identity().id) == 0) return;
   for (auto& thread : threads_)
-    while (!thread->remove_session(session)) std::this_thread::yield();  // bounded: the data thread empties it
+    while (!thread->remove_session(session))
+      std::this_thread::yield();  // bounded: the data thread empties it
   arenas_bytes_ -= session->arena_bytes();
   counters_.sessions_closed++;
   spdlog::info("session {} closed", session->identity().id);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// control.hpp - the control plane: who may connect, sessions' beginnings and ends, questions. Boost.Asio lives here.
+// control.hpp - the control plane: who may connect, sessions' beginnings and ends, questions.
+// Boost.Asio lives here.
 //
-// One thread runs its io_context. Nothing per block passes here. It speaks to data threads through their mailboxes.
-// A client's first message decides: hello opens a session in one namespace; control asks a question (speckvctl).
+// One thread runs its io_context. Nothing per block passes here. It speaks to data threads through
+// their mailboxes. A client's first message decides: hello opens a session in one namespace;
+// control asks a question (speckvctl).
 #pragma once
 
 #include <utility>  // before asio.hpp: Boost 1.74 uses std::exchange without it
@@ -38,7 +40,8 @@ class Control {
   Control(const config::Config& config, Medium& medium, std::vector<Namespace>& spaces,
           std::vector<std::unique_ptr<DataThread>>& threads);
 
-  // Binds the socket. An old socket file that nobody listens on is replaced; a living daemon's is an error.
+  // Binds the socket. An old socket file that nobody listens on is replaced; a living daemon's is
+  // an error.
   Status listen();
   // Before listen(). Returns: the first table that could not be read.
   Status load_calibrations(const std::string& folder) { return layouts_.load_calibrations(folder); }

@@ -32,7 +32,8 @@ Status Daemon::start() {
   if (mkdir(config_.daemon.runtime_dir.c_str(), 0755) != 0 && errno != EEXIST)
     return Status::from_errno("mkdir " + config_.daemon.runtime_dir);
   MediumOptions options = config_.pool.medium;
-  if (options.path.empty() && options.kind == "shm") options.path = config_.daemon.runtime_dir + "/pool";
+  if (options.path.empty() && options.kind == "shm")
+    options.path = config_.daemon.runtime_dir + "/pool";
   auto medium = make_medium(options);
   if (!medium.ok()) return medium.status();
   medium_ = std::move(medium.value());
@@ -50,7 +51,8 @@ Status Daemon::start() {
 
 Status Daemon::open_spaces() {
   for (const config::NamespaceConfig& wanted : config_.namespaces) {
-    auto space = open_namespace(*medium_, wanted.name, wanted.bytes, wanted.index_entries, config_.daemon.data_threads);
+    auto space = open_namespace(*medium_, wanted.name, wanted.bytes, wanted.index_entries,
+                                config_.daemon.data_threads);
     if (!space.ok()) return space.status();
     spaces_.push_back(std::move(space.value()));
   }
@@ -77,7 +79,8 @@ Status Daemon::start_threads() {
       options.engine = engine.get();
       auto part = std::make_unique<Shard>(options);
       if (space.taken_over)
-        spdlog::info("namespace {} shard {}: {} blocks restored", space.name, shard, part->restore());
+        spdlog::info("namespace {} shard {}: {} blocks restored", space.name, shard,
+                     part->restore());
       parts.push_back({std::move(part), reinterpret_cast<shm::IndexHeader*>(space.index->data())});
     }
     threads_.push_back(std::make_unique<DataThread>(shard, std::move(parts), std::move(engine)));

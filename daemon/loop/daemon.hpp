@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// daemon.hpp - the running daemon: media, namespaces, data threads, control, in the order they start and stop.
+// daemon.hpp - the running daemon: media, namespaces, data threads, control, in the order they
+// start and stop.
 //
-// Called by main and by tests that want a daemon in their own process. start() returns when clients can connect.
+// Called by main and by tests that want a daemon in their own process. start() returns when clients
+// can connect.
 #pragma once
 
 #include <memory>
@@ -23,7 +25,8 @@ class Daemon {
 
   Status start();
   void run();   // the control plane, until stop() or a signal
-  void stop();  // any thread: answers what is in the rings, tells clients, leaves the pool for the next daemon
+  void stop();  // any thread: answers what is in the rings, tells clients, leaves the pool for the
+                // next daemon
 
   const config::Config& config() const { return config_; }
   const Medium& medium() const { return *medium_; }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// data_thread.cpp - see data_thread.hpp. The loop itself is run(); what a submission means is serve().
+// data_thread.cpp - see data_thread.hpp. The loop itself is run(); what a submission means is
+// serve().
 #include "loop/data_thread.hpp"
 
 #include <pthread.h>
@@ -14,13 +15,13 @@
 namespace speckv {
 
 namespace {
-constexpr unsigned ring_entries = 256;            // doorbell reads of sessions, and the mailbox
-constexpr size_t mail_max = 1024;                 // control waits for room beyond it
-constexpr int served_per_turn = 4;                // submissions of one session before the next has its turn
-constexpr int turns_max = 16;                     // over the rings, before mail and doorbells are looked at again
-constexpr uint64_t tick_ns = 20'000'000;          // touches, holds and limbo need no finer clock
-constexpr long wait_ns_max = 50'000'000;          // the loop turns at least this often
-constexpr uint64_t mail_user_data = UINT64_MAX;   // session ids are below it
+constexpr unsigned ring_entries = 256;  // doorbell reads of sessions, and the mailbox
+constexpr size_t mail_max = 1024;       // control waits for room beyond it
+constexpr int served_per_turn = 4;      // submissions of one session before the next has its turn
+constexpr int turns_max = 16;  // over the rings, before mail and doorbells are looked at again
+constexpr uint64_t tick_ns = 20'000'000;         // touches, holds and limbo need no finer clock
+constexpr long wait_ns_max = 50'000'000;         // the loop turns at least this often
+constexpr uint64_t mail_user_data = UINT64_MAX;  // session ids are below it
 
 uint64_t monotonic_ns() {
   timespec now{};
@@ -45,8 +46,9 @@ Status DataThread::start() {
   mail_fd_ = eventfd(0, EFD_CLOEXEC);
   if (mail_fd_ < 0) return Status::from_errno("eventfd for a data thread");
   const int error = io_uring_queue_init(ring_entries, &ring_, 0);
-  if (error) return {-error, "io_uring_queue_init: " + std::string(std::strerror(-error)) +
-                                 ": this kernel or its seccomp filter has no io_uring; speckvd needs it"};
+  if (error)
+    return {-error, "io_uring_queue_init: " + std::string(std::strerror(-error)) +
+                        ": this kernel or its seccomp filter has no io_uring; speckvd needs it"};
   ring_ready_ = true;
   thread_ = std::thread([this] { run(); });
   char name[16];
@@ -73,8 +75,12 @@ bool DataThread::post(Mail mail) {
   return write(mail_fd_, &one, sizeof one) == sizeof one;
 }
 
-bool DataThread::add_session(std::shared_ptr<Session> session) { return post({std::move(session), true}); }
-bool DataThread::remove_session(std::shared_ptr<Session> session) { return post({std::move(session), false}); }
+bool DataThread::add_session(std::shared_ptr<Session> session) {
+  return post({std::move(session), true});
+}
+bool DataThread::remove_session(std::shared_ptr<Session> session) {
+  return post({std::move(session), false});
+}
 
 void DataThread::run() {
   while (!stopping_.load(std::memory_order_acquire)) {
@@ -89,8 +95,9 @@ void DataThread::run() {
   }  // what was asked before the stop is answered
 }
 
-// Sleeps until a doorbell, mail or the deadline. Clients ring only while the sleeping flag is up: raise it, then look
-// at the rings once more (the full fence pairs with the client's between its tail and its look at the flag).
+// Sleeps until a doorbell, mail or the deadline. Clients ring only while the sleeping flag is up:
+// raise it, then look at the rings once more (the full fence pairs with the client's between its
+// tail and its look at the flag).
 void DataThread::wait() {
   if (!mail_armed_) {
     arm(mail_fd_, &mail_count_, mail_user_data);
@@ -162,10 +169,8 @@ void DataThread::open_mail() {
     mail_.reserve(mail_max);
   }
   for (Mail& letter : mail) {
-    if (letter.add)
-      admit(std::move(letter.session));
-    else
-      dismiss(letter.session->identity().id);
+    if (letter.add) admit(std::move(letter.session));
+    else dismiss(letter.session->identity().id);
   }
 }
 
@@ -189,13 +194,15 @@ void DataThread::dismiss(uint64_t session_id) {
     return;
   }
   const uint64_t one = 1;  // its doorbell read must end before its memory may go
-  [[maybe_unused]] const ssize_t ignored = write(client.session->doorbell(shard_), &one, sizeof one);
+  [[maybe_unused]] const ssize_t ignored =
+      write(client.session->doorbell(shard_), &one, sizeof one);
 }
 
 void DataThread::rebuild_guards(uint32_t space) {
   std::vector<const shm::GuardSlot*> guards;
   for (auto& [id, client] : clients_)
-    if (!client.leaving && client.session->identity().space == space) guards.push_back(client.session->guards());
+    if (!client.leaving && client.session->identity().space == space)
+      guards.push_back(client.session->guards());
   spaces_[space].shard->set_guards(std::move(guards));
 }
 
@@ -233,7 +240,8 @@ int DataThread::serve(Client& client, const shm::Submission& submission, uint32_
   if (!layout) return -EBADF;
   switch (op) {
     case shm::Op::put: {
-      const std::span<const std::byte> arena = session.arena(submission.arena_offset, layout->block_bytes);
+      const std::span<const std::byte> arena =
+          session.arena(submission.arena_offset, layout->block_bytes);
       if (arena.empty()) return -ERANGE;
       session.drain_touches(shard_, [&](uint32_t block) { shard.touch(block, now_ns_); });
       bool existed = false;

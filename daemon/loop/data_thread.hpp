@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // data_thread.hpp - one shard of every namespace, one io_uring, one thread.
 //
-// The loop: wait, reap into a list, run the list, serve rings, tick. Completions never run inside reaping. Nothing here
-// blocks but the one wait, and that has a deadline.
-// Control speaks to it by post(): a bounded mailbox and an eventfd. It answers through Session and ShardCounters only.
+// The loop: wait, reap into a list, run the list, serve rings, tick. Completions never run inside
+// reaping. Nothing here blocks but the one wait, and that has a deadline. Control speaks to it by
+// post(): a bounded mailbox and an eventfd. It answers through Session and ShardCounters only.
 #pragma once
 
 #include <liburing.h>
@@ -39,7 +39,8 @@ class DataThread {
   Status start();
   void stop();  // serves what is in the rings, then joins
 
-  // Control thread. add: before the client learns its descriptors. remove: the session's rings are not read again.
+  // Control thread. add: before the client learns its descriptors. remove: the session's rings are
+  // not read again.
   bool add_session(std::shared_ptr<Session> session);
   bool remove_session(std::shared_ptr<Session> session);
 

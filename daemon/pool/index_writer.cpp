@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// index_writer.cpp - see index_writer.hpp. Each change makes the bucket's sequence odd, writes, makes it even.
+// index_writer.cpp - see index_writer.hpp. Each change makes the bucket's sequence odd, writes,
+// makes it even.
 #include "pool/index_writer.hpp"
 
 #include "shm/atomics.hpp"
@@ -35,7 +36,8 @@ IndexWriter::IndexWriter(std::byte* index_file, uint32_t shard)
   table_ += uint64_t(shard) * buckets_;
 }
 
-void IndexWriter::format(std::byte* index_file, uint32_t shards, uint32_t buckets, uint64_t pool_id) {
+void IndexWriter::format(std::byte* index_file, uint32_t shards, uint32_t buckets,
+                         uint64_t pool_id) {
   auto* header = reinterpret_cast<IndexHeader*>(index_file);
   header->version = index_version;
   header->shards = shards;
@@ -59,7 +61,8 @@ void IndexWriter::place(Bucket& bucket, int slot, const Entry& entry, uint16_t t
 bool IndexWriter::insert(uint64_t hash, const Entry& entry, uint32_t* ret_in_the_way) {
   const uint32_t first = first_bucket(hash, buckets_), second = second_bucket(hash, buckets_);
   int slot = free_slot(bucket(first));
-  if (slot < 0 && free_slot(bucket(second)) < 0 && move_one_aside(first)) slot = free_slot(bucket(first));
+  if (slot < 0 && free_slot(bucket(second)) < 0 && move_one_aside(first))
+    slot = free_slot(bucket(first));
   if (slot >= 0) {
     place(bucket(first), slot, entry, tag_of(hash));
     size_++;
@@ -70,14 +73,16 @@ bool IndexWriter::insert(uint64_t hash, const Entry& entry, uint32_t* ret_in_the
     *ret_in_the_way = bucket(first).entries[hash % bucket_entries].block;
     return false;
   }
-  add_overflow(bucket(first), +1);  // before the entry, so that a reader of the entry's key looks there
+  add_overflow(bucket(first),
+               +1);  // before the entry, so that a reader of the entry's key looks there
   place(bucket(second), slot, entry, tag_of(hash));
   size_++;
   return true;
 }
 
-// Moves one entry that sits in its first bucket to its second. The reader may miss it for a moment between the two
-// writes only if it looked at the first bucket after and at the second before: it is written there first.
+// Moves one entry that sits in its first bucket to its second. The reader may miss it for a moment
+// between the two writes only if it looked at the first bucket after and at the second before: it
+// is written there first.
 bool IndexWriter::move_one_aside(uint32_t from) {
   Bucket& full = bucket(from);
   for (uint32_t i = 0; i < bucket_entries; i++) {
@@ -101,7 +106,9 @@ bool IndexWriter::erase(const Key& key, uint64_t hash) {
   for (uint32_t which : {first, second}) {
     Bucket& candidate = bucket(which);
     for (uint32_t i = 0; i < bucket_entries; i++) {
-      if (load_relaxed(candidate.head.tags[i]) != tag_of(hash) || !(candidate.entries[i].key == key)) continue;
+      if (load_relaxed(candidate.head.tags[i]) != tag_of(hash) ||
+          !(candidate.entries[i].key == key))
+        continue;
       {
         BucketWrite write(candidate);
         store_relaxed(candidate.head.tags[i], 0);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// index_writer.hpp - the one writer of a shard's part of the index (shm/index.hpp is the readers' half).
+// index_writer.hpp - the one writer of a shard's part of the index (shm/index.hpp is the readers'
+// half).
 //
-// Called by: journey, on the shard's data thread only. Never allocates, never evicts: when both buckets of a key are
-// full it says so and names an entry that the caller may evict.
+// Called by: journey, on the shard's data thread only. Never allocates, never evicts: when both
+// buckets of a key are full it says so and names an entry that the caller may evict.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +16,16 @@ class IndexWriter {
  public:
   IndexWriter(std::byte* index_file, uint32_t shard);
 
-  // Lays out an empty index file. Requires: file has index_file_bytes(shards, buckets) bytes, all zero.
+  // Lays out an empty index file. Requires: file has index_file_bytes(shards, buckets) bytes, all
+  // zero.
   static void format(std::byte* index_file, uint32_t shards, uint32_t buckets, uint64_t pool_id);
 
-  bool find(const Key& key, uint64_t hash, shm::Entry* ret_entry) const { return view_.find(key, hash, ret_entry); }
+  bool find(const Key& key, uint64_t hash, shm::Entry* ret_entry) const {
+    return view_.find(key, hash, ret_entry);
+  }
 
-  // Publishes entry. Requires: its key is not in the index. Returns: false when both buckets are full and no entry
-  // could be moved aside; then ret_in_the_way is a block that lives there.
+  // Publishes entry. Requires: its key is not in the index. Returns: false when both buckets are
+  // full and no entry could be moved aside; then ret_in_the_way is a block that lives there.
   bool insert(uint64_t hash, const shm::Entry& entry, uint32_t* ret_in_the_way);
   // Unpublishes. Returns: false if the key was not there.
   bool erase(const Key& key, uint64_t hash);

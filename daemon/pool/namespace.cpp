@@ -24,8 +24,8 @@ uint32_t buckets_for(uint64_t entries, uint32_t shards) {
 }
 
 bool ours(const shm::PoolHeader& header, const Namespace& space) {
-  return header.magic == shm::pool_magic && header.version == shm::pool_version && header.shards == space.shards &&
-         header.units == space.units &&
+  return header.magic == shm::pool_magic && header.version == shm::pool_version &&
+         header.shards == space.shards && header.units == space.units &&
          std::strncmp(header.namespace_name, space.name.c_str(), sizeof header.namespace_name) == 0;
 }
 
@@ -42,8 +42,8 @@ void format_pool(std::byte* pool, const Namespace& space) {
   shm::store_release(header->magic, shm::pool_magic);
 }
 
-// Takes over the pool of an earlier daemon if it is of the same shape; else makes a new file: clients of an old one may
-// still read there, and a slot must not change its shard while they do.
+// Takes over the pool of an earlier daemon if it is of the same shape; else makes a new file:
+// clients of an old one may still read there, and a slot must not change its shard while they do.
 Status open_pool(Medium& medium, Namespace& space) {
   const uint64_t bytes = (space.units + 1) * shm::unit_bytes;
   auto pool = medium.open_region(space.name + ".pool", bytes, false);
@@ -74,8 +74,8 @@ void retire(Medium& medium, const std::string& name, uint64_t bytes) {
 
 }  // namespace
 
-Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64_t bytes, uint64_t entries,
-                                 uint32_t shards) {
+Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64_t bytes,
+                                 uint64_t entries, uint32_t shards) {
   Namespace space;
   space.name = name;
   space.shards = shards;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// namespace.hpp - a tenant's two files: opened, and either formatted or taken over from an earlier daemon.
+// namespace.hpp - a tenant's two files: opened, and either formatted or taken over from an earlier
+// daemon.
 //
 // Called by main before any thread runs. Never reads slots: that is journey/restart.cpp's.
 #pragma once
@@ -23,11 +24,13 @@ struct Namespace {
   bool taken_over = false;  // the pool's slots may hold blocks: restore them
 
   uint64_t first_unit(uint32_t shard) const { return 1 + units * shard / shards; }
-  uint64_t units_of(uint32_t shard) const { return 1 + units * (shard + 1) / shards - first_unit(shard); }
+  uint64_t units_of(uint32_t shard) const {
+    return 1 + units * (shard + 1) / shards - first_unit(shard);
+  }
 };
 
 // bytes: of the pool, header included. entries: blocks that the index has room for, at 80 % load.
-Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64_t bytes, uint64_t entries,
-                                 uint32_t shards);
+Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64_t bytes,
+                                 uint64_t entries, uint32_t shards);
 
 }  // namespace speckv

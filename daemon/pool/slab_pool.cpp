@@ -7,7 +7,8 @@
 namespace speckv {
 
 namespace {
-// A slab may lose this share to its header and tail before a larger slab is preferred: the design's 2 % bound.
+// A slab may lose this share to its header and tail before a larger slab is preferred: the design's
+// 2 % bound.
 constexpr double slab_waste_max = 0.02;
 
 uint32_t slots_in(uint32_t units, uint32_t slot_bytes) {
@@ -20,13 +21,18 @@ double waste_of(uint32_t units, uint32_t slot_bytes) {
 }  // namespace
 
 SlabPool::SlabPool(std::byte* pool, uint64_t first_unit, uint64_t units, uint32_t shard)
-    : pool_(pool), first_unit_(first_unit), units_(units), shard_(shard), free_units_(units), slabs_(units),
+    : pool_(pool),
+      first_unit_(first_unit),
+      units_(units),
+      shard_(shard),
+      free_units_(units),
+      slabs_(units),
       slab_of_(units, no_owner) {
   classes_.reserve(64);
 }
 
-// The smallest slab that keeps the waste bound; the least wasteful one if none does. A small pool takes smaller slabs,
-// so that one size cannot take a large part of it at once.
+// The smallest slab that keeps the waste bound; the least wasteful one if none does. A small pool
+// takes smaller slabs, so that one size cannot take a large part of it at once.
 uint32_t SlabPool::units_for(uint32_t slot_bytes) const {
   uint32_t best = 0;
   double best_waste = 2;
@@ -72,14 +78,16 @@ void SlabPool::init_slab(uint32_t unit, uint32_t slot_bytes, uint32_t units) {
 
 bool SlabPool::make_slab(uint32_t slot_bytes, uint32_t* ret_unit) {
   const uint32_t units = units_for(slot_bytes);
-  if (units == 0 || (!find_units(units, ret_unit) && !(drop_empty_slabs(slot_bytes) && find_units(units, ret_unit))))
+  if (units == 0 || (!find_units(units, ret_unit) &&
+                     !(drop_empty_slabs(slot_bytes) && find_units(units, ret_unit))))
     return false;
   auto* header = reinterpret_cast<shm::SlabHeader*>(pool_ + unit_offset(*ret_unit));
   shm::store_relaxed(header->magic, 0);  // C1: no slab until its slots are marked free
   shm::release_fence();
   init_slab(*ret_unit, slot_bytes, units);
   for (uint32_t slot = 0; slot < slabs_[*ret_unit].slots; slot++)
-    shm::store_relaxed(reinterpret_cast<shm::SlotHeader*>(pool_ + slot_offset(*ret_unit, slot))->gen, 1);
+    shm::store_relaxed(
+        reinterpret_cast<shm::SlotHeader*>(pool_ + slot_offset(*ret_unit, slot))->gen, 1);
   shm::SlabHeader fresh{shm::slab_magic, units, slot_bytes, slabs_[*ret_unit].slots, shard_, 0};
   fresh.check = shm::slab_check(fresh);
   header->units = fresh.units;
@@ -104,7 +112,8 @@ void SlabPool::drop_slab(uint32_t unit) {
 bool SlabPool::drop_empty_slabs(uint32_t but_slot_bytes) {
   bool dropped = false;
   for (uint32_t unit = 0; unit < units_; unit++)
-    if (slabs_[unit].slot_bytes && slabs_[unit].slot_bytes != but_slot_bytes && slabs_[unit].live == 0) {
+    if (slabs_[unit].slot_bytes && slabs_[unit].slot_bytes != but_slot_bytes &&
+        slabs_[unit].live == 0) {
       drop_slab(unit);
       dropped = true;
     }
@@ -152,7 +161,8 @@ bool SlabPool::can_allocate(uint32_t slot_bytes) {
   if (size_class(slot_bytes)->free_slots) return true;
   uint32_t unit = 0;
   const uint32_t units = units_for(slot_bytes);
-  return units && (find_units(units, &unit) || (drop_empty_slabs(slot_bytes) && find_units(units, &unit)));
+  return units &&
+         (find_units(units, &unit) || (drop_empty_slabs(slot_bytes) && find_units(units, &unit)));
 }
 
 bool SlabPool::locate(uint64_t offset, uint32_t* ret_unit, uint32_t* ret_slot) const {
@@ -195,15 +205,17 @@ std::span<const uint32_t> SlabPool::cheapest_slab_but(uint32_t slot_bytes) const
   const Slab* best = nullptr;
   for (const Slab& slab : slabs_) {
     if (!slab.slot_bytes || slab.slot_bytes == slot_bytes || slab.units < wanted) continue;
-    if (!best || uint64_t(slab.live) * best->slots < uint64_t(best->live) * slab.slots) best = &slab;
+    if (!best || uint64_t(slab.live) * best->slots < uint64_t(best->live) * slab.slots)
+      best = &slab;
   }
   return best ? std::span<const uint32_t>(best->owners) : std::span<const uint32_t>();
 }
 
 bool SlabPool::plausible(const shm::SlabHeader& header, uint32_t unit) const {
-  return header.magic == shm::slab_magic && header.check == shm::slab_check(header) && header.shard == shard_ &&
-         header.units >= 1 && header.units <= shm::slab_units_max && unit + header.units <= units_ &&
-         header.slot_bytes >= 2 * sizeof(shm::SlotHeader) && header.slot_bytes % shm::slot_align_bytes == 0 &&
+  return header.magic == shm::slab_magic && header.check == shm::slab_check(header) &&
+         header.shard == shard_ && header.units >= 1 && header.units <= shm::slab_units_max &&
+         unit + header.units <= units_ && header.slot_bytes >= 2 * sizeof(shm::SlotHeader) &&
+         header.slot_bytes % shm::slot_align_bytes == 0 &&
          header.slots == slots_in(header.units, header.slot_bytes) && header.slots > 0;
 }
 

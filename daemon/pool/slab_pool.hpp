@@ -2,9 +2,11 @@
 // slab_pool.hpp - one shard's share of the pool: units into slabs, slabs into slots of one size.
 //
 // Called by: journey (allocate, evict), on the shard's data thread only. Not thread-safe.
-// Never: reads or writes payloads, evicts, waits. It does write slab headers and marks fresh slots as free (odd gen),
+// Never: reads or writes payloads, evicts, waits. It does write slab headers and marks fresh slots
+// as free (odd gen),
 //   so that a restart can tell a slot from old bytes.
-// Sized at start: units and classes are fixed; a slab's own tables are made when the slab is, bounded by its slots.
+// Sized at start: units and classes are fixed; a slab's own tables are made when the slab is,
+// bounded by its slots.
 #pragma once
 
 #include <cstddef>
@@ -23,19 +25,22 @@ class SlabPool {
   // pool: the whole mapped pool file. This shard owns units [first_unit, first_unit + units).
   SlabPool(std::byte* pool, uint64_t first_unit, uint64_t units, uint32_t shard);
 
-  // Returns: offset of a slot, its gen odd, or 0 when no slot of this size is left and no unit is free for a new slab.
+  // Returns: offset of a slot, its gen odd, or 0 when no slot of this size is left and no unit is
+  // free for a new slab.
   uint64_t allocate(uint32_t slot_bytes, uint32_t owner);
   // Returns: whether allocate() would find a slot now.
   bool can_allocate(uint32_t slot_bytes);
   // Requires: offset came from allocate() or adopt(). The caller has made the gen odd.
   void release(uint64_t offset);
 
-  // The slab whose eviction costs least for a new slab of slot_bytes: of another size, with the smallest
-  // share of live slots. Returns: its owners (no_owner where free), empty if there is none.
+  // The slab whose eviction costs least for a new slab of slot_bytes: of another size, with the
+  // smallest share of live slots. Returns: its owners (no_owner where free), empty if there is
+  // none.
   std::span<const uint32_t> cheapest_slab_but(uint32_t slot_bytes) const;
 
-  // Restart: takes over the slabs that the bytes describe, with every slot live and owned by no_owner. Torn headers are
-  // free units. visit(offset, slot_bytes) is called for each slot; return the owner, or no_owner to free it.
+  // Restart: takes over the slabs that the bytes describe, with every slot live and owned by
+  // no_owner. Torn headers are free units. visit(offset, slot_bytes) is called for each slot;
+  // return the owner, or no_owner to free it.
   template <typename Visit>
   void adopt(Visit&& visit);
   void set_owner(uint64_t offset, uint32_t owner);
@@ -47,7 +52,7 @@ class SlabPool {
 
   uint64_t units() const { return units_; }
   uint64_t free_units() const { return free_units_; }
-  uint64_t live_bytes() const { return live_bytes_; }          // of slots in use
+  uint64_t live_bytes() const { return live_bytes_; }  // of slots in use
   uint64_t slab_count() const;
   // Share of all units' bytes that no slot can ever use: slab headers and tails.
   double waste() const;
@@ -88,8 +93,8 @@ class SlabPool {
   uint32_t shard_;
   uint64_t free_units_;
   uint64_t live_bytes_ = 0;
-  std::vector<Slab> slabs_;         // by first unit
-  std::vector<uint32_t> slab_of_;   // unit -> first unit of its slab, or no_owner
+  std::vector<Slab> slabs_;        // by first unit
+  std::vector<uint32_t> slab_of_;  // unit -> first unit of its slab, or no_owner
   std::vector<SizeClass> classes_;
 };
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// messages.hpp - checks of what arrives on the socket. Pure functions: fuzzed by tests/fuzz/wire.cpp.
+// messages.hpp - checks of what arrives on the socket. Pure functions: fuzzed by
+// tests/fuzz/wire.cpp.
 //
-// A message is only looked at through these. Each either fills its out-parameter with a whole, sane copy, or says in
-// one sentence what was wrong.
+// A message is only looked at through these. Each either fills its out-parameter with a whole, sane
+// copy, or says in one sentence what was wrong.
 #pragma once
 
 #include <cstddef>

@@ -9,24 +9,30 @@
 
 namespace speckv {
 
-Result<std::shared_ptr<Session>> Session::create(const Identity& identity, Medium& medium, uint32_t shards,
-                                                 uint64_t arena_bytes) {
+Result<std::shared_ptr<Session>> Session::create(const Identity& identity, Medium& medium,
+                                                 uint32_t shards, uint64_t arena_bytes) {
   const uint64_t bytes = shm::session_arena_offset(shards) + arena_bytes;
   auto memory = medium.open_session(bytes);
   if (!memory.ok()) return memory.status();
-  std::shared_ptr<Session> session(new Session(identity, std::move(memory.value()), shards, arena_bytes));
+  std::shared_ptr<Session> session(
+      new Session(identity, std::move(memory.value()), shards, arena_bytes));
   session->event_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (session->event_fd_ < 0) return Status::from_errno("eventfd for a session");
   for (uint32_t shard = 0; shard < shards; shard++) {
     session->doorbells_.push_back(eventfd(0, EFD_CLOEXEC));
-    if (session->doorbells_.back() < 0) return Status::from_errno("eventfd for a session's doorbell");
+    if (session->doorbells_.back() < 0)
+      return Status::from_errno("eventfd for a session's doorbell");
   }
   return session;
 }
 
-Session::Session(const Identity& identity, std::unique_ptr<Region> memory, uint32_t shards, uint64_t arena_bytes)
-    : identity_(identity), memory_(std::move(memory)), arena_offset_(shm::session_arena_offset(shards)),
-      arena_bytes_(arena_bytes), cursors_(shards) {
+Session::Session(const Identity& identity, std::unique_ptr<Region> memory, uint32_t shards,
+                 uint64_t arena_bytes)
+    : identity_(identity),
+      memory_(std::move(memory)),
+      arena_offset_(shm::session_arena_offset(shards)),
+      arena_bytes_(arena_bytes),
+      cursors_(shards) {
   auto* header = reinterpret_cast<shm::SessionHeader*>(memory_->data());
   header->shards = shards;
   header->session_id = identity.id;
@@ -65,7 +71,8 @@ bool Session::take(uint32_t shard, shm::Submission* ret_submission) {
   Cursor& cursor = cursors_[shard];
   const uint32_t ready = shm::load_acquire(shared.sq_tail.value) - cursor.sq_head;
   if (ready == 0) return false;
-  if (ready > shm::sq_entries) {  // no honest client writes this: forget what it says, it hurts itself alone
+  if (ready > shm::sq_entries) {  // no honest client writes this: forget what it says, it hurts
+                                  // itself alone
     cursor.sq_head += ready;
     return false;
   }
@@ -76,7 +83,8 @@ bool Session::take(uint32_t shard, shm::Submission* ret_submission) {
 }
 
 std::span<const std::byte> Session::arena(uint64_t offset, uint64_t bytes) const {
-  if (offset % shm::arena_chunk_bytes || offset > arena_bytes_ || bytes > arena_bytes_ - offset) return {};
+  if (offset % shm::arena_chunk_bytes || offset > arena_bytes_ || bytes > arena_bytes_ - offset)
+    return {};
   return {memory_->data() + arena_offset_ + offset, bytes};
 }
 
@@ -97,7 +105,8 @@ void Session::notify(uint32_t shard) {
   if (!cursors_[shard].posted) return;
   cursors_[shard].posted = false;
   const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t ignored = write(event_fd_, &one, sizeof one);  // full counter: it is readable already
+  [[maybe_unused]] const ssize_t ignored =
+      write(event_fd_, &one, sizeof one);  // full counter: it is readable already
 }
 
 const shm::GuardSlot* Session::guards() const {

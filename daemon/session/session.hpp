@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// session.hpp - one client's connection as the daemon sees it: its shared memory, its event fds, its layouts.
+// session.hpp - one client's connection as the daemon sees it: its shared memory, its event fds,
+// its layouts.
 //
-// Made and ended on the control thread; data threads consume its rings (one ring pair per shard, one thread per shard).
-// Kept alive by shared_ptr until the last data thread has let go of it.
-// Never: trusts a value read from the shared memory. take() copies a submission once and bounds every index.
+// Made and ended on the control thread; data threads consume its rings (one ring pair per shard,
+// one thread per shard). Kept alive by shared_ptr until the last data thread has let go of it.
+// Never: trusts a value read from the shared memory. take() copies a submission once and bounds
+// every index.
 #pragma once
 
 #include <array>
@@ -31,8 +33,8 @@ class Session {
     uint32_t space = 0;  // number of its namespace
   };
   // Makes memory and event fds. arena_bytes: what the client gets.
-  static Result<std::shared_ptr<Session>> create(const Identity& identity, Medium& medium, uint32_t shards,
-                                                 uint64_t arena_bytes);
+  static Result<std::shared_ptr<Session>> create(const Identity& identity, Medium& medium,
+                                                 uint32_t shards, uint64_t arena_bytes);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -44,16 +46,19 @@ class Session {
   int event_fd() const { return event_fd_; }
   int doorbell(uint32_t shard) const { return doorbells_[shard]; }
 
-  // Control thread. Returns: the number, or a negative errno. The same layout twice: the same number.
+  // Control thread. Returns: the number, or a negative errno. The same layout twice: the same
+  // number.
   int add_layout(const Layout* layout);
   // Any thread. Returns: nullptr when there is no such number.
   const Layout* layout(uint32_t number) const;
 
   // Data thread of `shard` only, all below.
-  // Copies the next submission. Returns: false when there is none. A tail that cannot be counts as none.
+  // Copies the next submission. Returns: false when there is none. A tail that cannot be counts as
+  // none.
   bool take(uint32_t shard, shm::Submission* ret_submission);
   bool has_submissions(uint32_t shard) const;
-  // The bytes of a put. Returns: empty when the range is not in the arena or not aligned to its chunks.
+  // The bytes of a put. Returns: empty when the range is not in the arena or not aligned to its
+  // chunks.
   std::span<const std::byte> arena(uint64_t offset, uint64_t bytes) const;
   // Posts a completion; dropped (and counted) when the client let its ring fill up.
   void complete(uint32_t shard, const shm::Completion& completion);
@@ -66,11 +71,13 @@ class Session {
   uint64_t dropped_completions() const { return dropped_.load(std::memory_order_relaxed); }
 
  private:
-  Session(const Identity& identity, std::unique_ptr<Region> memory, uint32_t shards, uint64_t arena_bytes);
+  Session(const Identity& identity, std::unique_ptr<Region> memory, uint32_t shards,
+          uint64_t arena_bytes);
   shm::ShardArea& area(uint32_t shard) const {
     return reinterpret_cast<shm::ShardArea*>(memory_->data() + shm::shards_offset)[shard];
   }
-  struct Cursor {  // the daemon's own copy of what it consumed and produced: never read back from the client
+  struct Cursor {  // the daemon's own copy of what it consumed and produced: never read back from
+                   // the client
     uint32_t sq_head = 0, cq_tail = 0, touch_head = 0;
     bool posted = false;
   };

@@ -35,9 +35,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void read() {
     parser_.emplace();
     parser_->header_limit(server_->limits.header_bytes_max);
-    parser_->body_limit(0);
     stream_.expires_after(std::chrono::seconds(server_->limits.idle_s));
-    http::async_read(
+    http::async_read_header(
         stream_, buffer_, *parser_,
         [self = shared_from_this()](beast::error_code error, size_t) { self->on_read(error); });
   }
@@ -57,12 +56,14 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void answer() {
     const auto& request = parser_->get();
     const bool head = request.method() == http::verb::head;
+    const bool body =
+        parser_->chunked() || parser_->content_length().value_or(0) > 0;  // never read
     if (!head && request.method() != http::verb::get)
       return send({405, "text/plain; charset=utf-8", "only GET and HEAD\n"}, request.version(),
                   false, false);
     std::string_view path(request.target().data(), request.target().size());
     path = path.substr(0, path.find('?'));
-    send(server_->handler(path), request.version(), request.keep_alive(), head);
+    send(server_->handler(path), request.version(), request.keep_alive() && !body, head);
   }
 
   void send(HttpAnswer answer, unsigned version, bool keep_alive, bool head) {

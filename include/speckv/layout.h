@@ -6,8 +6,8 @@
  * every segment. Bytes written under another fingerprint are a miss, never a reinterpretation.
  * Shared by the library, the daemon and the codecs; holds no code and includes nothing of ours.
  *
- * Terms (docs/glossary.md): block = KV of consecutive tokens, all layers and heads of one rank, under
- * one key; segment = the part of a block of one layer (K and V); page = `page_tokens` tokens of one
+ * Terms (docs/glossary.md): block = KV of consecutive tokens, all layers and heads of one rank,
+ * under one key; segment = the part of a block of one layer (K and V); page = `page_tokens` tokens of one
  * (layer, K or V, kv head), the codec's unit.
  */
 #ifndef SPECKV_LAYOUT_H

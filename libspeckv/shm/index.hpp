@@ -4,9 +4,10 @@
 //   index file = IndexHeader (4 KiB) | shard 0: buckets | shard 1: buckets | ...
 //   bucket     = BucketHead (64 B: sequence, tags) | 7 entries of 64 B
 //
-// One writer per shard (a data thread), any number of readers. Each key has two buckets; the second is looked at only
-// if the first says that keys of its overflowed. A bucket's sequence is odd while it is being written.
-// Sized at start and never grown; a writer that finds both buckets full must evict first.
+// One writer per shard (a data thread), any number of readers. Each key has two buckets; the second
+// is looked at only if the first says that keys of its overflowed. A bucket's sequence is odd while
+// it is being written. Sized at start and never grown; a writer that finds both buckets full must
+// evict first.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +22,8 @@ constexpr uint64_t index_magic = 0x313058444e49564bull;  // "KVINDX01"
 constexpr uint32_t index_version = 1;
 constexpr uint32_t index_header_bytes = 4096;
 constexpr uint32_t bucket_entries = 7;
-constexpr int seq_spins_max = 128;  // a bucket write takes tens of ns; one that never ends belongs to a dead writer
+constexpr int seq_spins_max =
+    128;  // a bucket write takes tens of ns; one that never ends belongs to a dead writer
 
 struct IndexHeader {
   uint64_t magic;
@@ -30,11 +32,14 @@ struct IndexHeader {
   uint32_t buckets;  // of one shard
   uint32_t retired;  // 1: a newer daemon has taken over: connect again
   uint64_t pool_id;
-  alignas(64) uint32_t shard_sleeping[64];  // 1: the data thread waits in the kernel: ring its doorbell
+  alignas(64) uint32_t
+      shard_sleeping[64];  // 1: the data thread waits in the kernel: ring its doorbell
 };
 static_assert(sizeof(IndexHeader) <= index_header_bytes);
 
-enum EntryFlags : uint16_t { entry_record = 1 };  // ref is a record's slot, else the block's only segment
+enum EntryFlags : uint16_t {
+  entry_record = 1
+};  // ref is a record's slot, else the block's only segment
 
 struct Entry {
   Key key;
@@ -82,12 +87,15 @@ class IndexView {
   IndexView(const std::byte* file, uint32_t shard) {
     const auto* header = reinterpret_cast<const IndexHeader*>(file);
     buckets_ = header->buckets;
-    table_ = reinterpret_cast<const Bucket*>(file + index_header_bytes) + uint64_t(shard) * buckets_;
+    table_ =
+        reinterpret_cast<const Bucket*>(file + index_header_bytes) + uint64_t(shard) * buckets_;
   }
   uint32_t buckets() const { return buckets_; }
   const Bucket& bucket(uint32_t i) const { return table_[i]; }
 
-  void prefetch(uint64_t hash) const { __builtin_prefetch(&table_[first_bucket(hash, buckets_)].head); }
+  void prefetch(uint64_t hash) const {
+    __builtin_prefetch(&table_[first_bucket(hash, buckets_)].head);
+  }
   // Prefetches the entry that the tag points to; call after prefetch() had time to arrive.
   void prefetch_entry(uint64_t hash) const {
     const Bucket& bucket = table_[first_bucket(hash, buckets_)];
@@ -109,7 +117,8 @@ class IndexView {
       if (load_relaxed(head.tags[i]) == tag) return int(i);
     return -1;
   }
-  static bool find_in(const Bucket& bucket, const Key& key, uint16_t tag, Entry* ret_entry, uint16_t* ret_overflow) {
+  static bool find_in(const Bucket& bucket, const Key& key, uint16_t tag, Entry* ret_entry,
+                      uint16_t* ret_overflow) {
     for (int spin = 0; spin < seq_spins_max; spin++) {
       const uint64_t seq = load_acquire(bucket.head.seq);
       if (seq & 1) {
@@ -117,7 +126,8 @@ class IndexView {
         continue;
       }
       bool found = false;
-      for (int i = match(bucket.head, tag, 0); i >= 0; i = match(bucket.head, tag, uint32_t(i) + 1)) {
+      for (int i = match(bucket.head, tag, 0); i >= 0;
+           i = match(bucket.head, tag, uint32_t(i) + 1)) {
         copy_racing(ret_entry, bucket.entries[i]);
         if (ret_entry->key == key) {
           found = true;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // key.hpp - a block's 32-byte key as four words, and the hash that places it.
 //
-// Keys come from callers and may be anything: the hash mixes all 32 bytes. It is no secret and no defence against a
-// caller who looks for collisions: such a caller fills buckets of its own namespace only.
+// Keys come from callers and may be anything: the hash mixes all 32 bytes. It is no secret and no
+// defence against a caller who looks for collisions: such a caller fills buckets of its own
+// namespace only.
 #pragma once
 
 #include <cstdint>
@@ -43,6 +44,8 @@ inline uint64_t hash_key(const Key& key) {
 }
 
 // Which shard of `shards` owns a key. Uses bits that the index does not use for its tag.
-inline uint32_t shard_of(uint64_t hash, uint32_t shards) { return uint32_t((hash >> 36) & 0xfff) % shards; }
+inline uint32_t shard_of(uint64_t hash, uint32_t shards) {
+  return uint32_t((hash >> 36) & 0xfff) % shards;
+}
 
 }  // namespace speckv

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// layout_math.hpp - what follows from a layout: is it possible, how large are its parts, what is its fingerprint.
+// layout_math.hpp - what follows from a layout: is it possible, how large are its parts, what is
+// its fingerprint.
 //
-// Used by library (speckv_layout_check, speckv_block_bytes, ...) and daemon alike, so that both mean the same.
+// Used by library (speckv_layout_check, speckv_block_bytes, ...) and daemon alike, so that both
+// mean the same.
 #pragma once
 
 #include <cstdint>
@@ -13,21 +15,30 @@
 
 namespace speckv::shm {
 
-inline uint32_t value_bytes(const speckv_layout& layout) { return layout.dtype == SPECKV_DTYPE_F8 ? 1 : 2; }
+inline uint32_t value_bytes(const speckv_layout& layout) {
+  return layout.dtype == SPECKV_DTYPE_F8 ? 1 : 2;
+}
 
 // Raw bytes of K (or V) of one layer of one block.
 inline uint64_t half_segment_bytes(const speckv_layout& layout) {
   return uint64_t(layout.block_tokens) * layout.kv_heads * layout.head_dim * value_bytes(layout);
 }
 // Raw bytes of one layer (K and V).
-inline uint64_t raw_segment_bytes(const speckv_layout& layout) { return 2 * half_segment_bytes(layout); }
-inline uint64_t raw_block_bytes(const speckv_layout& layout) { return layout.layers * raw_segment_bytes(layout); }
+inline uint64_t raw_segment_bytes(const speckv_layout& layout) {
+  return 2 * half_segment_bytes(layout);
+}
+inline uint64_t raw_block_bytes(const speckv_layout& layout) {
+  return layout.layers * raw_segment_bytes(layout);
+}
 
 // Everything but size, preset and reserved fields enters.
 inline uint64_t layout_fingerprint(const speckv_layout& layout) {
-  const uint32_t fields[] = {layout.dtype, layout.layers, layout.kv_heads, layout.head_dim, layout.block_tokens,
-                             layout.page_tokens, layout.rank, layout.world ? layout.world : 1, layout.rope,
-                             layout.rope_dims ? layout.rope_dims : layout.head_dim};
+  const uint32_t fields[] = {
+      layout.dtype,        layout.layers,
+      layout.kv_heads,     layout.head_dim,
+      layout.block_tokens, layout.page_tokens,
+      layout.rank,         layout.world ? layout.world : 1,
+      layout.rope,         layout.rope_dims ? layout.rope_dims : layout.head_dim};
   uint64_t sum = mix64(0x53504b564c415931ull);
   for (uint32_t field : fields) sum = mix64(sum ^ field) + sum;
   uint64_t words[8];
@@ -60,10 +71,11 @@ inline uint64_t hash_table(const void* bytes, size_t count) {
 }
 
 namespace detail {
-inline int layout_no(char* why, size_t why_bytes, int error, const char* field, uint64_t got, const char* expected) {
+inline int layout_no(char* why, size_t why_bytes, int error, const char* field, uint64_t got,
+                     const char* expected) {
   if (why && why_bytes)
-    std::snprintf(why, why_bytes, "layout.%s is %llu; expected %s", field, static_cast<unsigned long long>(got),
-                  expected);
+    std::snprintf(why, why_bytes, "layout.%s is %llu; expected %s", field,
+                  static_cast<unsigned long long>(got), expected);
   return error;
 }
 }  // namespace detail
@@ -73,30 +85,38 @@ inline int check_layout(const speckv_layout& layout, char* why, size_t why_bytes
   const auto no = [&](int error, const char* field, uint64_t got, const char* expected) {
     return detail::layout_no(why, why_bytes, error, field, got, expected);
   };
-  if (layout.size != sizeof(speckv_layout)) return no(22, "size", layout.size, "sizeof(struct speckv_layout)");
+  if (layout.size != sizeof(speckv_layout))
+    return no(22, "size", layout.size, "sizeof(struct speckv_layout)");
   if (layout.dtype < SPECKV_DTYPE_F16 || layout.dtype > SPECKV_DTYPE_F8)
     return no(22, "dtype", layout.dtype, "1 (fp16), 2 (bf16) or 3 (fp8)");
-  if (layout.layers < 1 || layout.layers > SPECKV_LAYERS_MAX) return no(22, "layers", layout.layers, "1..256");
+  if (layout.layers < 1 || layout.layers > SPECKV_LAYERS_MAX)
+    return no(22, "layers", layout.layers, "1..256");
   if (layout.kv_heads < 1 || layout.kv_heads > SPECKV_HEADS_MAX)
     return no(22, "kv_heads", layout.kv_heads, "1..256 (of this rank)");
-  if (layout.head_dim < 1 || layout.head_dim > SPECKV_HEAD_DIM_MAX) return no(22, "head_dim", layout.head_dim, "1..1024");
+  if (layout.head_dim < 1 || layout.head_dim > SPECKV_HEAD_DIM_MAX)
+    return no(22, "head_dim", layout.head_dim, "1..1024");
   if (layout.page_tokens != 16 && layout.page_tokens != 32 && layout.page_tokens != 64)
     return no(22, "page_tokens", layout.page_tokens, "16, 32 or 64");
   if (layout.block_tokens < 1 || layout.block_tokens > SPECKV_BLOCK_TOKENS_MAX ||
       layout.block_tokens % layout.page_tokens)
     return no(22, "block_tokens", layout.block_tokens, "a multiple of page_tokens, at most 4096");
   if (raw_segment_bytes(layout) > SPECKV_SEGMENT_BYTES_MAX)
-    return no(22, "block_tokens", layout.block_tokens, "fewer tokens: one layer's K and V must fit 2 MiB");
-  if (layout.rank >= (layout.world ? layout.world : 1)) return no(22, "rank", layout.rank, "less than world");
-  if (layout.rope > SPECKV_ROPE_HALF) return no(22, "rope", layout.rope, "0 (none), 1 (interleaved) or 2 (half)");
+    return no(22, "block_tokens", layout.block_tokens,
+              "fewer tokens: one layer's K and V must fit 2 MiB");
+  if (layout.rank >= (layout.world ? layout.world : 1))
+    return no(22, "rank", layout.rank, "less than world");
+  if (layout.rope > SPECKV_ROPE_HALF)
+    return no(22, "rope", layout.rope, "0 (none), 1 (interleaved) or 2 (half)");
   if (layout.rope_dims > layout.head_dim || layout.rope_dims % 2)
     return no(22, "rope_dims", layout.rope_dims, "an even number up to head_dim");
-  if (layout.preset > SPECKV_PRESET_TIGHT) return no(22, "preset", layout.preset, "an enum speckv_preset");
+  if (layout.preset > SPECKV_PRESET_TIGHT)
+    return no(22, "preset", layout.preset, "an enum speckv_preset");
   if (layout.dtype == SPECKV_DTYPE_F8 && layout.preset > SPECKV_PRESET_EXACT)
     return no(91, "preset", layout.preset, "1 (exact) for fp8: no codec gains on 8-bit floats");
   for (uint32_t i = 0; i < layout.layers; i++)
     if (!(layout.rope_theta[i] >= 0 && layout.rope_theta[i] < 1e12f))
-      return no(22, "rope_theta", i, "a finite base >= 0 in every layer (the number given is the layer)");
+      return no(22, "rope_theta", i,
+                "a finite base >= 0 in every layer (the number given is the layer)");
   for (uint64_t word : layout.reserved)
     if (word) return no(22, "reserved", word, "0");
   return 0;

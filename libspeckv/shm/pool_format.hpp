@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// pool_format.hpp - the bytes of a namespace's pool: units, slabs, slots and the one header that every slot has.
+// pool_format.hpp - the bytes of a namespace's pool: units, slabs, slots and the one header that
+// every slot has.
 //
 //   pool file = PoolHeader (padded to one unit) | unit | unit | ...          unit = 2 MiB
 //   slab      = 1..32 neighbouring units: SlabHeader (4 KiB), then slots of one size
 //   slot      = SlotHeader (64 B) | payload, padded to 64 B
 //
-// A slot holds a *segment* (K and V of one layer of one block) or a *record* (where the segments of a block lie).
-// Written by the daemon alone; clients map it read-only. A slot is complete while its gen is even; gens are never
-// used twice in a shard, across restarts too, so one 64-bit comparison tells whether a slot is still what it was.
+// A slot holds a *segment* (K and V of one layer of one block) or a *record* (where the segments of
+// a block lie). Written by the daemon alone; clients map it read-only. A slot is complete while its
+// gen is even; gens are never used twice in a shard, across restarts too, so one 64-bit comparison
+// tells whether a slot is still what it was.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +27,8 @@ constexpr uint32_t slab_header_bytes = 4096;
 constexpr uint32_t slab_units_max = 32;
 constexpr uint32_t slot_align_bytes = 64;  // one beat of the codec engine, one cache line
 constexpr uint32_t shards_max = 64;
-constexpr uint64_t gen_reserve = 1u << 20;  // gens set aside at once, so that a restart never repeats one
+constexpr uint64_t gen_reserve =
+    1u << 20;  // gens set aside at once, so that a restart never repeats one
 
 struct PoolHeader {
   uint64_t magic;
@@ -52,8 +55,10 @@ constexpr uint16_t layer_record = 0xffff;  // SlotHeader.layer of a record
 
 enum SlotFlags : uint16_t {
   slot_preset_mask = 0x000f,  // enum speckv_preset of this slot's payload
-  slot_first = 0x0010,        // the block opens its sequence: first pages are stored with the preset's `first` codec
-  slot_single = 0x0020,       // the block has one layer: this segment is all of it, and there is no record
+  slot_first = 0x0010,  // the block opens its sequence: first pages are stored with the preset's
+                        // `first` codec
+  slot_single =
+      0x0020,  // the block has one layer: this segment is all of it, and there is no record
 };
 
 struct SlotHeader {
@@ -82,7 +87,9 @@ struct SegmentRef {
   uint64_t gen;
 };
 
-constexpr uint64_t round_up(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
+constexpr uint64_t round_up(uint64_t value, uint64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
 constexpr uint32_t slot_bytes_for(uint64_t payload) {
   return uint32_t(round_up(sizeof(SlotHeader) + payload, slot_align_bytes));
 }
@@ -99,7 +106,8 @@ inline uint64_t slot_checksum(const SlotHeader& header, uint64_t payload_checksu
   uint64_t sum = payload_checksum;
   for (uint64_t word : header.key.word) sum = mix64(sum ^ word);
   sum = mix64(sum ^ header.fingerprint);
-  return mix64(sum ^ (uint64_t(header.layer) << 48 | uint64_t(header.flags) << 32 | header.payload_bytes));
+  return mix64(
+      sum ^ (uint64_t(header.layer) << 48 | uint64_t(header.flags) << 32 | header.payload_bytes));
 }
 
 }  // namespace speckv::shm

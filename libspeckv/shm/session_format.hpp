@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// session_format.hpp - the memory that one session and the daemon share: rings, guards, touches, arena.
+// session_format.hpp - the memory that one session and the daemon share: rings, guards, touches,
+// arena.
 //
 //   session file = SessionHeader (4 KiB) | GuardSlot x 64 | per shard: ShardArea | arena
 //
-// Created and sealed against resize by the daemon; both sides can write all of it. The daemon therefore trusts nothing
-// in it: it copies each submission once, masks every index, and a client that scribbles here hurts itself alone.
-// Rings are single producer, single consumer: the library's lock makes its threads one.
+// Created and sealed against resize by the daemon; both sides can write all of it. The daemon
+// therefore trusts nothing in it: it copies each submission once, masks every index, and a client
+// that scribbles here hurts itself alone. Rings are single producer, single consumer: the library's
+// lock makes its threads one.
 #pragma once
 
 #include <cstddef>
@@ -16,21 +18,22 @@
 namespace speckv::shm {
 
 constexpr uint64_t session_magic = 0x31305345534b5356ull;  // "VSKSES01"
-constexpr uint32_t guard_slots = 64;                       // reading threads of one session that can hold a guard
+constexpr uint32_t guard_slots = 64;  // reading threads of one session that can hold a guard
 constexpr uint32_t sq_entries = 1024;
 constexpr uint32_t cq_entries = 2048;  // the library keeps at most this many operations in flight
 constexpr uint32_t touch_entries = 4096;
 constexpr uint32_t arena_chunk_bytes = 64u << 10;
 constexpr uint64_t guard_ignored_after_ns = 2'000'000'000;
 
-// One submission per key, to the key's shard; unhold and adopt go to every shard (-EBADF from all: no such hold).
+// One submission per key, to the key's shard; unhold and adopt go to every shard (-EBADF from all:
+// no such hold).
 enum class Op : uint8_t { put = 1, remove = 2, hold = 3, unhold = 4, adopt = 5, touch = 6 };
 
 struct Submission {
   uint64_t user_data;
-  uint8_t op;        // enum Op
-  uint8_t flags;     // 0
-  uint16_t layout;   // session's layout number
+  uint8_t op;       // enum Op
+  uint8_t flags;    // 0
+  uint16_t layout;  // session's layout number
   uint32_t position;
   Key key;
   Key parent;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // wire.hpp - messages on the daemon's unix socket (SOCK_SEQPACKET: one message, one packet).
 //
-// Used to open a session, to register layouts, and for speckvctl's questions; never per block. Every message begins
-// with WireHeader; `bytes` is the whole message and must be the packet's length. Descriptors travel by SCM_RIGHTS with
-// Welcome. Both ends are on one machine: native byte order.
+// Used to open a session, to register layouts, and for speckvctl's questions; never per block.
+// Every message begins with WireHeader; `bytes` is the whole message and must be the packet's
+// length. Descriptors travel by SCM_RIGHTS with Welcome. Both ends are on one machine: native byte
+// order.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,9 @@ enum class Type : uint16_t {
   layout = 3,     // client: LayoutRequest
   layout_ok = 4,  // daemon: LayoutReply
   error = 5,      // daemon: Error; the request it answers did nothing
-  control = 6,    // client: text, a speckvctl request ("status", "ls default 100", "info default <hex>")
-  reply = 7,      // daemon: text chunk; flag_more says that another follows
+  control =
+      6,  // client: text, a speckvctl request ("status", "ls default 100", "info default <hex>")
+  reply = 7,  // daemon: text chunk; flag_more says that another follows
 };
 enum Flags : uint16_t { flag_more = 1 };
 

@@ -38,7 +38,7 @@ struct LayoutInfo {
     codec::Preset preset;
     uint32_t bytes[2];  // stored payload of a segment, by "first block of a sequence"; 0: unknown
   } stored[presets];
-  const codec::ChanTables* tables;  // owned, see tables.hpp; nullptr where chanq does not take the pages
+  const codec::ChanTables* tables;  // owned (tables.hpp); nullptr: chanq does not take the pages
 };
 
 // Answers of one call's own operations (hold, adopt). Lives on the caller's stack; rings guards it.

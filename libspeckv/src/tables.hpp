@@ -8,8 +8,9 @@
 
 namespace speckv::lib {
 
-// Takes the table that came with a LayoutReply and checks the reply's fingerprint. known: the layout
-// was registered before, its blocks were read under info's fingerprint: another table now refuses it
+// Takes the table that came with a LayoutReply and checks the reply's fingerprint. known: the
+// layout was registered before, its blocks were read under info's fingerprint: another table now
+// refuses it
 // (-ESTALE; the caller opens a new session). Returns: 0 or -errno.
 int take_tables(const Message& message, bool known, LayoutInfo* info);
 void drop_tables(LayoutInfo* info);

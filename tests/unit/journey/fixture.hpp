@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// fixture.hpp - a namespace in plain memory and blocks whose bytes derive from their key, for the tests beside it.
+// fixture.hpp - a namespace in plain memory and blocks whose bytes derive from their key, for the
+// tests beside it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -48,10 +49,11 @@ inline std::vector<std::byte> block_of(const Layout& layout, const Key& key) {
 
 class Space {
  public:
-  explicit Space(uint64_t units, uint32_t buckets = 64, const char* policy = "lru") : policy_(policy) {
+  explicit Space(uint64_t units, uint32_t buckets = 64, const char* policy = "lru")
+      : policy_(policy) {
     pool_bytes_ = (units + 1) * shm::unit_bytes;
-    pool_ = static_cast<std::byte*>(
-        mmap(nullptr, pool_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    pool_ = static_cast<std::byte*>(mmap(nullptr, pool_bytes_, PROT_READ | PROT_WRITE,
+                                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
     units_ = units;
     buckets_ = buckets;
     engine_ = make_cpu_engine();
@@ -92,30 +94,35 @@ class Space {
   }
   bool find(uint64_t number, shm::Entry* ret_entry = nullptr) {
     shm::Entry entry;
-    const bool there = shm::IndexView(index_.data(), 0).find(key_of(number), hash_key(key_of(number)), &entry);
+    const bool there =
+        shm::IndexView(index_.data(), 0).find(key_of(number), hash_key(key_of(number)), &entry);
     if (ret_entry) *ret_entry = entry;
     return there;
   }
-  // Reads a block as a client would and compares it with what its key says. exact: bytes must be equal.
+  // Reads a block as a client would and compares it with what its key says. exact: bytes must be
+  // equal.
   ::testing::AssertionResult readable(const Layout& layout, uint64_t number, bool exact) {
     shm::Entry entry;
-    if (!find(number, &entry)) return ::testing::AssertionFailure() << "block " << number << " is not in the index";
+    if (!find(number, &entry))
+      return ::testing::AssertionFailure() << "block " << number << " is not in the index";
     const auto expected = block_of(layout, key_of(number));
     std::vector<std::byte> got(layout.segment_raw_bytes);
     for (uint32_t layer = 0; layer < layout.desc.layers; layer++) {
       uint64_t offset = entry.ref, gen = entry.gen;
       if (entry.flags & shm::entry_record) {
-        const auto* refs = reinterpret_cast<const shm::SegmentRef*>(pool_ + entry.ref + sizeof(shm::SlotHeader) +
-                                                                    sizeof(shm::RecordMeta));
+        const auto* refs = reinterpret_cast<const shm::SegmentRef*>(
+            pool_ + entry.ref + sizeof(shm::SlotHeader) + sizeof(shm::RecordMeta));
         offset = refs[layer].offset;
         gen = refs[layer].gen;
       }
       const auto* header = reinterpret_cast<const shm::SlotHeader*>(pool_ + offset);
-      if (header->gen != gen || (gen & 1)) return ::testing::AssertionFailure() << "gen of layer " << layer;
+      if (header->gen != gen || (gen & 1))
+        return ::testing::AssertionFailure() << "gen of layer " << layer;
       codec::Preset preset;
       codec::preset_for(layout.desc, header->flags & shm::slot_preset_mask, &preset);
       const ptrdiff_t token = 2 * layout.desc.head_dim, head = token * layout.desc.block_tokens;
-      const codec::SegmentOut out{{got.data(), token, head, 2}, {got.data() + got.size() / 2, token, head, 2}};
+      const codec::SegmentOut out{{got.data(), token, head, 2},
+                                  {got.data() + got.size() / 2, token, head, 2}};
       const uint64_t sum = codec::decode_segment(
           layout.desc, preset, layer, header->flags & shm::slot_first,
           {reinterpret_cast<const std::byte*>(header + 1), header->payload_bytes}, out, false);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// index_test.cpp - the index says what an ordinary map would say, and a reader beside the writer never sees half of an entry.
+// index_test.cpp - the index says what an ordinary map would say, and a reader beside the writer
+// never sees half of an entry.
 #include <atomic>
 #include <thread>
 #include <unordered_map>

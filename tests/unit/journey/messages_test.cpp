@@ -66,7 +66,8 @@ TEST(Messages, LayoutsAreCheckedFieldByField) {
   EXPECT_EQ(refused([](auto& l) { l.rope_theta[1] = -1; }), EINVAL);
   EXPECT_EQ(refused([](auto& l) { l.rope_theta[1] = __builtin_nanf(""); }), EINVAL);
   EXPECT_EQ(refused([](auto& l) { l.reserved[0] = 1; }), EINVAL);
-  EXPECT_EQ(refused([](auto& l) { l.dtype = SPECKV_DTYPE_F8, l.preset = SPECKV_PRESET_Q8; }), EPROTOTYPE);
+  EXPECT_EQ(refused([](auto& l) { l.dtype = SPECKV_DTYPE_F8, l.preset = SPECKV_PRESET_Q8; }),
+            EPROTOTYPE);
   EXPECT_EQ(table.size(), 1u) << "a refused layout leaves nothing behind";
 }
 

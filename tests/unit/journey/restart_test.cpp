@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// restart_test.cpp - a daemon that ends at any instruction: published blocks come back, torn ones never do, gens never repeat.
+// restart_test.cpp - a daemon that ends at any instruction: published blocks come back, torn ones
+// never do, gens never repeat.
 #include "fixture.hpp"
 
 namespace speckv {
@@ -30,11 +31,13 @@ TEST(Restart, ABlockWithATornOrForeignSegmentIsForgottenAndItsSlotsAreFreed) {
   for (uint64_t number = 0; number < 3; number++) ASSERT_EQ(space.put(layout, number), 0);
   shm::Entry entry;
   ASSERT_TRUE(space.find(0, &entry));
-  auto* refs = reinterpret_cast<shm::SegmentRef*>(space.pool() + entry.ref + sizeof(shm::SlotHeader) +
-                                                  sizeof(shm::RecordMeta));
-  reinterpret_cast<shm::SlotHeader*>(space.pool() + refs[1].offset)->gen |= 1;  // killed while rewriting it
+  auto* refs = reinterpret_cast<shm::SegmentRef*>(
+      space.pool() + entry.ref + sizeof(shm::SlotHeader) + sizeof(shm::RecordMeta));
+  reinterpret_cast<shm::SlotHeader*>(space.pool() + refs[1].offset)->gen |=
+      1;  // killed while rewriting it
   ASSERT_TRUE(space.find(1, &entry));
-  auto* meta = reinterpret_cast<shm::RecordMeta*>(space.pool() + entry.ref + sizeof(shm::SlotHeader));
+  auto* meta =
+      reinterpret_cast<shm::RecordMeta*>(space.pool() + entry.ref + sizeof(shm::SlotHeader));
   meta->position ^= 1;  // the record's own checksum no longer holds
   space.restart();
   EXPECT_EQ(space.shard().restore(), 1u);
@@ -70,7 +73,8 @@ TEST(Restart, RandomBytesInThePoolRestoreNothingAndHurtNothing) {
     space.restart();
     space.shard().restore();
     const uint64_t fresh = 1000 + uint64_t(round) * 100;
-    for (uint64_t number = fresh; number < fresh + 20; number++) ASSERT_EQ(space.put(layout, number), 0);
+    for (uint64_t number = fresh; number < fresh + 20; number++)
+      ASSERT_EQ(space.put(layout, number), 0);
     EXPECT_TRUE(space.readable(layout, fresh + 19, true));
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// shard_test.cpp - put, dedupe, refusal, eviction, holds and limbo of one shard: what is published is whole, what is not
-// can't be found, and full means evict, then -ENOSPC.
+// shard_test.cpp - put, dedupe, refusal, eviction, holds and limbo of one shard: what is published
+// is whole, what is not can't be found, and full means evict, then -ENOSPC.
 #include "fixture.hpp"
 #include "shm/atomics.hpp"
 
@@ -48,8 +48,10 @@ TEST(Shard, APageWithInfinityIsStoredRawAndReadBackExactly) {
 TEST(Shard, AFullPoolEvictsAndWhatItKeepsIsWhole) {
   for (const char* policy : {"lru", "s3fifo"}) {
     Space space(8, 64, policy);
-    const Layout& layout = space.layout(4, SPECKV_PRESET_EXACT);  // 64 KiB a block: 8 units hold about 240
-    for (uint64_t number = 0; number < 1000; number++) ASSERT_EQ(space.put(layout, number, number + 1), 0) << policy;
+    const Layout& layout =
+        space.layout(4, SPECKV_PRESET_EXACT);  // 64 KiB a block: 8 units hold about 240
+    for (uint64_t number = 0; number < 1000; number++)
+      ASSERT_EQ(space.put(layout, number, number + 1), 0) << policy;
     EXPECT_GT(space.shard().counters().evicted, 700u);
     int found = 0;
     for (uint64_t number = 0; number < 1000; number++)
@@ -124,7 +126,8 @@ TEST(Shard, EverythingHeldMeansNoSpaceAndNothingIsLost) {
     ASSERT_EQ(space.shard().hold(hold, layout.fingerprint, {1, 1}, 10), 0);
   }
   int last = 0;
-  for (uint64_t number = 100; number < 140 && last == 0; number++) last = space.put(layout, number, number);
+  for (uint64_t number = 100; number < 140 && last == 0; number++)
+    last = space.put(layout, number, number);
   for (uint64_t number = 0; number < 8; number++) EXPECT_TRUE(space.readable(layout, number, true));
 }
 
@@ -139,9 +142,11 @@ TEST(Shard, AGuardedBlockIsNotReusedAtOnceAndAnOldGuardIsIgnored) {
   guards[3].gen = entry.gen;
   guards[3].since_ns = 100;
   space.shard().set_guards({guards});
-  for (uint64_t number = 10; number < 2000 && space.find(1); number++) space.put(layout, number, 200);
+  for (uint64_t number = 10; number < 2000 && space.find(1); number++)
+    space.put(layout, number, 200);
   ASSERT_FALSE(space.find(1));
-  EXPECT_EQ(reinterpret_cast<shm::SlotHeader*>(space.pool() + entry.ref)->gen, entry.gen) << "reader may still decode";
+  EXPECT_EQ(reinterpret_cast<shm::SlotHeader*>(space.pool() + entry.ref)->gen, entry.gen)
+      << "reader may still decode";
   EXPECT_EQ(space.shard().counters().guarded, 1u);
   space.shard().tick(100 + shm::guard_ignored_after_ns);
   EXPECT_NE(reinterpret_cast<shm::SlotHeader*>(space.pool() + entry.ref)->gen, entry.gen);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// slab_test.cpp - slots never overlap, come back, waste little, and a slab of another size can be had when one is empty.
+// slab_test.cpp - slots never overlap, come back, waste little, and a slab of another size can be
+// had when one is empty.
 #include <map>
 #include <set>
 
@@ -53,8 +54,10 @@ TEST_F(SlabTest, WasteStaysBelowTwoPercentForEverySegmentSizeOfRealModels) {
   // payloads: head_dim 64..128, 3..8 heads, 16..64 tokens, raw and the presets' ratios
   for (uint32_t raw : {12288u, 24576u, 49152u, 65536u, 131072u, 262144u})
     for (uint32_t ratio_percent : {100u, 194u, 206u, 320u, 400u, 492u}) {
-      const uint64_t bytes = 513 * shm::unit_bytes;  // 1 GiB: a pool this size can afford slabs of 32 units
-      void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      const uint64_t bytes =
+          513 * shm::unit_bytes;  // 1 GiB: a pool this size can afford slabs of 32 units
+      void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       SlabPool slabs(static_cast<std::byte*>(memory), 1, 512, 0);
       ASSERT_NE(slabs.allocate(shm::slot_bytes_for(raw * 100 / ratio_percent), 1), 0u);
       EXPECT_LE(slabs.waste(), 0.02) << raw << " / " << ratio_percent;
