@@ -19,8 +19,13 @@ void fill_rotation(const PairMap& map, size_t tokens, double theta, Rotation& re
       const bool turns = pair < map.rotated / 2u;
       const double angle =
           turns ? double(t) * std::pow(theta, -2.0 * double(pair) / map.rotated) : 0.0;
-      ret_rotation.cosine[t][pair] = int16_t(std::lrint(16384 * std::cos(angle)));
-      ret_rotation.sine[t][pair] = int16_t(std::lrint(16384 * std::sin(angle)));
+      const auto cosine = int16_t(std::lrint(16384 * std::cos(angle)));
+      const auto sine = int16_t(std::lrint(16384 * std::sin(angle)));
+      int16_t* turn = &ret_rotation.turn[pair / 8][t][pair % 8 * 2];
+      int16_t* quarter = &ret_rotation.quarter[pair / 8][t][pair % 8 * 2];
+      turn[0] = quarter[1] = cosine;
+      turn[1] = sine;
+      quarter[0] = static_cast<int16_t>(-sine);
     }
   }
 }

@@ -39,11 +39,15 @@ struct PairMap {
   }
 };
 
-// cos and sin of token t's angle relative to the page start, times 2^14: t * theta^(-2 * pair /
-// rotated). Unrotated pairs have the angle 0.
+// By how much token t's pair is turned relative to the page start: the angle t * theta^(-2 * pair /
+// rotated), 0 for pairs that RoPE leaves alone; cos and sin times 2^14. Eight pairs of one token
+// lie together, then the next token's: the order in which the fast path walks. `turn` has (cos,
+// sin), `quarter` the same turned on by a right angle, (-sin, cos).
 struct Rotation {
-  int16_t cosine[chanq_tokens_max][chanq_pairs_max];
-  int16_t sine[chanq_tokens_max][chanq_pairs_max];
+  int16_t turn[chanq_pairs_max / 8][chanq_tokens_max][16];
+  int16_t quarter[chanq_pairs_max / 8][chanq_tokens_max][16];
+  int cosine(size_t token, size_t pair) const { return turn[pair / 8][token][pair % 8 * 2]; }
+  int sine(size_t token, size_t pair) const { return turn[pair / 8][token][pair % 8 * 2 + 1]; }
 };
 
 // One (layer, kv head). widths[codec][pair] in bits, 0..8; they fill the codec's budget exactly.

@@ -156,6 +156,20 @@ std::span<const ChecksumKernel> checksum_kernels() {
 #endif
 }
 
+void stream_rows(std::byte* to, ptrdiff_t to_stride, const std::byte* from, size_t row_bytes,
+                 size_t rows) {
+  for (size_t r = 0; r < rows; ++r, to += to_stride, from += row_bytes) {
+#if defined(__x86_64__)
+    for (size_t i = 0; i < row_bytes; i += 16) {
+      _mm_stream_si128(reinterpret_cast<__m128i*>(to + i),
+                       _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i)));
+    }
+#else
+    std::memcpy(to, from, row_bytes);
+#endif
+  }
+}
+
 void stream_fence() {
 #if defined(__x86_64__)
   _mm_sfence();

@@ -34,4 +34,9 @@ std::span<const ChecksumKernel> checksum_kernels();
 // Makes stores of a `stream` copy visible before later stores, as plain stores are.
 void stream_fence();
 
+// Copies rows with non-temporal stores where the CPU has them. Requires: to and to_stride multiples
+// of 32, row_bytes of 32; the caller ends with stream_fence().
+void stream_rows(std::byte* to, ptrdiff_t to_stride, const std::byte* from, size_t row_bytes,
+                 size_t rows);
+
 }  // namespace speckv::codec

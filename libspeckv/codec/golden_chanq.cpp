@@ -27,7 +27,7 @@ struct Turn {
 };
 Turn turn_of(const ChanTable& table, size_t token, size_t pair) {
   if (table.rotation == nullptr) return {one, 0};
-  return {table.rotation->cosine[token][pair], table.rotation->sine[token][pair]};
+  return {table.rotation->cosine(token, pair), table.rotation->sine(token, pair)};
 }
 
 // value * 2^(base - field), halves away from zero.

@@ -7,8 +7,12 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <map>
+#include <memory>
 #include <string>
+#include <tuple>
 
+#include "codec/chanq.hpp"
 #include "codec/golden.hpp"
 #include "pages.hpp"
 #include "targets.hpp"
@@ -27,6 +31,7 @@ struct Case {
   Texture texture;
   Layout layout;
   std::string target;
+  const ChanTable* table;
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
@@ -43,9 +48,9 @@ bool same(const Case& c, Random& random) {
   const size_t bytes = encoded_bytes(c.codec, c.shape);
   std::vector<std::byte> fast(bytes + 1, std::byte{0x5a}), slow(bytes + 1, std::byte{0x5a});
   const Refusal refused =
-      encode(c.codec, c.shape, std::as_const(page).view(), std::span(fast).first(bytes));
-  const Refusal expected =
-      golden::encode(c.codec, c.shape, std::as_const(page).view(), std::span(slow).first(bytes));
+      encode(c.codec, c.shape, std::as_const(page).view(), std::span(fast).first(bytes), c.table);
+  const Refusal expected = golden::encode(c.codec, c.shape, std::as_const(page).view(),
+                                          std::span(slow).first(bytes), c.table);
   EXPECT_EQ(refused, expected) << c;
   EXPECT_EQ(fast[bytes], std::byte{0x5a}) << "encode wrote past its end: " << c;
   EXPECT_TRUE(expected != Refusal::none || fast == slow) << "encode: " << c;
@@ -54,8 +59,8 @@ bool same(const Case& c, Random& random) {
   }
   if (expected != Refusal::none) return !::testing::Test::HasFailure();
   StridedPage fast_out(c.shape, c.layout), slow_out(c.shape, c.layout);
-  decode(c.codec, c.shape, std::span(slow).first(bytes), fast_out.view());
-  golden::decode(c.codec, c.shape, std::span(slow).first(bytes), slow_out.view());
+  decode(c.codec, c.shape, std::span(slow).first(bytes), fast_out.view(), c.table);
+  golden::decode(c.codec, c.shape, std::span(slow).first(bytes), slow_out.view(), c.table);
   EXPECT_TRUE(fast_out.values() == slow_out.values()) << "decode: " << c;
   EXPECT_TRUE(fast_out.intact()) << "decode wrote outside the page: " << c;
   return !::testing::Test::HasFailure();
@@ -69,6 +74,48 @@ std::vector<CodecId> all_codecs() {
   }
   return ids;
 }
+
+// Tables of every pairing and partial rotation, kept; each use shares the bits anew by random
+// weights.
+class Tables {
+ public:
+  const ChanTable* random_for(CodecId codec, const PageShape& shape, Random& random) {
+    if (!is_chanq(codec) || random() % 8 == 0) return nullptr;
+    speckv_layout layout{};
+    layout.dtype = shape.dtype;
+    layout.layers = layout.kv_heads = 1;
+    layout.head_dim = shape.head_dim;
+    layout.page_tokens = shape.tokens;
+    layout.rope = uint32_t(random() % 3);
+    const uint32_t parts[] = {0, shape.head_dim / 2u, shape.head_dim / 4u, 16, 2, shape.head_dim};
+    layout.rope_dims = parts[random() % std::size(parts)] / 2 * 2;
+    layout.rope_theta[0] = random() % 8 == 0 ? 0.0F : 1e5F;
+    auto& made = kept_[std::tuple(layout.dtype, layout.head_dim, layout.page_tokens, layout.rope,
+                                  layout.rope_dims, layout.rope_theta[0] > 0)];
+    if (made == nullptr) {
+      std::string error;
+      made = ChanTables::make(layout, nullptr, &error);
+      EXPECT_NE(made, nullptr) << error;
+    }
+    table_ = made->at(0, 0);
+    std::vector<ChanWeight> weights(table_.map.pairs());
+    const int spread = 1 << random() % 13;
+    for (ChanWeight& weight : weights)
+      weight = ChanWeight(int(random() % uint64_t(2 * spread)) - spread);
+    for (size_t i = 0; i < weights.size() / 8; ++i) {
+      if (random() % 4 == 0) weights[random() % weights.size()] = chan_weight_dead;
+    }
+    share_bits(weights, chanq_budget(codec, shape.tokens, shape.head_dim),
+               std::span(table_.widths[chanq_index(codec)]).first(weights.size()));
+    return &table_;
+  }
+
+ private:
+  std::map<std::tuple<uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, bool>,
+           std::unique_ptr<ChanTables>>
+      kept_;
+  ChanTable table_;
+};
 
 PageShape random_shape(CodecId codec, Random& random) {
   static constexpr uint16_t dims[] = {64,  64, 64, 128, 128, 80, 96, 192,
@@ -90,11 +137,15 @@ TEST(Simd, EqualsGoldenOnEveryTarget) {
             << " pages each per target\n";
   for_each_target([&](const std::string& target) {
     Random random(seed);
+    Tables tables;
     EXPECT_EQ(isa(), target);
     for (const CodecId codec : codecs) {
       for (uint64_t i = 0; i < each; ++i) {
-        const Case c{codec, random_shape(codec, random), textures[random() % std::size(textures)],
-                     layouts[random() % std::size(layouts)], target};
+        const PageShape shape = random_shape(codec, random);
+        const Texture texture = textures[random() % std::size(textures)];
+        const Layout layout = layouts[random() % std::size(layouts)];
+        const Case c{codec,  shape,  texture,
+                     layout, target, tables.random_for(codec, shape, random)};
         if (!same(c, random)) return;
       }
     }
