@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon_process.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace speckv::test {
+namespace {
+
+std::string make_folder() {
+  std::string name = (std::filesystem::temp_directory_path() / "speckv-test-XXXXXX").string();
+  if (!mkdtemp(name.data())) std::abort();
+  return name;
+}
+
+void write_config(const std::string& path, const std::string& folder, const DaemonOptions& options) {
+  std::ofstream file(path);
+  file << "[daemon]\nsocket = \"" << folder << "/s\"\nruntime_dir = \"" << folder << "\"\n"
+       << "data_threads = " << options.data_threads << "\nmetrics = \"\"\n"
+       << "[pool]\nmedium = \"" << options.medium << "\"\n"
+       << "[session]\n" << options.session_lines << "\n"
+       << "[[namespace]]\nname = \"default\"\nbytes = \"" << options.pool_bytes << "\"\n"
+       << "index_entries = " << options.index_entries << "\npreset = \"" << options.preset << "\"\n"
+       << options.namespace_lines << "\n" << options.more << "\n";
+}
+
+bool answers(const std::string& socket_path) {
+  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, socket_path.c_str(), sizeof address.sun_path - 1);
+  const bool connected = connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  close(fd);
+  return connected;
+}
+
+}  // namespace
+
+DaemonProcess::DaemonProcess(const DaemonOptions& options)
+    : folder_(make_folder()), socket_path_(folder_ + "/s") {
+  write_config(folder_ + "/speckvd.toml", folder_, options);
+}
+
+bool DaemonProcess::start() {
+  const std::string config = folder_ + "/speckvd.toml", log = folder_ + "/log";
+  pid_ = fork();
+  if (pid_ == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that crashes leaves no daemon behind
+    const int fd = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    dup2(fd, 1);
+    dup2(fd, 2);
+    const char* other = std::getenv("SPECKVD");  // a build to test other than this one
+    execl(other ? other : SPECKVD_PATH, "speckvd", "--config", config.c_str(), static_cast<char*>(nullptr));
+    _exit(127);
+  }
+  for (int i = 0; i < 20'000; i++) {
+    if (answers(socket_path_)) return true;
+    int status = 0;
+    if (waitpid(pid_, &status, WNOHANG) == pid_) {
+      pid_ = -1;
+      return false;
+    }
+    usleep(1000);
+  }
+  return false;
+}
+
+void DaemonProcess::end(int signal) {
+  if (pid_ < 0) return;
+  ::kill(pid_, signal);
+  int status = 0;
+  waitpid(pid_, &status, 0);
+  pid_ = -1;
+}
+
+void DaemonProcess::stop() { end(SIGTERM); }
+void DaemonProcess::kill() { end(SIGKILL); }
+
+std::string DaemonProcess::log() const {
+  std::ifstream file(folder_ + "/log");
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+DaemonProcess::~DaemonProcess() {
+  kill();
+  umount2((folder_ + "/pool").c_str(), MNT_DETACH);
+  std::error_code ignored;
+  std::filesystem::remove_all(folder_, ignored);
+}
+
+}  // namespace speckv::test

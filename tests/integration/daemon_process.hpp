@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// daemon_process.hpp - a speckvd of this build in a folder of its own, for one test.
+//
+// Starts it, waits until its socket answers, stops it by SIGTERM or SIGKILL, starts it again over the same pool.
+// The destructor kills it, unmounts its pool and removes the folder. Not thread-safe.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+namespace speckv::test {
+
+struct DaemonOptions {
+  std::string pool_bytes = "64MiB";
+  std::string index_entries = "16384";
+  std::string preset = "exact";
+  unsigned data_threads = 2;
+  std::string medium = "shm";
+  std::string session_lines;    // more of [session], TOML
+  std::string namespace_lines;  // more of the namespace `default`
+  std::string more;             // more tables
+};
+
+class DaemonProcess {
+ public:
+  explicit DaemonProcess(const DaemonOptions& options = {});
+  ~DaemonProcess();
+  DaemonProcess(const DaemonProcess&) = delete;
+  DaemonProcess& operator=(const DaemonProcess&) = delete;
+
+  // Returns: false when it did not come up in 20 s; log() says why.
+  bool start();
+  void stop();  // SIGTERM, and waits for its end
+  void kill();  // SIGKILL, and waits for its end
+  pid_t pid() const { return pid_; }
+  const std::string& folder() const { return folder_; }
+  const std::string& socket_path() const { return socket_path_; }
+  std::string log() const;
+
+ private:
+  void end(int signal);
+
+  std::string folder_;
+  std::string socket_path_;
+  pid_t pid_ = -1;
+};
+
+}  // namespace speckv::test
