@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A second decoder, written from docs/codec.md alone: it shares no line with libspeckv/codec.
+
+Reads vectors from stdin, one JSON object a line as codec_vectors prints them, decodes each page and compares it with the
+values that the library decoded. Exit status 1 at the first difference. Integers throughout; numpy is not needed.
+"""
+import json
+import math
+import sys
+
+
+def bits_at(data, i):
+    return data[i // 8] >> (i % 8) & 1
+
+
+def signed(byte):
+    return byte - 256 if byte > 127 else byte
+
+
+def wrap(value, bits):
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def half(x, k, bf16):
+    """The 16-bit float nearest to x * 2^k, halves to even; too large gives infinity."""
+    if x == 0:
+        return 0
+    sign, x = (0x8000, -x) if x < 0 else (0, x)
+    fraction, bias, field_max = (7, 127, 255) if bf16 else (10, 15, 31)
+    field = max(x.bit_length() - 1 + k + bias, 1)  # of a normal number, or the subnormals' unit
+    drop = field - bias - fraction - k             # bits below the last place
+    if drop <= 0:
+        mantissa = x << -drop
+    else:
+        mantissa, rest = x >> drop, x & (1 << drop) - 1
+        middle = 1 << drop - 1
+        mantissa += rest > middle or (rest == middle and mantissa & 1)
+    bits = (field - 1 << fraction) + mantissa
+    return sign | min(bits, field_max << fraction)
+
+
+def decode_raw(v, data):
+    return [data[2 * i] | data[2 * i + 1] << 8 for i in range(v["tokens"] * v["head_dim"])]
+
+
+def decode_q8(v, data):
+    n = v["tokens"] * v["head_dim"]
+    groups = (n + 31) // 32
+    start = (groups + 31) // 32 * 32
+    k0 = -22 if v["bf16"] else -24
+    out = []
+    for i in range(n):
+        c = data[i // 32]
+        out.append(half(signed(data[start + i]) * (8 + c % 8), c // 8 + k0, v["bf16"]))
+    return out
+
+
+def decode_paper(v, data):
+    n, d = v["tokens"] * v["head_dim"], v["head_dim"]
+    if data[1] == 0:
+        length, deltas = data[2] | data[3] << 8, []
+        for i in range(0, min(length, n) // 2 * 2, 2):
+            deltas += [data[8 + i]] * data[9 + i]
+        deltas = (deltas + [0] * n)[:n]
+    else:
+        deltas = list(data[8:8 + n])
+    k = data[0] // 8 + (-22 if v["bf16"] else -24)
+    q, out = [0] * d, []
+    for i, delta in enumerate(deltas):
+        q[i % d] = (q[i % d] + delta) % 256
+        out.append(half(signed(q[i % d]) * (8 + data[0] % 8), k, v["bf16"]))
+    return out
+
+
+def wht(y):
+    h = len(y) // 2
+    while h:
+        for i in range(len(y)):
+            if not i & h:
+                y[i], y[i + h] = y[i] + y[i + h], y[i] - y[i + h]
+        h //= 2
+    return y
+
+
+def rowq_rows(tokens, d):
+    """For each row its block size and the (token, channel) of its 128 values."""
+    rows, channel = [], 0
+    for n, count in ((64, d // 64), (32, d % 64 // 32), (16, d % 32 // 16)):
+        places = [(t, channel + b * n + i) for t in range(tokens) for b in range(count)
+                  for i in range(n)]
+        rows += [(n, places[i:i + 128]) for i in range(0, len(places), 128)]
+        channel += n * count
+    return rows
+
+
+def decode_rowq(v, data):
+    b, d = int(v["codec"][4:]), v["head_dim"]
+    rows = rowq_rows(v["tokens"], d)
+    out = [0] * (v["tokens"] * d)
+    for r, (n, places) in enumerate(rows):
+        side = int.from_bytes(data[4 * r:4 * r + 4], "little")
+        if side & 255 == 0x80:
+            continue
+        u = [0] * 128
+        for p in range(b - 1, 0, -1):
+            at = 4 * len(rows) + 16 * len(rows) * (b - 1 - p) + 16 * r
+            for i in range(128):
+                u[i] |= bits_at(data[at:at + 16], i) << p
+        at = 4 * len(rows) + 16 * len(rows) * (b - 1) + 12 * r
+        for quad in range(32):
+            low = [bits_at(data[at:at + 12], 3 * quad + j) for j in range(3)]
+            for j, bit in enumerate(low + [low[0] ^ low[1] ^ low[2]]):
+                u[4 * quad + j] |= bit
+        width_bits = min(5, 8 - b)
+        w = [(side >> 8 + g * width_bits & (1 << width_bits) - 1) + 1 for g in range(4)]
+        p = [(2 * u[i] + 1 - (1 << b)) * w[i // 32] for i in range(128)]
+        k = max(-100, min(64, signed(side & 255)))
+        x = [y for i in range(0, 128, n) for y in wht(p[i:i + n])]
+        for i, (t, c) in enumerate(places):
+            out[t * d + c] = half(x[i], k, v["bf16"])
+    return out
+
+
+def chanq_pairs(d, rope, rotated):
+    if rope != 2:
+        return [(2 * p, 2 * p + 1) for p in range(d // 2)]
+    r = rotated // 2
+    return [(p, p + r) if p < r else (p + r, p + d // 2) for p in range(d // 2)]
+
+
+def decode_chanq(v, data):
+    tokens, d, bf16 = v["tokens"], v["head_dim"], v["bf16"]
+    rotated = v["rotated"]
+    pairs = chanq_pairs(d, v["rope"], rotated)
+    width = [0] * d
+    for (first, second), b in zip(pairs, v["widths"]):
+        width[first] = width[second] = b
+    e = max(100 if bf16 else 1, min(160 if bf16 else 31, data[0]))
+    at, z = 8 + 2 * d, []
+    for c in range(d):
+        u = [0] * tokens
+        for _ in range(width[c]):
+            plane = data[at:at + tokens // 8]
+            u = [2 * u[t] + bits_at(plane, t) for t in range(tokens)]
+            at += tokens // 8
+        anchor = signed(data[8 + c]) << (data[1] % 16 + 2)
+        k, m = data[8 + d + c] // 8, data[8 + d + c] % 8
+        z.append([wrap(anchor + (wrap((2 * x + 1 - (1 << width[c])) * (8 + m) << k, 32) >> 7), 24)
+                  for x in u])
+    out = [0] * (tokens * d)
+    for t in range(tokens):
+        for p, (first, second) in enumerate(pairs):
+            angle = t * v["theta"] ** (-2 * p / rotated) if v["theta"] and p < rotated // 2 else 0.0
+            c, s = round(16384 * math.cos(angle)), round(16384 * math.sin(angle))
+            a, b, k = z[first][t], z[second][t], e - (140 if bf16 else 28) - 2
+            out[t * d + first] = half(a * c - b * s + 8192 >> 14, k, bf16)
+            out[t * d + second] = half(a * s + b * c + 8192 >> 14, k, bf16)
+    return out
+
+
+def main():
+    decoders = {"raw": decode_raw, "q8": decode_q8, "paper": decode_paper}
+    pages = 0
+    for line in sys.stdin:
+        v = json.loads(line)
+        family = v["codec"].rstrip("0123456789.") if v["codec"] != "q8" else "q8"
+        decoder = {**decoders, "rowq": decode_rowq, "chanq": decode_chanq}[family]
+        values = decoder(v, bytes.fromhex(v["stored"]))
+        expected = decode_raw(v, bytes.fromhex(v["values"]))
+        if values != expected:
+            i = next(i for i in range(len(expected)) if values[i] != expected[i])
+            sys.exit(f"{v['codec']} {v['tokens']}x{v['head_dim']} bf16={v['bf16']}: value {i} is "
+                     f"{values[i]:#06x} here, {expected[i]:#06x} in the library")
+        pages += 1
+    print(f"decoder.py: {pages} pages decode alike")
+    sys.exit(0 if pages else "decoder.py: no vectors on stdin")
+
+
+main()
