@@ -45,22 +45,22 @@ int speckv_check_free(const struct speckv_free *free)
 	return 0;
 }
 
-int speckv_check_export(const struct speckv_export *export)
+int speckv_check_export(const struct speckv_export *change)
 {
 	const u32 verbs = SPECKV_EXPORT_NEW | SPECKV_EXPORT_ADD | SPECKV_EXPORT_DROP;
-	const bool is_new = export->flags & SPECKV_EXPORT_NEW;
+	const bool is_new = change->flags & SPECKV_EXPORT_NEW;
 
-	if (export->flags & ~(verbs | SPECKV_EXPORT_WRITE) || !is_one_of(export->flags, verbs))
+	if (change->flags & ~(verbs | SPECKV_EXPORT_WRITE) || !is_one_of(change->flags, verbs))
 		return -EINVAL;
-	if (export->flags & SPECKV_EXPORT_WRITE && !is_new)
+	if (change->flags & SPECKV_EXPORT_WRITE && !is_new)
 		return -EINVAL;
-	if (is_new ? export->fd != -1 : export->fd < 0)
+	if (is_new ? change->fd != -1 : change->fd < 0)
 		return -EINVAL;
-	if (export->count > SPECKV_BATCH_MAX || (!export->count && !is_new))
+	if (change->count > SPECKV_BATCH_MAX || (!change->count && !is_new))
 		return -EINVAL;
-	if (!export->count != !export->handles)
+	if (!change->count != !change->handles)
 		return -EINVAL;
-	if (export->pad || !is_zero(export->reserved, sizeof(export->reserved)))
+	if (change->pad || !is_zero(change->reserved, sizeof(change->reserved)))
 		return -EINVAL;
 	return 0;
 }

@@ -14,7 +14,7 @@
 int speckv_check_info(const struct speckv_info *info);
 int speckv_check_alloc(const struct speckv_alloc *alloc, u64 device_bytes);
 int speckv_check_free(const struct speckv_free *free);
-int speckv_check_export(const struct speckv_export *export);
+int speckv_check_export(const struct speckv_export *change);
 int speckv_check_stat(const struct speckv_stat *stat);
 int speckv_check_list(const struct speckv_list *list);
 int speckv_check_poison(const struct speckv_poison *poison, u64 device_bytes);

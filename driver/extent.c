@@ -87,7 +87,7 @@ static void extent_retire(struct speckv_region *region, struct speckv_extent *ex
 			extent_of_clear(region, granule);
 	region->clean_delay = CLEAN_DELAY_MIN;
 	if (!region->dead)
-		mod_delayed_work(system_unbound_wq, &region->cleaner, 0);
+		mod_delayed_work(speckv_workqueue, &region->cleaner, 0);
 }
 
 struct speckv_extent *speckv_extent_find(struct speckv_file *file, u64 handle)
@@ -363,11 +363,11 @@ void speckv_cleaner(struct work_struct *work)
 	mutex_lock(&region->lock);
 	left = region->dead ? 0 : region->space.counts[SPECKV_GRANULE_DIRTY];
 	if (left && left > region->space.pinned) {
-		mod_delayed_work(system_unbound_wq, &region->cleaner, 0);
+		mod_delayed_work(speckv_workqueue, &region->cleaner, 0);
 	} else if (left) {
 		region->clean_delay = clamp(2 * region->clean_delay, CLEAN_DELAY_MIN,
 					    CLEAN_DELAY_MAX);
-		mod_delayed_work(system_unbound_wq, &region->cleaner, region->clean_delay);
+		mod_delayed_work(speckv_workqueue, &region->cleaner, region->clean_delay);
 	}
 	mutex_unlock(&region->lock);
 	wake_up_all(&region->clean_wait);

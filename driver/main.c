@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * main.c - the module: class, device numbers, and the order in which its parts come and go.
+ * main.c - the module: class, device numbers, workqueue, and the order in which its parts come and go.
  *
  * A region (one per DAX device) comes with dax.c's probe, never from here.
  */
@@ -13,6 +13,7 @@
 static dev_t speckv_first_devt;
 static DEFINE_IDA(speckv_minors);
 struct dentry *speckv_debug_root;
+struct workqueue_struct *speckv_workqueue;
 
 struct class speckv_class = {
 	.name = "speckv",
@@ -41,9 +42,13 @@ static int __init speckv_init(void)
 	rc = alloc_chrdev_region(&speckv_first_devt, 0, SPECKV_MINORS, "speckv");
 	if (rc)
 		return rc;
+	rc = -ENOMEM;
+	speckv_workqueue = alloc_workqueue("speckv", WQ_UNBOUND, 0);
+	if (!speckv_workqueue)
+		goto out_chrdev;
 	rc = class_register(&speckv_class);
 	if (rc)
-		goto out_chrdev;
+		goto out_workqueue;
 	speckv_debug_root = debugfs_create_dir("speckv", NULL);
 	rc = speckv_dax_register();
 	if (rc)
@@ -53,6 +58,8 @@ static int __init speckv_init(void)
 out_class:
 	debugfs_remove(speckv_debug_root);
 	class_unregister(&speckv_class);
+out_workqueue:
+	destroy_workqueue(speckv_workqueue);
 out_chrdev:
 	unregister_chrdev_region(speckv_first_devt, SPECKV_MINORS);
 	return rc;
@@ -63,6 +70,7 @@ static void __exit speckv_exit(void)
 	speckv_dax_unregister();
 	debugfs_remove(speckv_debug_root);
 	class_unregister(&speckv_class);
+	destroy_workqueue(speckv_workqueue);
 	unregister_chrdev_region(speckv_first_devt, SPECKV_MINORS);
 	ida_destroy(&speckv_minors);
 	speckv_poisoned_pfns_forget();

@@ -59,7 +59,7 @@ static void region_release(struct device *dev)
 	if (region->zero_page)
 		__free_page(region->zero_page);
 	iput(region->inode);
-	if (region->id >= 0)
+	if (region->has_minor)
 		speckv_minor_put(region->id);
 	mutex_destroy(&region->lock);
 	kfree(region);
@@ -102,7 +102,6 @@ struct speckv_region *speckv_region_create(const char *dax_name, struct inode *i
 	}
 	region->file_limit_bytes = region->bytes;
 	region->file_exports_max = SPECKV_EXPORTS_MAX;
-	region->id = -1;
 	device_initialize(&region->dev);
 	region->dev.class = &speckv_class;
 	region->dev.release = region_release;
@@ -114,6 +113,7 @@ struct speckv_region *speckv_region_create(const char *dax_name, struct inode *i
 	if (rc < 0)
 		goto out;
 	region->id = rc;
+	region->has_minor = true;
 	region->dev.devt = speckv_devt(region->id);
 	rc = dev_set_name(&region->dev, "speckv%d", region->id);
 	if (rc)
@@ -139,7 +139,7 @@ int speckv_region_start(struct speckv_region *region)
 	if (rc)
 		return rc;
 	speckv_debugfs_add(region);
-	queue_delayed_work(system_unbound_wq, &region->cleaner, 0);
+	queue_delayed_work(speckv_workqueue, &region->cleaner, 0);
 	return 0;
 }
 
@@ -152,6 +152,9 @@ void speckv_region_kill(struct speckv_region *region)
 {
 	cdev_device_del(&region->cdev, &region->dev);
 	debugfs_remove(region->debug);
+	/* Now, not with the last file: the next binding is to have the same name. */
+	speckv_minor_put(region->id);
+	region->has_minor = false;
 	mutex_lock(&region->lock);
 	down_write(&region->map_sem);
 	region->dead = true;

@@ -43,7 +43,7 @@ static inline void shim_free(void *memory)
 
 typedef uint8_t u8;
 typedef uint32_t u32;
-typedef uint64_t u64;
+typedef unsigned long long u64; /* as __u64 */
 
 static inline void *shim_zalloc(size_t count, size_t size)
 {
@@ -65,9 +65,11 @@ static inline bool shim_broken_at(bool broken, const char *what)
 }
 
 #define shim_broken(condition) shim_broken_at(condition, #condition)
+#ifndef __cplusplus /* the tests include the headers only, and C++ has its own min */
 #define ilog2(n) (63 - __builtin_clzll(n))
 #define __ffs(n) ((unsigned long)__builtin_ctzll(n))
 #define min(a, b) ((a) < (b) ? (a) : (b))
+#endif
 #endif
 
 #endif /* SPECKV_SHIM_H */

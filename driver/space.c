@@ -22,6 +22,7 @@ static void push_block(struct speckv_space *space, u32 first, u32 order)
 {
 	struct speckv_granule *entry = &space->table[first];
 
+	space->block_moves++;
 	entry->head = true;
 	entry->order = order;
 	entry->prev = SPECKV_NO_GRANULE;
@@ -37,6 +38,7 @@ static void pull_block(struct speckv_space *space, u32 first)
 	struct speckv_granule *entry = &space->table[first];
 	u32 order = entry->order;
 
+	space->block_moves++;
 	if (entry->prev != SPECKV_NO_GRANULE)
 		space->table[entry->prev].next = entry->next;
 	else

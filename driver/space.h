@@ -61,6 +61,7 @@ struct speckv_granule {
  * @counts: granules by state
  * @poisoned: granules with the poison mark, in whatever state
  * @pinned: granules with the pinned mark: DIRTY or CLEANING, and nobody knows for how long
+ * @block_moves: free blocks linked or unlinked so far; what take and cleaned cost, for tests
  */
 struct speckv_space {
 	u32 granules;
@@ -72,6 +73,7 @@ struct speckv_space {
 	u32 counts[SPECKV_GRANULE_STATES];
 	u32 poisoned;
 	u32 pinned;
+	u64 block_moves;
 };
 
 /* All granules begin DIRTY: what is in the memory was somebody else's. -ENOMEM, -EINVAL. */

@@ -143,6 +143,7 @@ struct speckv_file {
  * @dev: class device; its release frees this
  * @cdev: /dev/speckvN
  * @id: N
+ * @has_minor: @id is ours; until removal
  * @lock: see above
  * @map_sem: see above
  * @dead: no access to the memory any more; written under both locks
@@ -172,6 +173,7 @@ struct speckv_region {
 	struct device dev;
 	struct cdev cdev;
 	int id;
+	bool has_minor;
 	struct mutex lock; /* see "Locking" above */
 	struct rw_semaphore map_sem;
 	bool dead;
@@ -206,6 +208,7 @@ static inline struct speckv_region *to_speckv_region(struct device *dev)
 /* main.c: the class, device numbers */
 extern struct class speckv_class;
 extern struct dentry *speckv_debug_root;
+extern struct workqueue_struct *speckv_workqueue;
 int speckv_minor_get(void);
 void speckv_minor_put(int minor);
 dev_t speckv_devt(int minor);
