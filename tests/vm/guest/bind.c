@@ -24,5 +24,8 @@ int region_ensure(void)
 		return 0;
 	if (!access("/sys/bus/dax/devices/dax0.0", F_OK))
 		return region_bind();
-	return system("sh /t/region-up >/dev/null 2>&1") ? -1 : 0;
+	if (!system("sh /t/region-up >/tmp/region-up 2>&1"))
+		return 0;
+	(void)!system("sed 's/^/# /' /tmp/region-up");
+	return -1;
 }

@@ -2,7 +2,8 @@
 /*
  * harness.c - runs the registered tests of the groups named on the command line and prints TAP.
  *
- * `vmtests GROUP...`, exit 0 if all passed. `vmtests --list` names groups and tests. See harness.h.
+ * `vmtests GROUP[:NAME]...`, exit 0 if all passed. `vmtests --list` names groups and tests; `vmtests --plug`
+ * asks QEMU to put the card back. See harness.h.
  */
 #include "harness.h"
 
@@ -73,11 +74,18 @@ static bool run_one(struct test *test)
 	return passed;
 }
 
-static bool is_wanted(const struct test *test, int count, char **groups)
+/* GROUP or GROUP:NAME. */
+static bool is_wanted(const struct test *test, int count, char **wanted)
 {
-	while (count--)
-		if (!strcmp(test->group, groups[count]))
+	size_t length = strlen(test->group);
+
+	while (count--) {
+		const char *want = wanted[count];
+
+		if (!strncmp(want, test->group, length) &&
+		    (!want[length] || (want[length] == ':' && !strcmp(want + length + 1, test->name))))
 			return true;
+	}
 	return false;
 }
 
@@ -86,6 +94,8 @@ int main(int argc, char **argv)
 	int number = 0, failed = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc > 1 && !strcmp(argv[1], "--plug"))
+		return !card_plug();
 	for (struct test *test = first_test; test; test = test->next) {
 		if (argc > 1 && !strcmp(argv[1], "--list")) {
 			printf("%s %s\n", test->group, test->name);

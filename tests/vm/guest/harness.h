@@ -115,7 +115,8 @@ void gate_open(struct gate *gate);
 void gate_wait(struct gate *gate);
 int write_file(const char *path, const char *text);
 int read_file(const char *path, char *text, size_t bytes);
-void qmp(const char *command);
+bool qmp(const char *command);
+bool card_plug(void);
 bool wait_for_path(const char *path, bool present, int seconds);
 
 /* pin.c: long-term pins by io_uring */

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* process.c - child processes, gates between them, descriptors on their way, and QEMU. */
 #include <grp.h>
+#include <poll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <time.h>
@@ -28,10 +30,10 @@ int reap(pid_t child)
 
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
-	if (WIFSIGNALED(status)) {
+	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
 		printf("# child ended by signal %d\n", WTERMSIG(status));
+	if (WIFSIGNALED(status))
 		return 128 + WTERMSIG(status);
-	}
 	return WEXITSTATUS(status);
 }
 
@@ -40,6 +42,8 @@ void become(uid_t uid)
 	EXPECT_EQ(setgroups(0, NULL), 0);
 	EXPECT_EQ(setresgid(uid, uid, uid), 0);
 	EXPECT_EQ(setresuid(uid, uid, uid), 0);
+	/* As after an exec: else /proc and ptrace would refuse for another reason than the tested. */
+	EXPECT_EQ(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), 0);
 }
 
 int send_fd(int socket, int fd)
@@ -130,8 +134,60 @@ bool wait_for_path(const char *path, bool present, int seconds)
 	return false;
 }
 
-/* One command to QEMU, by the guest's second serial port. 0xFF ends whatever was half read. */
-void qmp(const char *command)
+/* One line from QEMU, without its end; false if none comes for `seconds`. */
+static bool qmp_line(int port, char *line, size_t room, int seconds)
+{
+	struct pollfd ready = { .fd = port, .events = POLLIN };
+	size_t length = 0;
+
+	while (poll(&ready, 1, seconds * 1000) == 1 && read(port, line + length, 1) == 1) {
+		if (line[length] == '\n')
+			break;
+		if (line[length] != '\r' && length + 1 < room)
+			length++;
+	}
+	line[length] = 0;
+	return length > 0;
+}
+
+static bool qmp_send(int port, const char *command)
+{
+	char line[1024];
+
+	tcflush(port, TCIFLUSH);
+	dprintf(port, "%s\n", command);
+	while (qmp_line(port, line, sizeof(line), 20)) {
+		if (strstr(line, "\"return\""))
+			return true;
+		if (strstr(line, "\"error\"")) {
+			printf("# qemu: %s\n", line);
+			return false;
+		}
+	}
+	printf("# qemu: no answer to %s\n", command);
+	return false;
+}
+
+/*
+ * Ends QEMU's greeting. Until the port was raw, its echo may have sent QEMU half of its own words,
+ * so the first tries may be answered by a complaint about them; a port that somebody used before
+ * says that it is done already.
+ */
+static bool qmp_begin(int port)
+{
+	char line[1024];
+
+	for (int attempt = 0; attempt < 20; attempt++) {
+		dprintf(port, "{\"execute\":\"qmp_capabilities\"}\n");
+		while (qmp_line(port, line, sizeof(line), 1))
+			if (strstr(line, "\"return\"") || strstr(line, "already complete"))
+				return true;
+	}
+	return false;
+}
+
+/* One command to QEMU, by the guest's second serial port; true if it was carried out. */
+bool qmp(const char *command)
 {
 	static int port = -1;
 	struct termios raw;
@@ -142,9 +198,32 @@ void qmp(const char *command)
 		tcgetattr(port, &raw);
 		cfmakeraw(&raw);
 		tcsetattr(port, TCSANOW, &raw);
-		dprintf(port, "\377\n{\"execute\":\"qmp_capabilities\"}\n");
-		tcdrain(port);
+		EXPECT(qmp_begin(port));
 	}
-	dprintf(port, "%s\n", command);
-	tcdrain(port);
+	return qmp_send(port, command);
+}
+
+/*
+ * Another card of the same size (lib/boot.sh) under the same name: QEMU does not let a second device
+ * use the memory of one that was pulled. The slot is free only some time after Linux let go of the
+ * card, so this asks until it is.
+ */
+bool card_plug(void)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command),
+		 "{\"execute\":\"object-add\",\"arguments\":{\"qom-type\":\"memory-backend-memfd\","
+		 "\"id\":\"card%d\",\"size\":1073741824,\"share\":true}}", getpid());
+	if (!qmp(command))
+		return false;
+	snprintf(command, sizeof(command),
+		 "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"cxl-type3\",\"bus\":\"rp0\","
+		 "\"volatile-memdev\":\"card%d\",\"id\":\"cxl-vmem0\"}}", getpid());
+	for (int attempt = 0; attempt < 30; attempt++) {
+		if (qmp(command))
+			return true;
+		sleep(1);
+	}
+	return false;
 }

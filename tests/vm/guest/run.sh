@@ -6,5 +6,5 @@ sh /t/region-up >/tmp/region-up 2>&1 || { cat /tmp/region-up; dmesg | tail -20; 
 # shellcheck disable=SC2046
 /t/vmtests $(cat /t/groups)
 status=$?
-[ $status = 0 ] || dmesg | tail -40 | sed 's/^/# /'
+[ $status = 0 ] || dmesg | sed -n '/Run .init/,$p' | tail -30 | sed 's/^/# /'
 exit $status

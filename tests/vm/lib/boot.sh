@@ -32,7 +32,7 @@ no_timer_check cryptomgr.notests lsm= audit=0 rcupdate.rcu_expedited=1 pcie_port
 
 # rig_run KERNEL TESTS [qemu arguments...] - boot KERNEL, run TESTS/run.sh in it; 0 if it said so and nothing splatted.
 rig_run() {
-	local release work seconds=${RIG_TIMEOUT:-300}
+	local release work seconds=${RIG_TIMEOUT:-540}
 	release=$(rig_kernel "$1") || exit 1
 	local tests=$2
 	shift 2

@@ -73,6 +73,7 @@ rig_base() {
 	if [ ! -s "$out" ]; then
 		rm -f "$RIG_ROOT"/rig/base-"$release"-*.cpio
 		tree=$(mktemp -d -p "$RIG_ROOT/rig")
+		chmod 755 "$tree"
 		rig_base_programs "$tree"
 		rig_base_modules "$release" "$tree"
 		rig_pack "$tree" >"$out.part"
@@ -87,6 +88,7 @@ rig_image() {
 	local base tree
 	base=$(rig_base "$1") || exit 1
 	tree=$(mktemp -d -p "$RIG_ROOT/rig")
+	chmod 755 "$tree" # mktemp's 0700 would keep every other uid out of the guest's root
 	mkdir "$tree/t"
 	cp -a "$2/." "$tree/t/"
 	cat "$base" >"$3"
