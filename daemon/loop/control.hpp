@@ -65,9 +65,6 @@ class Control {
   Medium& medium_;
   std::vector<Namespace>& spaces_;
   std::vector<std::unique_ptr<DataThread>>& threads_;
-  boost::asio::io_context context_{1};
-  boost::asio::basic_socket_acceptor<Protocol> acceptor_{context_};
-  boost::asio::steady_timer retry_{context_};
   AnswerFn answer_;
   LayoutTable layouts_;
   std::unordered_map<uint64_t, std::shared_ptr<Session>> sessions_;
@@ -75,6 +72,10 @@ class Control {
   uint64_t arenas_bytes_ = 0;
   uint32_t connections_ = 0;
   ControlCounters counters_;
+  // Last, so that it goes first: connections that are still open end while all of the above is there.
+  boost::asio::io_context context_{1};
+  boost::asio::basic_socket_acceptor<Protocol> acceptor_{context_};
+  boost::asio::steady_timer retry_{context_};
 };
 
 }  // namespace speckv

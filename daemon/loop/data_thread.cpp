@@ -66,6 +66,7 @@ void DataThread::stop() {
 }
 
 bool DataThread::post(Mail mail) {
+  if (stopping_.load(std::memory_order_acquire)) return true;  // nobody will read it, nor needs to
   {
     std::lock_guard lock(mail_lock_);
     if (mail_.size() == mail_max) return false;
