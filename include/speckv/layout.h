@@ -7,8 +7,8 @@
  * Shared by the library, the daemon and the codecs; holds no code and includes nothing of ours.
  *
  * Terms (docs/glossary.md): block = KV of consecutive tokens, all layers and heads of one rank,
- * under one key; segment = the part of a block of one layer (K and V); page = `page_tokens` tokens of one
- * (layer, K or V, kv head), the codec's unit.
+ * under one key; segment = the part of a block of one layer (K and V); page = `page_tokens` tokens
+ * of one (layer, K or V, kv head), the codec's unit.
  */
 #ifndef SPECKV_LAYOUT_H
 #define SPECKV_LAYOUT_H
