@@ -72,7 +72,7 @@ class Control {
   uint64_t arenas_bytes_ = 0;
   uint32_t connections_ = 0;
   ControlCounters counters_;
-  // Last, so that it goes first: connections that are still open end while all of the above is there.
+  // Last, so that it goes first: connections still open then end while all of the above is there.
   boost::asio::io_context context_{1};
   boost::asio::basic_socket_acceptor<Protocol> acceptor_{context_};
   boost::asio::steady_timer retry_{context_};
