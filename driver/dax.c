@@ -20,7 +20,6 @@ module_param(drain_seconds, uint, 0644);
 MODULE_PARM_DESC(drain_seconds,
 		 "how long removal waits for pins before it gives the memory up (default 30)");
 
-
 /*
  * Does what we read through our copy of the private layout make sense? Each line says what was
  * wrong; together they let a wrong layout through with no memory that is not the device's.
@@ -60,20 +59,19 @@ static int check_device(struct dev_dax *dev_dax)
 	int i;
 
 	if (doubt) {
-		dev_err(dev, "this kernel's DAX layout is not the one speckv was built for (%s); rebuild speckv for this kernel\n",
-			doubt);
+		dev_err(dev, "unknown DAX layout (%s); rebuild speckv for this kernel\n", doubt);
 		return -ENODEV;
 	}
 	if (static_dev_dax(dev_dax)) {
-		dev_err(dev, "a static DAX device cannot be shared out; use a CXL or hmem region\n");
+		dev_err(dev, "a static DAX device is not supported; use a CXL region\n");
 		return -EOPNOTSUPP;
 	}
 	for (i = 0; i < dev_dax->nr_range; i++) {
 		struct range *range = &dev_dax->ranges[i].range;
 
-		if (!IS_ALIGNED(range->start, PMD_SIZE) || !IS_ALIGNED(range_len(range), PMD_SIZE)) {
-			dev_err(dev, "range %pra is not made of 2 MiB granules; recreate the device with align 2M\n",
-				range);
+		if (!IS_ALIGNED(range->start, PMD_SIZE) ||
+		    !IS_ALIGNED(range_len(range), PMD_SIZE)) {
+			dev_err(dev, "%pra is not made of 2 MiB granules; use align 2M\n", range);
 			return -EINVAL;
 		}
 	}
@@ -95,7 +93,7 @@ static int request_ranges(struct speckv_region *region, struct device *dev)
 
 		/* Not devm: an abandoned map must keep its addresses. */
 		if (!request_mem_region(range->start, range_len(range), region->dax_name)) {
-			dev_err(dev, "range %pra is taken (see /proc/iomem); unbind kmem or device_dax from it first\n",
+			dev_err(dev, "%pra is taken, see /proc/iomem; unbind its driver first\n",
 				range);
 			release_ranges(region, i);
 			return -EBUSY;
@@ -270,7 +268,7 @@ static void speckv_dax_remove(struct dev_dax *dev_dax)
 		unmap_memory(region);
 	} else {
 		/* Freeing the struct pages would crash whoever still has them. */
-		dev_err(dev, "pins outlast removal: %llu MiB of address space stay taken until reboot, and so does this module\n",
+		dev_err(dev, "pins outlast removal: %llu MiB stay taken until reboot\n",
 			region->bytes >> 20);
 		get_device(&region->dev);
 		__module_get(THIS_MODULE);
@@ -294,4 +292,3 @@ void speckv_dax_unregister(void)
 {
 	dax_driver_unregister(&speckv_dax_driver);
 }
-

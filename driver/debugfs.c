@@ -23,11 +23,10 @@ static int files_show(struct seq_file *seq, void *unused)
 	list_for_each_entry(file, &region->files, in_region) {
 		struct speckv_account *account = file->account;
 
-		seq_printf(seq, "%s pid=%d uid=%u comm=%s extents=%llu held=%llu pinned=%llu exports=%u",
-			   role_names[file->role], account->pid,
-			   from_kuid_munged(&init_user_ns, account->uid), account->comm,
-			   file->extents, file->held_bytes, account->pinned_bytes,
-			   account->exports);
+		seq_printf(seq, "%s pid=%d uid=%u comm=%s ", role_names[file->role], account->pid,
+			   from_kuid_munged(&init_user_ns, account->uid), account->comm);
+		seq_printf(seq, "extents=%llu held=%llu pinned=%llu exports=%u", file->extents,
+			   file->held_bytes, account->pinned_bytes, account->exports);
 		seq_printf(seq, " huge=%lld small=%lld zero=%lld\n",
 			   atomic64_read(&file->faults_huge), atomic64_read(&file->faults_small),
 			   atomic64_read(&file->faults_zero));
@@ -49,12 +48,13 @@ static int extents_show(struct seq_file *seq, void *unused)
 		struct speckv_extent *extent = region->extent_of[granule];
 
 		if (extent && extent != last) {
-			struct speckv_account *who = extent->retired ? extent->charge :
-								       extent->owner;
+			struct speckv_account *who =
+				extent->retired ? extent->charge : extent->owner;
 
-			seq_printf(seq, "%#llx granule=%u count=%u %s pid=%d comm=%s cookie=%#llx\n",
-				   extent->handle, extent->first, extent->count,
-				   extent->retired ? "retired" : "held", who->pid, who->comm,
+			seq_printf(seq, "%#llx granule=%u count=%u %s ", extent->handle,
+				   extent->first, extent->count,
+				   extent->retired ? "retired" : "held");
+			seq_printf(seq, "pid=%d comm=%s cookie=%#llx\n", who->pid, who->comm,
 				   extent->cookie);
 		}
 		last = extent;

@@ -316,8 +316,8 @@ static bool clean_one(struct speckv_region *region)
 
 	mutex_lock(&region->lock);
 	granule = region->dead ? SPECKV_NO_GRANULE : speckv_space_next_dirty(&region->space);
-	is_poisoned = granule != SPECKV_NO_GRANULE &&
-		      speckv_space_is_poisoned(&region->space, granule);
+	is_poisoned =
+		granule != SPECKV_NO_GRANULE && speckv_space_is_poisoned(&region->space, granule);
 	mutex_unlock(&region->lock);
 	if (granule == SPECKV_NO_GRANULE)
 		return false;
@@ -350,8 +350,8 @@ static bool clean_one(struct speckv_region *region)
  */
 void speckv_cleaner(struct work_struct *work)
 {
-	struct speckv_region *region = container_of(to_delayed_work(work), struct speckv_region,
-						    cleaner);
+	struct speckv_region *region =
+		container_of(to_delayed_work(work), struct speckv_region, cleaner);
 	u32 turns, left;
 
 	mutex_lock(&region->lock);
@@ -365,8 +365,8 @@ void speckv_cleaner(struct work_struct *work)
 	if (left && left > region->space.pinned) {
 		mod_delayed_work(speckv_workqueue, &region->cleaner, 0);
 	} else if (left) {
-		region->clean_delay = clamp(2 * region->clean_delay, CLEAN_DELAY_MIN,
-					    CLEAN_DELAY_MAX);
+		region->clean_delay =
+			clamp(2 * region->clean_delay, CLEAN_DELAY_MIN, CLEAN_DELAY_MAX);
 		mod_delayed_work(speckv_workqueue, &region->cleaner, region->clean_delay);
 	}
 	mutex_unlock(&region->lock);

@@ -151,8 +151,8 @@ static int export_locked(struct speckv_file *control, struct speckv_file *export
 			rc = -EDQUOT;
 			goto out;
 		}
-		export->role = arg->flags & SPECKV_EXPORT_WRITE ? SPECKV_ROLE_EXPORT_WRITE :
-								  SPECKV_ROLE_EXPORT_READ;
+		export->role = arg->flags & SPECKV_EXPORT_WRITE ? SPECKV_ROLE_EXPORT_WRITE
+								: SPECKV_ROLE_EXPORT_READ;
 		kref_get(&control->account->ref);
 		export->maker = control->account;
 		control->account->exports++;

@@ -66,9 +66,9 @@ static long ioctl_alloc(struct speckv_file *file, struct speckv_alloc *arg)
 		mutex_unlock(&region->lock);
 		if (rc != -EAGAIN || left <= 0)
 			break;
-		left = wait_event_interruptible_timeout(region->clean_wait,
-							READ_ONCE(region->clean_seq) != seen ||
-							READ_ONCE(region->dead), left);
+		left = wait_event_interruptible_timeout(
+			region->clean_wait,
+			READ_ONCE(region->clean_seq) != seen || READ_ONCE(region->dead), left);
 		if (left < 0)
 			return -EINTR;
 	}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * main.c - the module: class, device numbers, workqueue, and the order in which its parts come and go.
+ * main.c - the module: class, device numbers, workqueue, and the order in which its parts come
+ * and go.
  *
  * A region (one per DAX device) comes with dax.c's probe, never from here.
  */

@@ -20,8 +20,8 @@ const struct address_space_operations speckv_aops = {
 };
 
 enum speckv_view {
-	SPECKV_VIEW_MEMORY,	/* the granule itself */
-	SPECKV_VIEW_NOTHING,	/* not held, or the region is gone */
+	SPECKV_VIEW_MEMORY,  /* the granule itself */
+	SPECKV_VIEW_NOTHING, /* not held, or the region is gone */
 	SPECKV_VIEW_POISON,
 };
 

@@ -22,7 +22,7 @@ void speckv_poisoned_pfns_forget(void)
 	xa_destroy(&speckv_poisoned_pfns);
 }
 
-/* -ENODEV after removal. Remembering the pfn may fail for want of memory; the mark itself cannot. */
+/* -ENODEV after removal. Remembering the pfn may fail for want of memory; the mark cannot. */
 int speckv_region_poison(struct speckv_region *region, u32 first, u32 count)
 {
 	u32 granule;
@@ -41,7 +41,8 @@ int speckv_region_poison(struct speckv_region *region, u32 first, u32 count)
 		xa_store(&speckv_poisoned_pfns, pfn, xa_mk_value(1), GFP_KERNEL);
 		trace_speckv_poison(region->id, granule);
 		speckv_region_event(region, "poison", granule);
-		dev_warn(&region->dev, "granule %u (pfn %#lx) is poisoned and out of use\n", granule, pfn);
+		dev_warn(&region->dev, "granule %u (pfn %#lx) is poisoned, out of use\n", granule,
+			 pfn);
 	}
 	mutex_unlock(&region->lock);
 	return 0;

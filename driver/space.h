@@ -80,7 +80,7 @@ struct speckv_space {
 int speckv_space_init(struct speckv_space *space, u32 granules);
 void speckv_space_destroy(struct speckv_space *space);
 
-/* FREE -> USED: a run of @count. -ENOSPC, or -EAGAIN while granules not known as pinned are dirty. */
+/* FREE -> USED: a run of @count. -ENOSPC, or -EAGAIN while dirty granules are not all pinned. */
 int speckv_space_take(struct speckv_space *space, u32 count, u32 *ret_first);
 
 /* USED -> DIRTY (or LOST). */

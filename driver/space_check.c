@@ -55,7 +55,7 @@ static bool queue_is_sound(const struct speckv_space *space)
 
 bool speckv_space_is_sound(const struct speckv_space *space)
 {
-	u32 counts[SPECKV_GRANULE_STATES] = { 0 };
+	u32 counts[SPECKV_GRANULE_STATES] = {0};
 	u32 i, free = 0, poisoned = 0, pinned = 0;
 
 	for (i = 0; i < space->granules; i++) {
@@ -71,14 +71,13 @@ bool speckv_space_is_sound(const struct speckv_space *space)
 			return false;
 		if (entry->state == SPECKV_GRANULE_LOST && !entry->poisoned)
 			return false;
-		if (entry->poisoned && (entry->state == SPECKV_GRANULE_FREE ||
-					entry->state == SPECKV_GRANULE_DIRTY))
+		if (entry->poisoned &&
+		    (entry->state == SPECKV_GRANULE_FREE || entry->state == SPECKV_GRANULE_DIRTY))
 			return false;
 		if (entry->head && entry->state != SPECKV_GRANULE_FREE)
 			return false;
 	}
 	return !memcmp(counts, space->counts, sizeof(counts)) && poisoned == space->poisoned &&
-	       pinned == space->pinned &&
-	       blocks_are_sound(space, &free) && free == counts[SPECKV_GRANULE_FREE] &&
-	       queue_is_sound(space);
+	       pinned == space->pinned && blocks_are_sound(space, &free) &&
+	       free == counts[SPECKV_GRANULE_FREE] && queue_is_sound(space);
 }

@@ -46,9 +46,9 @@
 
 #define SPECKV_GRANULE_SHIFT 21
 #define SPECKV_GRANULE_PAGES (SPECKV_GRANULE_BYTES >> PAGE_SHIFT)
-#define SPECKV_RANGES_MAX 64	/* pieces of one DAX device; CXL makes one */
+#define SPECKV_RANGES_MAX 64 /* pieces of one DAX device; CXL makes one */
 #define SPECKV_MINORS 256
-#define SPECKV_EXPORTS_MAX 4096	/* default of file_exports_max */
+#define SPECKV_EXPORTS_MAX 4096 /* default of file_exports_max */
 
 static_assert(PMD_SHIFT == SPECKV_GRANULE_SHIFT, "a granule must be what one PMD maps");
 

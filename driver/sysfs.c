@@ -156,6 +156,7 @@ static ssize_t file_exports_max_store(struct device *dev, struct device_attribut
 }
 static DEVICE_ATTR_RW(file_exports_max);
 
+/* clang-format off */
 static struct attribute *speckv_attrs[] = {
 	&dev_attr_size_bytes.attr,
 	&dev_attr_free_bytes.attr,
@@ -170,6 +171,7 @@ static struct attribute *speckv_attrs[] = {
 	&dev_attr_file_exports_max.attr,
 	NULL,
 };
+/* clang-format on */
 
 static const struct attribute_group speckv_group = {
 	.attrs = speckv_attrs,

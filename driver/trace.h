@@ -8,6 +8,8 @@
 
 #include <linux/tracepoint.h>
 
+/* clang-format off */
+
 /* An extent was given to a file, or nobody holds it any more. */
 DECLARE_EVENT_CLASS(speckv_extent,
 	TP_PROTO(int region, u64 handle, u32 first, u32 count),
@@ -126,6 +128,8 @@ TRACE_EVENT(speckv_kill,
 	),
 	TP_printk("speckv%d extents=%llu", __entry->region, __entry->extents)
 );
+
+/* clang-format on */
 
 #endif /* SPECKV_TRACE_H */
 

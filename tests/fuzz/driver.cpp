@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// driver.cpp (fuzz) - any bytes as a sequence of granule operations, and as ioctl arguments, for the
-// code that runs in the kernel: the tables stay sound after every step, and an argument that passes
-// its check keeps what the driver relies on. Compiles the driver's own files.
+// driver.cpp (fuzz) - any bytes as a sequence of granule operations, and as ioctl arguments, for
+// the code that runs in the kernel: the tables stay sound after every step, and an argument that
+// passes its check keeps what the driver relies on. Compiles the driver's own files.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -44,10 +44,8 @@ void fuzz_space(const uint8_t* data, size_t size) {
       case 3:
         granule = speckv_space_next_dirty(&space);
         if (granule == SPECKV_NO_GRANULE) break;
-        if (data[i] % 5 == 2)
-          speckv_space_cleaned(&space, granule);
-        else
-          speckv_space_postpone(&space, granule);
+        if (data[i] % 5 == 2) speckv_space_cleaned(&space, granule);
+        else speckv_space_postpone(&space, granule);
         break;
       default:
         speckv_space_poison(&space, operand % space.granules);

@@ -53,9 +53,9 @@
 
 /* struct speckv_info.role */
 enum speckv_role {
-	SPECKV_ROLE_CONTROL = 1,	/* an open of /dev/speckvN */
-	SPECKV_ROLE_EXPORT_READ = 2,	/* made by EXPORT */
-	SPECKV_ROLE_EXPORT_WRITE = 3,	/* made by EXPORT with SPECKV_EXPORT_WRITE */
+	SPECKV_ROLE_CONTROL = 1,      /* an open of /dev/speckvN */
+	SPECKV_ROLE_EXPORT_READ = 2,  /* made by EXPORT */
+	SPECKV_ROLE_EXPORT_WRITE = 3, /* made by EXPORT with SPECKV_EXPORT_WRITE */
 };
 
 /**

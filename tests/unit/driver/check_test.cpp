@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// check_test.cpp - well-formedness of ioctl arguments: good ones pass; a bit set anywhere outside of
-// the inputs is refused, for every bit of every structure; inputs at and past each of their limits.
+// check_test.cpp - well-formedness of ioctl arguments: good ones pass; a bit set anywhere outside
+// of the inputs is refused, for every bit of every structure; inputs at and past each of their
+// limits.
 extern "C" {
 #include "check.h"
 }
@@ -78,11 +79,11 @@ TEST(check, export_verbs_and_counts) {
   good.fd = -1;
   good.handles = 4096;
   good.count = SPECKV_BATCH_MAX;
-  expect_the_rest_is_zero<speckv_export>(good,
-                                         {FIELD(speckv_export, flags), FIELD(speckv_export, fd),
-                                          FIELD(speckv_export, handles),
-                                          FIELD(speckv_export, count)},
-                                         speckv_check_export);
+  expect_the_rest_is_zero<speckv_export>(
+      good,
+      {FIELD(speckv_export, flags), FIELD(speckv_export, fd), FIELD(speckv_export, handles),
+       FIELD(speckv_export, count)},
+      speckv_check_export);
   // All 32 flag bits with each other's company: exactly these four words are right.
   for (u32 flags = 0; flags < 64; ++flags) {
     speckv_export arg = good;
@@ -120,10 +121,10 @@ TEST(check, list) {
   speckv_list good{};
   good.count = SPECKV_BATCH_MAX;
   good.entries = 4096;
-  expect_the_rest_is_zero<speckv_list>(good,
-                                       {FIELD(speckv_list, count), FIELD(speckv_list, entries),
-                                        FIELD(speckv_list, start_offset)},
-                                       speckv_check_list);
+  expect_the_rest_is_zero<speckv_list>(
+      good,
+      {FIELD(speckv_list, count), FIELD(speckv_list, entries), FIELD(speckv_list, start_offset)},
+      speckv_check_list);
   good.count++;
   EXPECT_EQ(speckv_check_list(&good), -EINVAL);
   good.count = 0;
@@ -135,17 +136,17 @@ TEST(check, poison) {
   list.flags = SPECKV_POISON_LIST;
   list.count = 1;
   list.entries = 4096;
-  expect_the_rest_is_zero<speckv_poison>(list,
-                                         {FIELD(speckv_poison, flags), FIELD(speckv_poison, count),
-                                          FIELD(speckv_poison, offset),
-                                          FIELD(speckv_poison, entries)},
-                                         check_poison);
+  expect_the_rest_is_zero<speckv_poison>(
+      list,
+      {FIELD(speckv_poison, flags), FIELD(speckv_poison, count), FIELD(speckv_poison, offset),
+       FIELD(speckv_poison, entries)},
+      check_poison);
   mark.flags = SPECKV_POISON_MARK;
   mark.bytes = 1;
-  expect_the_rest_is_zero<speckv_poison>(mark,
-                                         {FIELD(speckv_poison, flags), FIELD(speckv_poison, offset),
-                                          FIELD(speckv_poison, bytes)},
-                                         check_poison);
+  expect_the_rest_is_zero<speckv_poison>(
+      mark,
+      {FIELD(speckv_poison, flags), FIELD(speckv_poison, offset), FIELD(speckv_poison, bytes)},
+      check_poison);
   mark.offset = kDeviceBytes - 1;
   EXPECT_EQ(check_poison(&mark), 0);
   mark.bytes = 2;

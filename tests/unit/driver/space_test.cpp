@@ -162,10 +162,8 @@ void random_step(Space& space, std::vector<Extent>& used, std::mt19937& random) 
       const u32 granule = speckv_space_next_dirty(space.get());
       if (granule == SPECKV_NO_GRANULE) return;
       if (random() % 4 == 0) speckv_space_poison(space.get(), granule);
-      if (random() % 3 == 0)
-        speckv_space_postpone(space.get(), granule);
-      else
-        speckv_space_cleaned(space.get(), granule);
+      if (random() % 3 == 0) speckv_space_postpone(space.get(), granule);
+      else speckv_space_cleaned(space.get(), granule);
       return;
     }
     default:
@@ -220,7 +218,8 @@ Cost cost_at(u32 extents) {
     cost.worst = std::max(cost.worst, static_cast<double>(moves) / (returned + one.count));
     granules += returned + one.count;
   }
-  cost.mean = static_cast<double>(space.get()->block_moves - before) / static_cast<double>(granules);
+  cost.mean =
+      static_cast<double>(space.get()->block_moves - before) / static_cast<double>(granules);
   return cost;
 }
 

@@ -2,8 +2,8 @@
 /*
  * harness.c - runs the registered tests of the groups named on the command line and prints TAP.
  *
- * `vmtests GROUP[:NAME]...`, exit 0 if all passed. `vmtests --list` names groups and tests; `vmtests --plug`
- * asks QEMU to put the card back. See harness.h.
+ * `vmtests GROUP[:NAME]...`, exit 0 if all passed. `vmtests --list` names groups and tests;
+ * `vmtests --plug` asks QEMU to put the card back. See harness.h.
  */
 #include "harness.h"
 
@@ -20,8 +20,8 @@ void test_register(struct test *test)
 
 void fail_at(const char *file, int line, const char *what, long long is, long long wanted)
 {
-	printf("# %s:%d: %s: is %lld (%#llx), expected %lld (%#llx)\n", strrchr(file, '/') + 1, line,
-	       what, is, is, wanted, wanted);
+	printf("# %s:%d: %s: is %lld (%#llx), expected %lld (%#llx)\n", strrchr(file, '/') + 1,
+	       line, what, is, is, wanted, wanted);
 	fflush(stdout);
 	_exit(1);
 }
@@ -83,7 +83,8 @@ static bool is_wanted(const struct test *test, int count, char **wanted)
 		const char *want = wanted[count];
 
 		if (!strncmp(want, test->group, length) &&
-		    (!want[length] || (want[length] == ':' && !strcmp(want + length + 1, test->name))))
+		    (!want[length] ||
+		     (want[length] == ':' && !strcmp(want + length + 1, test->name))))
 			return true;
 	}
 	return false;
@@ -106,7 +107,8 @@ int main(int argc, char **argv)
 		bool passed = run_one(test);
 
 		failed += !passed;
-		printf("%sok %d - %s: %s\n", passed ? "" : "not ", ++number, test->group, test->name);
+		printf("%sok %d - %s: %s\n", passed ? "" : "not ", ++number, test->group,
+		       test->name);
 	}
 	if (number)
 		printf("1..%d\n", number);

@@ -32,8 +32,8 @@
 
 /* What the region must be after a test. */
 enum balance {
-	BALANCE_WHOLE,	/* bound, and all of it free but for what is poisoned */
-	BALANCE_NONE,	/* the test takes the region away; its group's end puts it back */
+	BALANCE_WHOLE, /* bound, and all of it free but for what is poisoned */
+	BALANCE_NONE,  /* the test takes the region away; its group's end puts it back */
 };
 
 struct test {
@@ -46,16 +46,18 @@ struct test {
 
 void test_register(struct test *test);
 
-#define TEST_BALANCED(group_, name_, balance_)                                                 \
-	static void test_##group_##_##name_(void);                                             \
-	static struct test entry_##group_##_##name_ = {                                        \
-		.group = #group_, .name = #name_, .run = test_##group_##_##name_,              \
-		.balance = balance_,                                                           \
-	};                                                                                     \
-	__attribute__((constructor)) static void register_##group_##_##name_(void)             \
-	{                                                                                      \
-		test_register(&entry_##group_##_##name_);                                      \
-	}                                                                                      \
+#define TEST_BALANCED(group_, name_, balance_)                                                     \
+	static void test_##group_##_##name_(void);                                                 \
+	static struct test entry_##group_##_##name_ = {                                            \
+		.group = #group_,                                                                  \
+		.name = #name_,                                                                    \
+		.run = test_##group_##_##name_,                                                    \
+		.balance = balance_,                                                               \
+	};                                                                                         \
+	__attribute__((constructor)) static void register_##group_##_##name_(void)                 \
+	{                                                                                          \
+		test_register(&entry_##group_##_##name_);                                          \
+	}                                                                                          \
 	static void test_##group_##_##name_(void)
 
 #define TEST(group_, name_) TEST_BALANCED(group_, name_, BALANCE_WHOLE)
@@ -64,25 +66,25 @@ void test_register(struct test *test);
 void fail_at(const char *file, int line, const char *what, long long is, long long wanted)
 	__attribute__((noreturn));
 
-#define EXPECT_EQ(is, wanted)                                                                  \
-	do {                                                                                   \
-		long long is_ = (long long)(is), wanted_ = (long long)(wanted);                \
-		if (is_ != wanted_)                                                            \
-			fail_at(__FILE__, __LINE__, #is " == " #wanted, is_, wanted_);         \
+#define EXPECT_EQ(is, wanted)                                                                      \
+	do {                                                                                       \
+		long long is_ = (long long)(is), wanted_ = (long long)(wanted);                    \
+		if (is_ != wanted_)                                                                \
+			fail_at(__FILE__, __LINE__, #is " == " #wanted, is_, wanted_);             \
 	} while (0)
-#define EXPECT(condition)                                                                      \
-	do {                                                                                   \
-		if (!(condition))                                                              \
-			fail_at(__FILE__, __LINE__, #condition, 0, 1);                         \
+#define EXPECT(condition)                                                                          \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			fail_at(__FILE__, __LINE__, #condition, 0, 1);                             \
 	} while (0)
 /* A call that must fail with exactly this errno. */
-#define EXPECT_ERRNO(call, wanted)                                                             \
-	do {                                                                                   \
-		errno = 0;                                                                     \
-		long result_ = (long)(call);                                                   \
-		if (result_ != -1 || errno != (wanted))                                        \
-			fail_at(__FILE__, __LINE__, #call " fails with " #wanted,              \
-				result_ == -1 ? errno : 0, wanted);                            \
+#define EXPECT_ERRNO(call, wanted)                                                                 \
+	do {                                                                                       \
+		errno = 0;                                                                         \
+		long result_ = (long)(call);                                                       \
+		if (result_ != -1 || errno != (wanted))                                            \
+			fail_at(__FILE__, __LINE__, #call " fails with " #wanted,                  \
+				result_ == -1 ? errno : 0, wanted);                                \
 	} while (0)
 
 /* device.c: /dev/speckv0 */

@@ -8,7 +8,7 @@
 
 int ring_make(void)
 {
-	struct io_uring_params params = { 0 };
+	struct io_uring_params params = {0};
 	int ring = (int)syscall(__NR_io_uring_setup, 4, &params);
 
 	EXPECT(ring >= 0);
@@ -17,7 +17,7 @@ int ring_make(void)
 
 int ring_register(int ring, void *address, size_t bytes)
 {
-	struct iovec buffer = { address, bytes };
+	struct iovec buffer = {address, bytes};
 
 	return (int)syscall(__NR_io_uring_register, ring, IORING_REGISTER_BUFFERS, &buffer, 1);
 }

@@ -42,17 +42,20 @@ void become(uid_t uid)
 	EXPECT_EQ(setgroups(0, NULL), 0);
 	EXPECT_EQ(setresgid(uid, uid, uid), 0);
 	EXPECT_EQ(setresuid(uid, uid, uid), 0);
-	/* As after an exec: else /proc and ptrace would refuse for another reason than the tested. */
+	/* As after an exec: else /proc and ptrace would refuse for another reason than the tested.
+	 */
 	EXPECT_EQ(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), 0);
 }
 
 int send_fd(int socket, int fd)
 {
-	char byte = 0, control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec data = { &byte, 1 };
+	char byte = 0, control[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec data = {&byte, 1};
 	struct msghdr message = {
-		.msg_iov = &data, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
+		.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
@@ -66,10 +69,12 @@ int send_fd(int socket, int fd)
 int receive_fd(int socket)
 {
 	char byte, control[CMSG_SPACE(sizeof(int))];
-	struct iovec data = { &byte, 1 };
+	struct iovec data = {&byte, 1};
 	struct msghdr message = {
-		.msg_iov = &data, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
+		.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
 	};
 	int fd;
 
@@ -137,7 +142,7 @@ bool wait_for_path(const char *path, bool present, int seconds)
 /* One line from QEMU, without its end; false if none comes for `seconds`. */
 static bool qmp_line(int port, char *line, size_t room, int seconds)
 {
-	struct pollfd ready = { .fd = port, .events = POLLIN };
+	struct pollfd ready = {.fd = port, .events = POLLIN};
 	size_t length = 0;
 
 	while (poll(&ready, 1, seconds * 1000) == 1 && read(port, line + length, 1) == 1) {
@@ -204,9 +209,9 @@ bool qmp(const char *command)
 }
 
 /*
- * Another card of the same size (lib/boot.sh) under the same name: QEMU does not let a second device
- * use the memory of one that was pulled. The slot is free only some time after Linux let go of the
- * card, so this asks until it is.
+ * Another card of the same size (lib/boot.sh) under the same name: QEMU does not let a second
+ * device use the memory of one that was pulled. The slot is free only some time after Linux let
+ * go of the card, so this asks until it is.
  */
 bool card_plug(void)
 {
@@ -214,12 +219,14 @@ bool card_plug(void)
 
 	snprintf(command, sizeof(command),
 		 "{\"execute\":\"object-add\",\"arguments\":{\"qom-type\":\"memory-backend-memfd\","
-		 "\"id\":\"card%d\",\"size\":1073741824,\"share\":true}}", getpid());
+		 "\"id\":\"card%d\",\"size\":1073741824,\"share\":true}}",
+		 getpid());
 	if (!qmp(command))
 		return false;
 	snprintf(command, sizeof(command),
-		 "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"cxl-type3\",\"bus\":\"rp0\","
-		 "\"volatile-memdev\":\"card%d\",\"id\":\"cxl-vmem0\"}}", getpid());
+		 "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"cxl-type3\","
+		 "\"bus\":\"rp0\",\"volatile-memdev\":\"card%d\",\"id\":\"cxl-vmem0\"}}",
+		 getpid());
 	for (int attempt = 0; attempt < 30; attempt++) {
 		if (qmp(command))
 			return true;

@@ -81,7 +81,8 @@ TEST(map, a_writable_export_writes)
 TEST(map, what_a_file_does_not_hold_is_zeros_or_sigbus)
 {
 	int control = control_open(), other = control_open();
-	struct speckv_alloc mine = alloc_extent(control, GRANULE), foreign = alloc_extent(other, GRANULE);
+	struct speckv_alloc mine = alloc_extent(control, GRANULE),
+			    foreign = alloc_extent(other, GRANULE);
 	uint8_t *owner = map_all(other, PROT_READ | PROT_WRITE);
 	uint8_t *reader = map_all(export_new(control, 0, &mine.handle, 1), PROT_READ);
 	uint8_t *writer = map_all(export_new(control, SPECKV_EXPORT_WRITE, &mine.handle, 1),
@@ -131,7 +132,8 @@ TEST(map, drop_takes_from_one_export_only)
 {
 	int control = control_open();
 	struct speckv_alloc extent = alloc_extent(control, GRANULE);
-	int one = export_new(control, 0, &extent.handle, 1), two = export_new(control, 0, &extent.handle, 1);
+	int one = export_new(control, 0, &extent.handle, 1),
+	    two = export_new(control, 0, &extent.handle, 1);
 	uint8_t *mine = map_all(control, PROT_READ | PROT_WRITE);
 	uint8_t *first = map_all(one, PROT_READ), *second = map_all(two, PROT_READ);
 
@@ -167,14 +169,14 @@ TEST(map, free_takes_from_everybody)
 TEST(map, a_reader_never_sees_the_next_owner)
 {
 	int control = control_open(), next = control_open();
-	struct speckv_alloc extent = alloc_extent(control, GRANULE), reused = { 0 };
+	struct speckv_alloc extent = alloc_extent(control, GRANULE), reused = {0};
 	uint8_t *reader = map_all(export_new(control, 0, &extent.handle, 1), PROT_READ);
 	uint8_t *theirs = map_all(next, PROT_READ | PROT_WRITE);
 
 	EXPECT_EQ(peek(reader + extent.offset), 0);
 	free_extent(control, extent.handle);
 	do { /* until the same place comes round again */
-		struct speckv_alloc request = { .bytes = GRANULE, .timeout_ms = 60000 };
+		struct speckv_alloc request = {.bytes = GRANULE, .timeout_ms = 60000};
 
 		if (ioctl(next, SPECKV_IOC_ALLOC, &request))
 			break;
@@ -253,10 +255,12 @@ TEST(map, mremap_moves_but_never_grows_or_leaves_the_raster)
 	EXPECT(map != MAP_FAILED);
 	memset(map, 0x21, extent.bytes);
 	EXPECT_ERRNO(mremap(map, extent.bytes, extent.bytes + GRANULE, MREMAP_MAYMOVE), EFAULT);
-	EXPECT_ERRNO(mremap(map, extent.bytes, extent.bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
-			    even + 4096), EINVAL);
+	EXPECT_ERRNO(
+		mremap(map, extent.bytes, extent.bytes, MREMAP_MAYMOVE | MREMAP_FIXED, even + 4096),
+		EINVAL);
 	EXPECT_EQ(peek(map), 0x21);
-	EXPECT(mremap(map, extent.bytes, extent.bytes, MREMAP_MAYMOVE | MREMAP_FIXED, even) == even);
+	EXPECT(mremap(map, extent.bytes, extent.bytes, MREMAP_MAYMOVE | MREMAP_FIXED, even) ==
+	       even);
 	EXPECT_EQ(peek(even), 0x21);
 	EXPECT_EQ(peek(even + extent.bytes - 1), 0x21);
 	EXPECT(mremap(even, extent.bytes, GRANULE, 0) == even);
@@ -289,7 +293,7 @@ TEST(map, a_whole_device_faults_in_by_2_mib)
 
 	wait_until_clean(control);
 	for (;;) {
-		struct speckv_alloc request = { .bytes = GRANULE };
+		struct speckv_alloc request = {.bytes = GRANULE};
 
 		if (ioctl(control, SPECKV_IOC_ALLOC, &request))
 			break;

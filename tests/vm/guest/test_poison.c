@@ -8,7 +8,9 @@
 static uint64_t list_poison(int control, uint64_t *offsets, uint32_t room)
 {
 	struct speckv_poison list = {
-		.flags = SPECKV_POISON_LIST, .count = room, .entries = (uintptr_t)offsets,
+		.flags = SPECKV_POISON_LIST,
+		.count = room,
+		.entries = (uintptr_t)offsets,
 	};
 
 	EXPECT_EQ(ioctl(control, SPECKV_IOC_POISON, &list), 0);
@@ -29,7 +31,9 @@ static bool is_listed(int control, uint64_t offset)
 static int mark(int control, uint64_t offset, uint64_t bytes)
 {
 	struct speckv_poison request = {
-		.flags = SPECKV_POISON_MARK, .offset = offset, .bytes = bytes,
+		.flags = SPECKV_POISON_MARK,
+		.offset = offset,
+		.bytes = bytes,
 	};
 
 	return ioctl(control, SPECKV_IOC_POISON, &request);
@@ -42,7 +46,7 @@ static void expect_never_again(uint64_t offset)
 	struct speckv_alloc one;
 
 	do {
-		one = (struct speckv_alloc){ .bytes = GRANULE, .timeout_ms = 60000 };
+		one = (struct speckv_alloc){.bytes = GRANULE, .timeout_ms = 60000};
 		if (ioctl(hog, SPECKV_IOC_ALLOC, &one))
 			break;
 		EXPECT(one.offset != offset);
@@ -111,7 +115,7 @@ TEST(poison, marking_a_range_marks_every_granule_it_touches)
 	struct speckv_alloc extent = alloc_extent(control, 3 * GRANULE);
 	uint64_t before = stat_of(control, -1).poisoned_bytes;
 	struct speckv_extent_entry entry;
-	struct speckv_list list = { .count = 1, .entries = (uintptr_t)&entry };
+	struct speckv_list list = {.count = 1, .entries = (uintptr_t)&entry};
 
 	EXPECT_EQ(mark(control, extent.offset + GRANULE - 1, 2), 0);
 	EXPECT_EQ(stat_of(control, -1).poisoned_bytes, before + 2 * GRANULE);
@@ -145,7 +149,7 @@ TEST(poison, the_list_pages)
 	static uint64_t all[SPECKV_BATCH_MAX];
 	int control = control_open();
 	struct speckv_alloc extent = alloc_extent(control, 3 * GRANULE);
-	struct speckv_poison list = { 0 };
+	struct speckv_poison list = {0};
 	uint64_t offsets[2], seen = 0, count;
 
 	EXPECT_EQ(mark(control, extent.offset, extent.bytes), 0);

@@ -1,20 +1,25 @@
+# shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 # boot.sh - runs one guest and judges its console.
 #
-# Sourced by tests/vm/rig. Always TCG: the rig's results must not depend on whether the host has a usable KVM, and it
-# never looks at /dev/kvm. The hypervisor bit of the CPU is off because Linux refuses to commit a CXL region under a
-# hypervisor that cannot invalidate caches by range.
+# Sourced by tests/vm/rig. Always TCG: the rig's results must not depend on whether the host has a
+# usable KVM, and it never looks at /dev/kvm. The hypervisor bit of the CPU is off because Linux
+# refuses to commit a CXL region under a hypervisor that cannot invalidate caches by range.
 
 # What must never be on a console, whatever the tests say.
-RIG_SPLAT='BUG:|WARNING:|Oops|KASAN|Kernel panic|general protection fault|Call Trace:|RIG insmod .* failed'
+RIG_SPLAT='BUG:|WARNING:|Oops|KASAN|Kernel panic|general protection fault|Call Trace:'
+RIG_SPLAT+='|RIG insmod .* failed'
 
-# Guest's second serial port is QEMU's own QMP port: a test unplugs and plugs the card by writing to /dev/ttyS1.
+# Guest's second serial port is QEMU's own QMP port: a test unplugs and plugs the card by writing
+# to /dev/ttyS1.
 rig_qemu_arguments() {
 	local hdm=${RIG_HDM:-1G} ram=${RIG_RAM:-1G}
+	local window=cxl-fmw.0.targets.0=cxl.1,cxl-fmw.0.size=4G
 	QEMU=(
 		qemu-system-x86_64 -accel tcg,thread=multi -cpu max,-hypervisor -smp "${RIG_SMP:-2}"
-		-machine "q35,cxl=on,memory-backend=ram0,cxl-fmw.0.targets.0=cxl.1,cxl-fmw.0.size=4G"
-		-m "$ram,slots=4,maxmem=8G" -object "memory-backend-memfd,id=ram0,size=$ram,share=on"
+		-machine "q35,cxl=on,memory-backend=ram0,$window"
+		-m "$ram,slots=4,maxmem=8G"
+		-object "memory-backend-memfd,id=ram0,size=$ram,share=on"
 		-object "memory-backend-memfd,id=cxl-mem0,size=$hdm,share=on"
 		-device pxb-cxl,bus_nr=12,bus=pcie.0,id=cxl.1
 		-device cxl-rp,port=0,bus=cxl.1,id=rp0,chassis=0,slot=2
@@ -27,10 +32,12 @@ rig_qemu_arguments() {
 }
 
 # Options that only take time out of a TCG boot, and those that make a splat fatal.
-RIG_APPEND_FIXED="console=ttyS0 quiet panic=-1 oops=panic panic_on_warn=1 mitigations=off nokaslr tsc=reliable \
+RIG_APPEND_FIXED="console=ttyS0 quiet panic=-1 oops=panic panic_on_warn=1 \
+mitigations=off nokaslr tsc=reliable \
 no_timer_check cryptomgr.notests lsm= audit=0 rcupdate.rcu_expedited=1 pcie_ports=native"
 
-# rig_run KERNEL TESTS [qemu arguments...] - boot KERNEL, run TESTS/run.sh in it; 0 if it said so and nothing splatted.
+# rig_run KERNEL TESTS [qemu arguments...] - boot KERNEL, run TESTS/run.sh in it; 0 if it said so
+# and nothing splatted.
 rig_run() {
 	local release work seconds=${RIG_TIMEOUT:-540}
 	release=$(rig_kernel "$1") || exit 1
@@ -42,7 +49,8 @@ rig_run() {
 	ln "$(rig_vmlinux "$release")" "$work/vmlinux"
 	rig_qemu_arguments
 	# shellcheck disable=SC2016
-	timeout --foreground -k 5 "$seconds" unshare --mount --pid --fork --kill-child --mount-proc="$RIG_ROOT/proc" \
+	timeout --foreground -k 5 "$seconds" \
+		unshare --mount --pid --fork --kill-child --mount-proc="$RIG_ROOT/proc" \
 		chroot "$RIG_ROOT" sh -c 'cd "$1" && shift && exec "$@"' sh "${work#"$RIG_ROOT"}" \
 		"${QEMU[@]}" -append "$RIG_APPEND_FIXED ${RIG_APPEND:-}" "$@" </dev/null 2>&1 |
 		tr -d '\r' | tee "$work/console" | grep -av '^RIG EXIT 0$' || :
@@ -61,6 +69,7 @@ rig_judge() {
 		return 1
 	fi
 	if grep -qa '^RIG EXIT 0' "$console"; then return 0; fi
-	rig_say "$2: $(grep -a '^RIG EXIT' "$console" || echo "the guest never finished (limit $3 s)")"
+	rig_say "$2: $(grep -a '^RIG EXIT' "$console" ||
+		echo "the guest never finished (limit $3 s)")"
 	return 1
 }

@@ -1,10 +1,13 @@
+# shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# build.sh - compiles kernel modules and guest programs inside the cached root, with the kernels' own compiler.
+# build.sh - compiles kernel modules and guest programs inside the cached root, with the kernels'
+# own compiler.
 #
-# Sourced by tests/vm/rig. Each kernel has a build folder of its own ($RIG_ROOT/rig/build/<release>): make would keep a
-# stale .ko of the other kernel without a word.
+# Sourced by tests/vm/rig. Each kernel has a build folder of its own
+# ($RIG_ROOT/rig/build/<release>): make would keep a stale .ko of the other kernel without a word.
 
-# rig_build KERNEL DIR OUT [make arguments...] - build the modules of DIR for KERNEL and put the .ko files into OUT.
+# rig_build KERNEL DIR OUT [make arguments...] - build the modules of DIR for KERNEL and put the
+# .ko files into OUT.
 rig_build() {
 	local release source out work
 	release=$(rig_kernel "$1")
@@ -29,13 +32,15 @@ rig_build() {
 	find "$out" -name '*.ko' -exec strip --strip-debug {} +
 }
 
-# rig_mirror_tree FROM TO - copy sources, keeping times, so that make rebuilds only what changed; sources that are gone
-# from FROM go from TO as well.
+# rig_mirror_tree FROM TO - copy sources, keeping times, so that make rebuilds only what changed;
+# sources that are gone from FROM go from TO as well.
 rig_mirror_tree() {
 	local from=$1 to=$2 file
-	(cd "$from" && find . -type f \( -name '*.[ch]' -o -name 'Makefile' -o -name Kbuild -o -name 'check-*' \) -print0) |
+	(cd "$from" && find . -type f \( -name '*.[ch]' -o -name Makefile -o -name Kbuild \
+		-o -name 'check-*' \) -print0) |
 		(cd "$from" && xargs -0 -r cp --parents --preserve=timestamps -u -t "$to")
-	(cd "$to" && find . -type f -name '*.[ch]' ! -name '*.mod.c' ! -path './include/*') | while read -r file; do
+	(cd "$to" && find . -type f -name '*.[ch]' ! -name '*.mod.c' ! -path './include/*') |
+		while read -r file; do
 		[ -e "$from/$file" ] || rm -f "$to/$file"
 	done
 }
@@ -51,8 +56,9 @@ rig_compile() {
 	local names=()
 	local source
 	for source in "$@"; do names+=("$work/src/$(basename "$source")"); done
-	rig_in_root gcc -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -static -pthread -I "$work/src/include" \
-		-I "$work/src/include/uapi" "${names[@]}" -o "$work/$(basename "$out")" ||
+	rig_in_root gcc -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -static -pthread \
+		-I "$work/src/include" -I "$work/src/include/uapi" \
+		"${names[@]}" -o "$work/$(basename "$out")" ||
 		rig_die "guest program $(basename "$out") does not compile"
 	cp "$RIG_ROOT$work/$(basename "$out")" "$out"
 }

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """extract_vmlinux.py BZIMAGE OUT - write the ELF kernel that a bzImage carries.
 
-Called by tests/vm/lib/image.sh. Finds the payload by the compressor's magic number, tries each hit, and accepts only
-an ELF file; exit 1 where there is none. zstd has no decoder in Python's library, so its tool is called.
+Called by tests/vm/lib/image.sh. Finds the payload by the compressor's magic number, tries each
+hit, and accepts only an ELF file; exit 1 where there is none. zstd has no decoder in Python's
+library, so its tool is called.
 """
 import lzma
 import subprocess
@@ -43,7 +44,7 @@ def main():
     with open(sys.argv[1], "rb") as source:
         kernel = payload(source.read())
     if kernel is None:
-        sys.exit(f"{sys.argv[1]}: no ELF kernel inside (packed by something other than zstd, xz or gzip?)")
+        sys.exit(f"{sys.argv[1]}: no ELF kernel inside, packed by zstd, xz or gzip")
     with open(sys.argv[2], "wb") as out:
         out.write(kernel)
 

@@ -1,14 +1,18 @@
+# shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# image.sh - makes what a guest boots from: an uncompressed kernel and an initramfs with tools, modules and tests.
+# image.sh - makes what a guest boots from: an uncompressed kernel and an initramfs with tools,
+# modules and tests.
 #
-# Sourced by tests/vm/rig. The common half of the initramfs is made once per kernel and cached; the tests are a second
-# cpio archive that is appended to it (the kernel unpacks one after the other).
+# Sourced by tests/vm/rig. The common half of the initramfs is made once per kernel and cached;
+# the tests are a second cpio archive that is appended to it (the kernel unpacks one after the
+# other).
 
-# Modules that every guest has, in the order of their needs. kmem is there but never loaded by itself: it would take
-# the region and put its pages online within milliseconds.
+# Modules that every guest has, in the order of their needs. kmem is there but never loaded by
+# itself: it would take the region and put its pages online within milliseconds.
 RIG_MODULES=(cxl_port cxl_mem cxl_pci cxl_acpi dax_cxl device_dax dax_hmem hwpoison_inject kmem)
 
-# rig_vmlinux RELEASE - path of the kernel, uncompressed: QEMU starts it by PVH, which saves unpacking it under TCG.
+# rig_vmlinux RELEASE - path of the kernel, uncompressed: QEMU starts it by PVH, which saves
+# unpacking it under TCG.
 rig_vmlinux() {
 	local release=$1 out=$RIG_ROOT/rig/vmlinux-$1 packed
 	if [ ! -s "$out" ]; then
@@ -21,11 +25,13 @@ rig_vmlinux() {
 	printf '%s\n' "$out"
 }
 
-# The list of module files of one kernel, needs first. -C: a modprobe.d line of ndctl hides libnvdimm.
+# The list of module files of one kernel, needs first. -C: a modprobe.d line of ndctl hides
+# libnvdimm.
 rig_module_files() {
 	local name
 	for name in "${RIG_MODULES[@]}"; do
-		rig_in_root modprobe -C /nonexistent -S "$1" --show-depends "$name" 2>/dev/null || :
+		rig_in_root modprobe -C /nonexistent -S "$1" --show-depends "$name" \
+			2>/dev/null || :
 	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }'
 }
 
@@ -40,7 +46,8 @@ rig_base_modules() {
 		esac
 		[ "$base" = kmem.ko ] || printf '%s\n' "$base"
 	done >"$tree/lib/modules/order"
-	grep -q '^dax_cxl.ko$' "$tree/lib/modules/order" || rig_die "kernel $release has no dax_cxl module"
+	grep -q '^dax_cxl.ko$' "$tree/lib/modules/order" ||
+		rig_die "kernel $release has no dax_cxl module"
 }
 
 rig_base_programs() {
@@ -51,19 +58,24 @@ rig_base_programs() {
 		ln -s busybox "$tree/bin/$program"
 	done
 	for program in cxl daxctl ndctl; do cp "$RIG_ROOT/usr/bin/$program" "$tree/usr/bin/"; done
-	rig_in_root ldd /usr/bin/cxl /usr/bin/daxctl /usr/bin/ndctl | grep -oE '/[^ ]+\.so[^ ]*' | sort -u |
+	rig_in_root ldd /usr/bin/cxl /usr/bin/daxctl /usr/bin/ndctl |
+		grep -oE '/[^ ]+\.so[^ ]*' | sort -u |
 		while read -r library; do
 			mkdir -p "$tree$(dirname "$library")"
 			cp -L "$RIG_ROOT$library" "$tree$library"
 		done
-	printf 'root:x:0:0:root:/:/bin/sh\none:x:1001:1001::/:/bin/sh\ntwo:x:1002:1002::/:/bin/sh\n' >"$tree/etc/passwd"
+	printf '%s\n' root:x:0:0:root:/:/bin/sh one:x:1001:1001::/:/bin/sh \
+		two:x:1002:1002::/:/bin/sh >"$tree/etc/passwd"
 	printf 'root:x:0:\none:x:1001:\ntwo:x:1002:\n' >"$tree/etc/group"
 	cp "$RIG_DIR/guest/init" "$tree/init"
 	chmod +x "$tree/init"
 }
 
 # Pack a folder below the root as an uncompressed newc archive.
-rig_pack() { rig_in_root sh -c 'cd "$1" && find . | cpio --quiet -o -H newc' sh "${1#"$RIG_ROOT"}"; }
+rig_pack() {
+	# shellcheck disable=SC2016
+	rig_in_root sh -c 'cd "$1" && find . | cpio --quiet -o -H newc' sh "${1#"$RIG_ROOT"}"
+}
 
 # rig_base RELEASE - path of the cached common archive of that kernel.
 rig_base() {

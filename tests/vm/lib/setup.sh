@@ -1,9 +1,11 @@
+# shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# setup.sh - makes the cached root: one Debian tree with QEMU, two kernels with headers, a compiler and the CXL tools.
+# setup.sh - makes the cached root: one Debian tree with QEMU, two kernels with headers, a
+# compiler and the CXL tools.
 #
-# Sourced by tests/vm/rig. A finished root is stamped with a hash of what went into it, and is never changed again;
-# another package list gives another stamp, and the root is made anew. Package versions are resolved at this time and
-# never written in the repository.
+# Sourced by tests/vm/rig. A finished root is stamped with a hash of what went into it, and is
+# never changed again; another package list gives another stamp, and the root is made anew.
+# Package versions are resolved at this time and never written in the repository.
 
 RIG_SUITE=trixie
 RIG_PACKAGES=(
@@ -22,24 +24,30 @@ rig_mirror() {
 		return
 	fi
 	local uri
-	uri=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
-		grep -v '^[[:space:]]*#' | grep -oE '[a-z+]+://[^[:space:]]+/debian/?([[:space:]]|$)' | head -1 | tr -d '[:space:]')
-	[ -n "$uri" ] || rig_die "no Debian archive in this machine's apt sources; name one in RIG_MIRROR"
+	uri=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2>/dev/null |
+		grep -v '^[[:space:]]*#' |
+		grep -oE '[a-z+]+://[^[:space:]]+/debian/?([[:space:]]|$)' |
+		sed -n '1s/[[:space:]]//gp') || :
+	[ -n "$uri" ] || rig_die "no Debian archive in the apt sources; name one in RIG_MIRROR"
 	printf '%s\n' "$uri"
 }
 
 rig_setup_hash() {
-	printf '%s\n' "$RIG_SUITE" "${RIG_PACKAGES[@]}" "$(declare -f rig_setup_make rig_setup_kernels_script)" | sha256sum |
-		cut -c1-16
+	printf '%s\n' "$RIG_SUITE" "${RIG_PACKAGES[@]}" \
+		"$(declare -f rig_setup_make rig_setup_kernels_script)" | sha256sum | cut -c1-16
 }
 
-# What runs in the new root to add the kernels: their versions come from the two suites' own meta packages.
-# backports splits its image package; -binary and -modules hold the kernel without asking for an initramfs tool.
+# What runs in the new root to add the kernels: their versions come from the two suites' own meta
+# packages. backports splits its image package; -binary and -modules hold the kernel without
+# asking for an initramfs tool.
 rig_setup_kernels_script() {
 	cat <<'SCRIPT'
 set -eu
 export DEBIAN_FRONTEND=noninteractive INITRD=No
-newest() { apt-cache depends "linux-headers-amd64/$1" | sed -n 's/.*Depends: linux-headers-//p' | head -1; }
+newest() {
+	apt-cache depends "linux-headers-amd64/$1" | sed -n 's/.*Depends: linux-headers-//p' |
+		head -1
+}
 stable=$(newest trixie)
 backports=$(newest trixie-backports)
 [ -n "$stable" ] && [ -n "$backports" ]
@@ -60,14 +68,16 @@ rig_setup_make() {
 		--aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' \
 		--aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Retries "3"' \
 		--dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' \
-		--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+		--dpkgopt='path-exclude=/usr/share/man/*' \
+		--dpkgopt='path-exclude=/usr/share/locale/*' \
 		--include="$(IFS=, && printf '%s' "${RIG_PACKAGES[*]}")" \
 		--setup-hook='mkdir -p "$1/etc/apt/preferences.d"' \
-		--setup-hook='printf "Package: qemu-system-* seabios\nPin: release n=trixie-backports\nPin-Priority: 990\n" >"$1/etc/apt/preferences.d/rig"' \
+		--setup-hook="upload $RIG_SCRATCH/preferences /etc/apt/preferences.d/rig" \
 		--customize-hook="upload $RIG_SCRATCH/kernels.sh /tmp/kernels.sh" \
 		--customize-hook='chroot "$1" sh /tmp/kernels.sh' \
 		"$RIG_SUITE" "$root" \
-		"deb $mirror $RIG_SUITE main" "deb $mirror $RIG_SUITE-updates main" "deb $mirror $RIG_SUITE-backports main"
+		"deb $mirror $RIG_SUITE main" "deb $mirror $RIG_SUITE-updates main" \
+		"deb $mirror $RIG_SUITE-backports main"
 }
 
 # rig_setup - make the root unless it is there. Locked, so that two runs do not make it twice.
@@ -76,7 +86,8 @@ rig_setup() {
 	stamp=$(rig_setup_hash)
 	[ "$(cat "$RIG_ROOT/rig/stamp" 2>/dev/null)" != "$stamp" ] || return 0
 	[ "$(id -u)" = 0 ] || rig_die "making $RIG_ROOT needs root (mmdebstrap, chroot)"
-	command -v mmdebstrap >/dev/null || rig_die "mmdebstrap is missing: apt-get install $(tr '\n' ' ' <"$RIG_REPO/tools/deps/vm.txt")"
+	command -v mmdebstrap >/dev/null || rig_die "mmdebstrap is missing: apt-get install" \
+		"$(tr '\n' ' ' <"$RIG_REPO/tools/deps/vm.txt")"
 	mkdir -p "$(dirname "$RIG_ROOT")"
 	(
 		flock 9
@@ -84,10 +95,16 @@ rig_setup() {
 		RIG_SCRATCH=$(mktemp -d)
 		trap 'rm -rf "$RIG_SCRATCH"' EXIT
 		rig_setup_kernels_script >"$RIG_SCRATCH/kernels.sh"
+		printf '%s\n' 'Package: qemu-system-* seabios' \
+			"Pin: release n=$RIG_SUITE-backports" 'Pin-Priority: 990' \
+			>"$RIG_SCRATCH/preferences"
 		rig_say "making $RIG_ROOT (1.1 GB, a few minutes, once)"
 		rm -rf "$RIG_ROOT"
 		rig_setup_make "$RIG_ROOT" >"$RIG_SCRATCH/log" 2>&1 ||
-			{ tail -40 "$RIG_SCRATCH/log" >&2; rig_die "mmdebstrap failed; its last lines are above"; }
+			{
+				tail -40 "$RIG_SCRATCH/log" >&2
+				rig_die "mmdebstrap failed; its last lines are above"
+			}
 		printf '%s\n' "$stamp" >"$RIG_ROOT/rig/stamp"
 		rig_say "kernels: $(tr '\n' ' ' <"$RIG_ROOT/rig/kernels")"
 	) 9>"$RIG_ROOT.lock" || exit 1
