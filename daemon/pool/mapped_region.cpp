@@ -62,6 +62,17 @@ Status bind_to_node(std::byte* data, uint64_t bytes, const MapOptions& options) 
   return status;
 }
 
+// Huge pages for a file of zeros, where the kernel's defaults give a memfd none: one small page in
+// each 2 MiB, which the kernel then replaces by a huge one. A tenth of the CPU time of populating 4
+// KiB pages and collapsing them (32 MiB: 3.8 against 38 ms, Zen 3, Linux 6.18), so a session opens
+// faster too. A wish: failure is small pages.
+void make_huge(std::byte* data, uint64_t bytes) {
+  const uint64_t whole = bytes / huge_bytes * huge_bytes;
+  for (uint64_t at = 0; at < whole; at += huge_bytes)
+    if (madvise(data + at, small_bytes, MADV_POPULATE_WRITE) != 0) return;
+  madvise(data, whole, MADV_COLLAPSE);
+}
+
 Result<Fd> new_memfd(const std::string& name, uint64_t bytes) {
   Fd file(memfd_create(("speckv:" + name).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file.valid()) return Status::from_errno("memfd_create for " + name);
@@ -121,6 +132,7 @@ Status MappedRegion::populate(const MapOptions& options) {
   if (!status.ok()) return status;
   madvise(data_, bytes_,
           options.huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);  // a wish: may be refused
+  if (options.huge_pages && !existed_) make_huge(data_, bytes_);
   // Through the map first: for a memfd only the map carries the wish for huge pages. Then whatever
   // is missing.
   if (madvise(data_, bytes_, MADV_POPULATE_WRITE) != 0 && errno != EINVAL)
@@ -130,9 +142,12 @@ Status MappedRegion::populate(const MapOptions& options) {
   while ((failed = posix_fallocate(file_.get(), 0, off_t(bytes_))) == EINTR) {
   }
   if (failed) return {failed, "allocating " + mib(bytes_) + ": " + std::strerror(failed)};
-  if (options.huge_pages && mapped_page_bytes(data_, bytes_) < huge_bytes)
-    madvise(data_, bytes_ / huge_bytes * huge_bytes, MADV_COLLAPSE);  // a wish
   page_bytes_ = mapped_page_bytes(data_, bytes_);
+  if (options.huge_pages && existed_ && page_bytes_ < huge_bytes) {
+    madvise(data_, bytes_ / huge_bytes * huge_bytes,
+            MADV_COLLAPSE);  // a wish; copies what is there
+    page_bytes_ = mapped_page_bytes(data_, bytes_);
+  }
   return {};
 }
 

@@ -282,6 +282,19 @@ TEST_F(MediumTest, memfd_is_read_only_for_its_receiver_and_closed_to_other_uids)
   EXPECT_EQ(as_nobody([&] { return reopen_for_writing(region->client_fd()); }), EACCES);
 }
 
+TEST_F(MediumTest, new_memory_is_all_zero_whatever_its_pages) {
+  options_ = {};
+  options_.kind = "memfd";
+  auto medium = make();
+  const uint64_t bytes = 6 * mib + 4096 + 64;
+  auto region = open(*medium, "a.pool", bytes);
+  auto session = medium->open_session(bytes);
+  ASSERT_TRUE(region && session.ok());
+  EXPECT_EQ(std::count(region->data(), region->data() + bytes, std::byte{0}), int64_t(bytes));
+  std::byte* memory = session.value()->data();
+  EXPECT_EQ(std::count(memory, memory + bytes, std::byte{0}), int64_t(bytes));
+}
+
 TEST_F(MediumTest, session_memory_cannot_be_resized_by_its_client) {
   options_ = {};
   options_.kind = "memfd";
