@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// ctl_top.cpp - the daemon live: the same figures as /metrics, counters as rates between two
+// answers.
+//
+// On a terminal it redraws in place on the alternate screen; into a pipe it prints one table a
+// turn. A daemon that restarts is waited for; counters that went back start anew.
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+#include <optional>
+#include <unistd.h>
+
+#include "tools/ctl.hpp"
+
+namespace speckv::ctl {
+namespace {
+
+using nlohmann::ordered_json;
+
+volatile std::sig_atomic_t interrupted = 0;
+void on_interrupt(int) { interrupted = 1; }
+
+double now_s() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return double(now.tv_sec) + double(now.tv_nsec) / 1e9;
+}
+
+// The alternate screen for as long as this lives, where there is a terminal.
+class Screen {
+ public:
+  Screen() : live_(isatty(STDOUT_FILENO)) {
+    if (live_) std::fputs("\x1b[?1049h\x1b[?25l", stdout);
+  }
+  ~Screen() {
+    if (live_) std::fputs("\x1b[?25h\x1b[?1049l", stdout);
+    std::fflush(stdout);
+  }
+  Screen(const Screen&) = delete;
+  Screen& operator=(const Screen&) = delete;
+
+  // Draws over what was there: each line cleared to its end, then the rest of the screen.
+  void show(const std::string& text) const {
+    if (live_) std::fputs("\x1b[H", stdout);
+    for (char c : text) {
+      if (live_ && c == '\n') std::fputs("\x1b[K", stdout);
+      std::fputc(c, stdout);
+    }
+    if (live_) std::fputs("\x1b[J", stdout);
+    std::fflush(stdout);
+  }
+
+ private:
+  bool live_;
+};
+
+struct Moment {
+  double at_s = 0;
+  ordered_json status;
+};
+
+double value(const ordered_json& object, const char* field) {
+  return object.at(field).get<double>();
+}
+
+// Of one counter of the i-th element of a list, per second; 0 at first and after a restart.
+double rate(const Moment* before, const Moment& now, const char* list, size_t i,
+            const char* field) {
+  if (!before || i >= before->status.at(list).size() || now.at_s <= before->at_s) return 0;
+  const double step =
+      value(now.status.at(list).at(i), field) - value(before->status.at(list).at(i), field);
+  return step > 0 ? step / (now.at_s - before->at_s) : 0;
+}
+
+std::string draw(const Moment* before, const Moment& now) {
+  const ordered_json& daemon = now.status.at("daemon");
+  std::string text = "speckvd " + daemon.at("version").get<std::string>() + "   up " +
+                     human_time(value(daemon, "uptime_ns") / 1e9) + "   " +
+                     daemon.at("medium").get<std::string>() + "   isolation " +
+                     daemon.at("isolation").get<std::string>() + "\n\n";
+  std::vector<std::vector<std::string>> rows{{"NAMESPACE", "SESS", "BLOCKS", "RAW", "STORED",
+                                              "FREE", "HELD", "PUT/s", "RAW/s", "STORED/s", "HIT/s",
+                                              "EVICT/s", "FAIL/s"}};
+  const ordered_json& spaces = now.status.at("namespaces");
+  for (size_t i = 0; i < spaces.size(); i++) {
+    const ordered_json& space = spaces.at(i);
+    const auto per_s = [&](const char* field) { return rate(before, now, "namespaces", i, field); };
+    char free[16];
+    std::snprintf(free, sizeof free, "%.1f %%",
+                  100 * value(space, "free_units") / value(space, "units"));
+    rows.push_back(
+        {space.at("name").get<std::string>(), space.at("sessions").dump(),
+         human_count(value(space, "blocks")), human_bytes(value(space, "raw_bytes")),
+         human_bytes(value(space, "stored_bytes")), free, human_count(value(space, "held_blocks")),
+         human_count(per_s("written_blocks")), human_bytes(per_s("compressed_raw_bytes")),
+         human_bytes(per_s("compressed_stored_bytes")), human_count(per_s("read_touches")),
+         human_count(per_s("evicted_blocks")), human_count(per_s("failed_blocks"))});
+  }
+  text += table(rows) + "\n";
+  rows = {{"THREAD", "WAKEUPS/s", "ENTRIES/s", "REJECTED/s"}};
+  const ordered_json& threads = now.status.at("threads");
+  for (size_t i = 0; i < threads.size(); i++)
+    rows.push_back({threads.at(i).at("shard").dump(),
+                    human_count(rate(before, now, "threads", i, "wakeups")),
+                    human_count(rate(before, now, "threads", i, "submissions")),
+                    human_count(rate(before, now, "threads", i, "rejected"))});
+  return text + table(rows);
+}
+
+// Sleeps, but not past an interrupt.
+void pause_s(double seconds) {
+  timespec wait{time_t(seconds), long((seconds - double(time_t(seconds))) * 1e9)};
+  nanosleep(&wait, nullptr);
+}
+
+}  // namespace
+
+int show_top(const Options& options) {
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;  // no SA_RESTART: a sleep ends
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  ask(options, "status");  // a daemon that is not there is an error now, not a screen that waits
+  std::optional<Screen> screen;
+  if (!options.json) screen.emplace();
+  std::optional<Moment> before;
+  for (int64_t turn = 0; !interrupted && (options.turns < 0 || turn < options.turns); turn++) {
+    if (turn > 0) pause_s(options.interval_s);
+    if (interrupted) break;
+    try {
+      Moment now{now_s(), ask(options, "status")};
+      if (options.json) {
+        std::puts(now.status.dump(-1, ' ', false, ordered_json::error_handler_t::replace).c_str());
+        std::fflush(stdout);
+      } else {
+        screen->show(draw(before ? &*before : nullptr, now) + "\n");
+      }
+      before = std::move(now);
+    } catch (const Failure& failure) {
+      if (options.json) throw;
+      screen->show(failure.text + "\nwaiting for it to come back\n");
+      before.reset();
+    }
+  }
+  return 0;
+}
+
+}  // namespace speckv::ctl
