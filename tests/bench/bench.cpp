@@ -131,9 +131,9 @@ Timing timing_of(std::vector<double> seconds) {
 }
 
 std::vector<Timing> take_turns(const std::vector<Contender>& contenders, uint32_t rounds,
-                               Clock clock) {
+                               Clock clock, bool warm_up) {
   std::vector<std::vector<double>> seconds(contenders.size());
-  for (uint32_t round = 0; round <= rounds; ++round) {
+  for (uint32_t round = warm_up ? 0 : 1; round <= rounds; ++round) {
     for (size_t i = 0; i < contenders.size(); ++i) {
       const double start_s = seconds_of(clock);
       const uint64_t operations = contenders[i].turn();

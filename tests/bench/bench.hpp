@@ -83,9 +83,9 @@ struct Timing {
   uint64_t samples = 0;  // turns
 };
 
-// Runs all contenders in turn, `rounds` times, after one round that is not counted.
+// Runs all contenders in turn, `rounds` times, after one round that is not counted (warm_up).
 std::vector<Timing> take_turns(const std::vector<Contender>& contenders, uint32_t rounds,
-                               Clock clock);
+                               Clock clock, bool warm_up = true);
 
 Timing timing_of(std::vector<double> seconds);
 
@@ -94,5 +94,9 @@ std::string size_text(uint64_t bytes);  // "4KiB", "1MiB"
 using Suite = void (*)(Report& report);
 void suite_evict(Report& report);
 void suite_codec(Report& report);
+void suite_get(Report& report);
+void suite_put(Report& report);
+void suite_exists(Report& report);
+void suite_redis(Report& report);
 
 }  // namespace speckv::bench

@@ -15,6 +15,7 @@
 #include "bench.hpp"
 #include "codec/codec.hpp"
 #include "memory.hpp"
+#include "process.hpp"
 
 namespace {
 
@@ -29,6 +30,10 @@ struct NamedSuite {
 constexpr std::array kSuites = {
     NamedSuite{"evict", "eviction policies on a trace, beside the offline optimum", suite_evict},
     NamedSuite{"codec", "encode and decode beside memcpy, lz4, zstd, ggml", suite_codec},
+    NamedSuite{"get", "reads out of a live pool beside memcpy", suite_get},
+    NamedSuite{"put", "what a put costs its caller, and what goes through", suite_put},
+    NamedSuite{"redis", "the same objects through Redis; overhead over memcpy", suite_redis},
+    NamedSuite{"exists", "lookups beside a pointer chase", suite_exists},
 };
 
 struct Arguments {
@@ -92,6 +97,7 @@ bool write_file(const std::string& path, const std::string& text) {
 
 int main(int argc, char** argv) {
   Arguments arguments = parse(argc, argv);
+  keep_mounts_private();
   std::error_code error;
   arguments.options.build_bin =
       std::filesystem::read_symlink("/proc/self/exe", error).parent_path().string();

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// live.hpp - a speckvd of the bench's own and one session with it, through the public C ABI.
+//
+// Who calls it: suite_get.cpp, suite_put.cpp, suite_exists.cpp, suite_redis.cpp. Objects are blocks
+// of fp16 KV whose bytes come from their number (fill_kv), head by head; keys likewise.
+#pragma once
+
+#include <speckv/speckv.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bench.hpp"
+#include "memory.hpp"
+#include "process.hpp"
+
+namespace speckv::bench {
+
+using Key = std::array<uint8_t, SPECKV_KEY_BYTES>;
+Key key_of(uint64_t number);
+
+// A layout whose block has exactly `bytes` of raw fp16: 4 KiB is one layer of one head, larger ones
+// have more tokens and heads, and one layer per MiB. Requires: a power of two from 4 KiB to 16 MiB.
+speckv_layout layout_of(uint64_t bytes, uint32_t preset);
+
+// Views of a block that lies at `base`: per layer K then V, each [head][token][channel].
+void set_views(const speckv_layout& layout, const std::byte* base,
+               std::vector<speckv_view>* ret_views);
+
+struct LiveOptions {
+  uint64_t pool_bytes = 256 << 20;
+  uint64_t index_entries = 0;  // 0: the daemon's own guess
+  uint64_t arena_bytes = 64 << 20;
+  std::string policy = "lru";
+};
+
+class Live {
+ public:
+  ~Live() { speckv_close(session_); }
+  // Returns: "" or one sentence why there is no session.
+  std::string start(const Options& options, const LiveOptions& live);
+  speckv_session* session() const { return session_; }
+  // Returns: the layout's number; ends the bench with a sentence when it is refused.
+  uint32_t add(const speckv_layout& layout);
+
+  // Puts objects [first, first + count), object i's bytes from raw(i), and waits for all of them.
+  // Returns: "" or what went wrong.
+  std::string put(uint32_t layout_number, const speckv_layout& layout, uint64_t first,
+                  uint64_t count, const std::function<const std::byte*(uint64_t)>& raw);
+  // Waits until all submitted puts have completed. Returns: how many failed.
+  uint64_t drain(uint64_t* submitted);
+  // Of the index map, as the daemon laid it out: for the setting.
+  std::string setting() const;
+
+ private:
+  TempDir dir_;
+  Process daemon_;
+  speckv_session* session_ = nullptr;
+};
+
+}  // namespace speckv::bench

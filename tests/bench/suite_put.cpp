@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// suite_put.cpp - rows put-busy/* and put-sustained/*: what a put costs its caller, and what goes
+// through.
+//
+// put-busy: a burst of half the arena (at most 512 objects); the caller's own time in speckv_put(),
+// beside memcpy of the same objects into a ring as large. The daemon gets to work between the
+// turns. put-sustained: puts without end, the daemon evicting as it must; wall time beside the time
+// that encoding the same objects takes in one thread (encode_segment, checksum included).
+#include <cstdio>
+#include <cstring>
+
+#include "codec/segment.hpp"
+#include "hot_set.hpp"
+#include "live.hpp"
+
+namespace speckv::bench {
+namespace {
+
+constexpr uint64_t kArenaBytes = 64 << 20;
+constexpr uint64_t kBurstMax = 512;  // small objects fill the submission ring first
+
+class Writer {
+ public:
+  Writer(HotSet& hot, Live& live, uint32_t number, const speckv_layout& layout)
+      : hot_(hot), live_(live), number_(number), layout_(layout) {}
+
+  // Puts n objects under new keys. wait: reap until there is room; else what does not fit is
+  // counted in refused(). Returns: how many were submitted.
+  uint64_t submit(uint64_t n, bool wait) {
+    uint64_t done = 0;
+    while (done < n) {
+      speckv_put_op op{};
+      const Key key = key_of(next_);
+      std::memcpy(op.key, key.data(), key.size());
+      set_views(layout_, hot_.object(hot_.pick()), &views_);
+      op.buf = {0, layout_.layers, views_.data()};
+      op.meta.position = SPECKV_POSITION_UNKNOWN;
+      if (speckv_put(live_.session(), number_, &op, 1) == 1) {
+        ++under_way_;
+        ++done;
+        ++next_;
+      } else if (wait && op.ret_result == -EAGAIN) {
+        reap();
+      } else {
+        refused_ += n - done;
+        break;
+      }
+    }
+    return done;
+  }
+  void drain() { failed_ += live_.drain(&under_way_); }
+  uint64_t refused() const { return refused_; }
+  uint64_t failed() const { return failed_; }
+
+ private:
+  void reap() {
+    speckv_completion done[64];
+    const int n = speckv_reap(live_.session(), done, 64);
+    for (int i = 0; i < n; ++i) failed_ += done[i].result != 0;
+    under_way_ -= n > 0 ? uint64_t(n) : 0;
+    if (n == 0) speckv_wait(live_.session(), 1'000'000'000);
+  }
+
+  HotSet& hot_;
+  Live& live_;
+  uint32_t number_;
+  const speckv_layout& layout_;
+  std::vector<speckv_view> views_;
+  uint64_t next_ = 1 << 20;
+  uint64_t under_way_ = 0;
+  uint64_t refused_ = 0;
+  uint64_t failed_ = 0;
+};
+
+struct Bench {
+  HotSet hot;
+  Live live;
+  speckv_layout layout{};
+  uint32_t number = 0;
+  explicit Bench(uint64_t bytes) : hot(bytes, 0, kArenaBytes / 2) {}
+};
+
+bool start(Report& report, const std::string& name, uint32_t preset, Bench& bench) {
+  LiveOptions options;
+  options.pool_bytes = 512 << 20;
+  options.index_entries =
+      std::max<uint64_t>(options.pool_bytes / bench.hot.object_bytes() * 3, 4096);
+  options.arena_bytes = kArenaBytes;
+  const std::string why = bench.live.start(report.options(), options);
+  if (!why.empty()) {
+    report.skip(name, why);
+    return false;
+  }
+  bench.layout = layout_of(bench.hot.object_bytes(), preset);
+  bench.number = bench.live.add(bench.layout);
+  return true;
+}
+
+void run_busy(Report& report, uint64_t bytes) {
+  const std::string name = "put-busy/" + size_text(bytes);
+  if (!report.wants(name)) return;
+  report.progress(name);
+  Bench bench(bytes);
+  if (!start(report, name, SPECKV_PRESET_Q8, bench)) return;
+  Writer writer(bench.hot, bench.live, bench.number, bench.layout);
+  const uint64_t burst = std::min(kArenaBytes / 2 / bytes, kBurstMax);
+  std::vector<double> put_s, copy_s, stream_s;
+  auto copies = bench.hot.copies(burst);
+  const uint32_t rounds = report.options().quick ? 5 : 40;
+  for (uint32_t round = 0; round <= rounds; ++round) {
+    const auto timings =
+        take_turns({copies[0], copies[1], {"put", [&] { return writer.submit(burst, false); }}}, 1,
+                   Clock::thread_cpu, false);
+    writer.drain();
+    if (round == 0) continue;
+    copy_s.push_back(timings[0].median_s);
+    stream_s.push_back(timings[1].median_s);
+    put_s.push_back(timings[2].median_s);
+  }
+  if (writer.failed() + writer.refused() > 0) {
+    return report.skip(name, std::to_string(writer.failed()) + " puts failed, " +
+                                 std::to_string(writer.refused()) + " did not fit");
+  }
+  const Timing put = timing_of(put_s);
+  const Timing copy = faster(timing_of(copy_s), timing_of(stream_s));
+  Row row;
+  row.name = name;
+  row.value = put.median_s * 1e6;
+  row.unit = "us";
+  row.against = "memcpy";
+  row.ratio = put.median_s / copy.median_s;
+  row.goal = bytes == 1 << 20 ? "<= 1.2" : "";
+  row.setting = "caller's time, a burst of " + std::to_string(burst) + " into a " +
+                size_text(kArenaBytes) + " arena, q8; " + bench.live.setting();
+  row.samples = put.samples;
+  row.spread = put.spread;
+  report.add(row);
+}
+
+void run_sustained(Report& report, uint64_t bytes, uint32_t preset,
+                   const std::string& preset_name) {
+  const std::string name = "put-sustained/" + size_text(bytes) + "/" + preset_name;
+  if (!report.wants(name)) return;
+  report.progress(name);
+  Bench bench(bytes);
+  if (!start(report, name, preset, bench)) return;
+  Writer writer(bench.hot, bench.live, bench.number, bench.layout);
+  codec::Preset how;
+  if (!codec::preset(preset, &how)) return report.skip(name, "no such preset in this build");
+  const size_t stored = codec::segment_bytes(bench.layout, how, false);
+  const Buffer out(std::max<uint64_t>(2 * l3_bytes(), stored));
+  const uint64_t per_turn = (128 << 20) / bytes;
+  std::vector<speckv_view> views;
+  uint64_t at = 0, checksum = 0;
+  auto encode = [&] {
+    for (uint64_t i = 0; i < per_turn; ++i) {
+      set_views(bench.layout, bench.hot.object(bench.hot.pick()), &views);
+      for (uint32_t layer = 0; layer < bench.layout.layers; ++layer) {
+        const speckv_view &k = views[2 * layer], &v = views[2 * layer + 1];
+        const codec::SegmentView segment = {
+            {static_cast<const std::byte*>(k.base), k.token_stride, k.head_stride, 2},
+            {static_cast<const std::byte*>(v.base), v.token_stride, v.head_stride, 2}};
+        if (at + stored > out.bytes()) at = 0;
+        (void)codec::encode_segment(bench.layout, how, layer, false, segment, {out.at(at), stored},
+                                    &checksum);
+        at += (stored + 63) / 64 * 64;
+      }
+    }
+    return per_turn;
+  };
+  auto put = [&] {
+    const uint64_t n = writer.submit(per_turn, true);
+    writer.drain();
+    return n;
+  };
+  const auto timings =
+      take_turns({{"encode", encode}, {"put", put}}, report.options().quick ? 3 : 12, Clock::wall);
+  if (writer.failed() + writer.refused() > 0) {
+    return report.skip(name, std::to_string(writer.failed()) + " puts failed");
+  }
+  Row row;
+  row.name = name;
+  row.value = double(bytes) / timings[1].median_s / 1e9;
+  row.unit = "GB/s";
+  row.against = "encode";
+  row.ratio = timings[0].median_s / timings[1].median_s;
+  row.goal = ">= 0.95";
+  row.setting = "wall time, one client and one data thread, evicting; " + bench.live.setting();
+  row.samples = timings[1].samples;
+  row.spread = timings[1].spread;
+  report.add(row);
+}
+
+}  // namespace
+
+void suite_put(Report& report) {
+  for (uint64_t bytes = 4 << 10; bytes <= 4 << 20; bytes *= 4) run_busy(report, bytes);
+  run_sustained(report, 1 << 20, SPECKV_PRESET_EXACT, "exact");
+  run_sustained(report, 1 << 20, SPECKV_PRESET_Q8, "q8");
+}
+
+}  // namespace speckv::bench
