@@ -26,15 +26,18 @@ std::string make_folder() {
   return name;
 }
 
-void write_config(const std::string& path, const std::string& folder, const DaemonOptions& options) {
+void write_config(const std::string& path, const std::string& folder,
+                  const DaemonOptions& options) {
   std::ofstream file(path);
   file << "[daemon]\nsocket = \"" << folder << "/s\"\nruntime_dir = \"" << folder << "\"\n"
        << "data_threads = " << options.data_threads << "\nmetrics = \"\"\n"
        << "[pool]\nmedium = \"" << options.medium << "\"\n"
-       << "[session]\n" << options.session_lines << "\n"
+       << "[session]\n"
+       << options.session_lines << "\n"
        << "[[namespace]]\nname = \"default\"\nbytes = \"" << options.pool_bytes << "\"\n"
        << "index_entries = " << options.index_entries << "\npreset = \"" << options.preset << "\"\n"
-       << options.namespace_lines << "\n" << options.more << "\n";
+       << options.namespace_lines << "\n"
+       << options.more << "\n";
 }
 
 bool answers(const std::string& socket_path) {
@@ -63,7 +66,8 @@ bool DaemonProcess::start() {
     dup2(fd, 1);
     dup2(fd, 2);
     const char* other = std::getenv("SPECKVD");  // a build to test other than this one
-    execl(other ? other : SPECKVD_PATH, "speckvd", "--config", config.c_str(), static_cast<char*>(nullptr));
+    execl(other ? other : SPECKVD_PATH, "speckvd", "--config", config.c_str(),
+          static_cast<char*>(nullptr));
     _exit(127);
   }
   for (int i = 0; i < 20'000; i++) {
@@ -88,6 +92,13 @@ void DaemonProcess::end(int signal) {
 
 void DaemonProcess::stop() { end(SIGTERM); }
 void DaemonProcess::kill() { end(SIGKILL); }
+
+void DaemonProcess::pause() {
+  ::kill(pid_, SIGSTOP);
+  int status = 0;
+  waitpid(pid_, &status, WUNTRACED);
+}
+void DaemonProcess::resume() { ::kill(pid_, SIGCONT); }
 
 std::string DaemonProcess::log() const {
   std::ifstream file(folder_ + "/log");

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // daemon_process.hpp - a speckvd of this build in a folder of its own, for one test.
 //
-// Starts it, waits until its socket answers, stops it by SIGTERM or SIGKILL, starts it again over the same pool.
-// The destructor kills it, unmounts its pool and removes the folder. Not thread-safe.
+// Starts it, waits until its socket answers, stops it by SIGTERM or SIGKILL, starts it again over
+// the same pool. The destructor kills it, unmounts its pool and removes the folder. Not
+// thread-safe.
 #pragma once
 
 #include <sys/types.h>
@@ -31,8 +32,10 @@ class DaemonProcess {
 
   // Returns: false when it did not come up in 20 s; log() says why.
   bool start();
-  void stop();  // SIGTERM, and waits for its end
-  void kill();  // SIGKILL, and waits for its end
+  void stop();   // SIGTERM, and waits for its end
+  void kill();   // SIGKILL, and waits for its end
+  void pause();  // SIGSTOP, and waits until all its threads stand still
+  void resume();
   pid_t pid() const { return pid_; }
   const std::string& folder() const { return folder_; }
   const std::string& socket_path() const { return socket_path_; }

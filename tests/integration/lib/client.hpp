@@ -12,7 +12,8 @@ namespace speckv::test {
 
 class Client {
  public:
-  explicit Client(const std::string& socket_path, const char* name = nullptr, uint64_t arena_bytes = 0) {
+  explicit Client(const std::string& socket_path, const char* name = nullptr,
+                  uint64_t arena_bytes = 0) {
     speckv_open_args args{};
     args.size = sizeof args;
     args.socket_path = socket_path.c_str();
@@ -59,7 +60,8 @@ class Client {
     const auto done = reap(1);
     return done.size() == 1 ? done[0].result : -ETIMEDOUT;
   }
-  static speckv_put_op put_op(uint64_t number, Kv& kv, uint32_t position = SPECKV_POSITION_UNKNOWN) {
+  static speckv_put_op put_op(uint64_t number, Kv& kv,
+                              uint32_t position = SPECKV_POSITION_UNKNOWN) {
     speckv_put_op op{};
     std::memcpy(op.key, key_of(number).bytes, sizeof op.key);
     op.buf = kv.buf();

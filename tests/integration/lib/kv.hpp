@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// kv.hpp - KV of a made-up model whose every value follows from the block's key, in any arrangement of memory.
+// kv.hpp - KV of a made-up model whose every value follows from the block's key, in any arrangement
+// of memory.
 //
-// So that a test can tell a whole block from a torn, swapped or foreign one. Also a session fixture's small helpers.
+// So that a test can tell a whole block from a torn, swapped or foreign one. Also a session
+// fixture's small helpers.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -65,12 +67,15 @@ enum class Arrangement {
 // Memory for one block, or for a range of its layers.
 class Kv {
  public:
-  Kv(const speckv_layout& layout, Arrangement arrangement, uint32_t layer_first = 0, uint32_t layer_count = 0)
+  Kv(const speckv_layout& layout, Arrangement arrangement, uint32_t layer_first = 0,
+     uint32_t layer_count = 0)
       : layout_(layout), first_(layer_first), count_(layer_count ? layer_count : layout.layers) {
     value_bytes_ = layout.dtype == SPECKV_DTYPE_F8 ? 1 : 2;
-    plane_bytes_ = size_t(layout.kv_heads) * layout.head_dim * layout.block_tokens * value_bytes_ * 4 + 64;
+    plane_bytes_ =
+        size_t(layout.kv_heads) * layout.head_dim * layout.block_tokens * value_bytes_ * 4 + 64;
     memory_.assign(plane_bytes_ * 2 * count_, 0xee);
-    for (uint32_t plane = 0; plane < 2 * count_; plane++) views_.push_back(view(plane, arrangement));
+    for (uint32_t plane = 0; plane < 2 * count_; plane++)
+      views_.push_back(view(plane, arrangement));
   }
   Kv(Kv&&) = default;
 
@@ -121,8 +126,10 @@ class Kv {
     const auto value = int64_t(value_bytes_), heads = int64_t(layout_.kv_heads);
     const auto channels = int64_t(layout_.head_dim), tokens = int64_t(layout_.block_tokens);
     const bool is_v = plane % 2;
-    if (arrangement == Arrangement::head_major) return {base, channels * value, tokens * channels * value, value};
-    if (arrangement == Arrangement::transposed_v && is_v) return {base, value, channels * tokens * value, tokens * value};
+    if (arrangement == Arrangement::head_major)
+      return {base, channels * value, tokens * channels * value, value};
+    if (arrangement == Arrangement::transposed_v && is_v)
+      return {base, value, channels * tokens * value, tokens * value};
     if (arrangement == Arrangement::scattered) {
       const int64_t step = 2 * value, row = channels * step + 2 * value, all = row * heads;
       if (is_v) return {base + (tokens - 1) * all, -all, row, step};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Proves that what is put comes back: every arrangement of memory, layer ranges, batches, presets and dtypes. Each value
-// follows from its key and place, so a swapped head, a torn page or a foreign block shows.
+// Proves that what is put comes back: every arrangement of memory, layer ranges, batches, presets
+// and dtypes. Each value follows from its key and place, so a swapped head, a torn page or a
+// foreign block shows.
 #include "client.hpp"
 
 namespace speckv::test {
@@ -12,8 +13,8 @@ TEST_F(PutGet, EveryArrangementGivesTheSameBlock) {
   begin();
   const speckv_layout layout = small_layout();
   const uint32_t number = client().add_layout(layout);
-  const Arrangement all[] = {Arrangement::token_major, Arrangement::head_major, Arrangement::transposed_v,
-                             Arrangement::scattered};
+  const Arrangement all[] = {Arrangement::token_major, Arrangement::head_major,
+                             Arrangement::transposed_v, Arrangement::scattered};
   uint64_t block = 1;
   for (Arrangement from : all) {
     Kv source(layout, from);
@@ -22,7 +23,8 @@ TEST_F(PutGet, EveryArrangementGivesTheSameBlock) {
       for (uint32_t flags : {0u, SPECKV_GET_STREAM}) {
         Kv target(layout, to);
         ASSERT_EQ(client().get(number, block, target, flags), 0);
-        EXPECT_EQ(target.wrong(block), 0u) << "from " << int(from) << " to " << int(to) << " flags " << flags;
+        EXPECT_EQ(target.wrong(block), 0u)
+            << "from " << int(from) << " to " << int(to) << " flags " << flags;
       }
     block++;
   }
@@ -37,7 +39,8 @@ TEST_F(PutGet, LargeBlocksAreStreamedIn) {
   layout.page_tokens = 32;
   ASSERT_GE(speckv_block_bytes(&layout), 1u << 20);
   const uint32_t number = client().add_layout(layout);
-  for (Arrangement from : {Arrangement::token_major, Arrangement::head_major, Arrangement::transposed_v}) {
+  for (Arrangement from :
+       {Arrangement::token_major, Arrangement::head_major, Arrangement::transposed_v}) {
     Kv source(layout, from), target(layout, Arrangement::token_major);
     const uint64_t block = 10 + uint64_t(from);
     ASSERT_EQ(client().put(number, block, source), 0);
@@ -85,7 +88,8 @@ TEST_F(PutGet, BatchesWithHoles) {
     sources[i].fill(i);
     puts.push_back(Client::put_op(i, sources[i]));
   }
-  ASSERT_EQ(speckv_put(client().get(), number, puts.data(), unsigned(puts.size())), int(puts.size()));
+  ASSERT_EQ(speckv_put(client().get(), number, puts.data(), unsigned(puts.size())),
+            int(puts.size()));
   for (const speckv_completion& done : client().reap(puts.size())) EXPECT_EQ(done.result, 0);
 
   std::vector<speckv_get_op> gets(blocks);
@@ -97,7 +101,9 @@ TEST_F(PutGet, BatchesWithHoles) {
   EXPECT_EQ(speckv_get(client().get(), number, gets.data(), blocks), int(blocks / 2));
   for (uint64_t i = 0; i < blocks; i++) {
     EXPECT_EQ(gets[i].ret_result, i % 2 ? -ENOENT : 0);
-    if (i % 2 == 0) { EXPECT_EQ(targets[i].wrong(i), 0u); }
+    if (i % 2 == 0) {
+      EXPECT_EQ(targets[i].wrong(i), 0u);
+    }
   }
   const auto keys = keys_of(0, blocks);
   std::vector<uint8_t> hits(blocks, 9);
@@ -131,8 +137,9 @@ TEST_F(PutGet, Q8LosesLittleAndTheFirstBlockToo) {
     Kv source(layout, Arrangement::transposed_v), target(layout, Arrangement::token_major);
     ASSERT_EQ(client().put(number, 7 + position, source, position), 0);
     ASSERT_EQ(client().get(number, 7 + position, target), 0);
-    EXPECT_LT(target.worst_error(7 + position), 2.0f / 127);  // values below 2, int8 with a shared scale
-    EXPECT_GT(target.wrong(7 + position), 0u);                // so it was not stored raw
+    EXPECT_LT(target.worst_error(7 + position),
+              2.0f / 127);                      // values below 2, int8 with a shared scale
+    EXPECT_GT(target.wrong(7 + position), 0u);  // so it was not stored raw
   }
 }
 

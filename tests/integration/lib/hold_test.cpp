@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Proves that holds keep blocks through a pool that turns over, end when they should, pass to
+// another session, and are bounded; and that a daemon which does not answer costs the caller its
+// timeout and no more.
+
+#include "client.hpp"
+
+namespace speckv::test {
+namespace {
+
+// A pool of few blocks: 16 MiB of 96 KiB each.
+class Holds : public LibTest {
+ protected:
+  void begin_small(const std::string& session_lines = "") {
+    DaemonOptions options;
+    options.pool_bytes = "16MiB";
+    options.data_threads = 2;
+    options.session_lines = session_lines;
+    begin(options);
+    layout_ = small_layout(4);
+    layout_.head_dim = 96;
+    number_ = client().add_layout(layout_);
+    kv_ = std::make_unique<Kv>(layout_, Arrangement::token_major);
+  }
+  void turn_over() {  // twice as much as the pool holds
+    const uint64_t blocks = 2 * (16u << 20) / speckv_block_bytes(&layout_);
+    for (uint64_t i = 0; i < blocks; i++) ASSERT_EQ(client().put(number_, next_++, *kv_), 0);
+  }
+  int hold(Client& who, uint64_t first, unsigned count, uint64_t* ret_hold,
+           uint64_t ttl_ns = 20 * second_ns) {
+    hits_.assign(count, 9);
+    const auto keys = keys_of(first, count);
+    return speckv_hold(who.get(), number_, as_keys(keys), count, ttl_ns, 10 * second_ns,
+                       hits_.data(), ret_hold);
+  }
+
+  speckv_layout layout_;
+  uint32_t number_ = 0;
+  std::unique_ptr<Kv> kv_;
+  std::vector<uint8_t> hits_;
+  uint64_t next_ = 1000;
+};
+
+TEST_F(Holds, KeepBlocksUntilTheyEnd) {
+  begin_small();
+  for (uint64_t i = 0; i < 6; i++) ASSERT_EQ(client().put(number_, i, *kv_), 0);
+  uint64_t held = 0;
+  EXPECT_EQ(hold(client(), 0, 4, &held), 4);
+  EXPECT_EQ(hits_, std::vector<uint8_t>(4, 1));
+  turn_over();
+  for (uint64_t i = 0; i < 4; i++) EXPECT_EQ(client().get(number_, i, *kv_), 0) << i;
+  EXPECT_FALSE(client().exists(number_, 4) && client().exists(number_, 5));
+  EXPECT_EQ(speckv_unhold(client().get(), held), 0);
+  EXPECT_EQ(speckv_unhold(client().get(), held), -EBADF);
+  turn_over();
+  EXPECT_FALSE(client().exists(number_, 0) && client().exists(number_, 1));
+}
+
+TEST_F(Holds, LeadingHitsAndMisses) {
+  begin_small();
+  for (uint64_t i : {0, 1, 3}) ASSERT_EQ(client().put(number_, i, *kv_), 0);
+  uint64_t held = 0;
+  EXPECT_EQ(hold(client(), 0, 5, &held), 2);
+  EXPECT_EQ(hits_, (std::vector<uint8_t>{1, 1, 0, 1, 0}));
+  EXPECT_NE(held, 0u);
+  EXPECT_EQ(speckv_unhold(client().get(), held), 0);
+  held = 0;
+  EXPECT_EQ(hold(client(), 100, 3, &held), 0);  // none is there
+  EXPECT_EQ(held, 0u);
+}
+
+TEST_F(Holds, AnotherSessionTakesOver) {
+  begin_small();
+  ASSERT_EQ(client().put(number_, 1, *kv_), 0);
+  auto scheduler = std::make_unique<Client>(daemon().socket_path());
+  ASSERT_EQ(scheduler->opened(), 0);
+  scheduler->add_layout(layout_);
+  uint64_t held = 0;
+  ASSERT_EQ(hold(*scheduler, 1, 1, &held), 1);
+  EXPECT_EQ(speckv_adopt(client().get(), held, 10 * second_ns), 0);
+  EXPECT_EQ(speckv_adopt(client().get(), held, 10 * second_ns), 0);  // ours already
+  scheduler.reset();  // its session ends, the hold does not
+  turn_over();
+  EXPECT_EQ(client().get(number_, 1, *kv_), 0);
+  EXPECT_EQ(speckv_unhold(client().get(), held), 0);
+  EXPECT_EQ(speckv_adopt(client().get(), held + 1, 10 * second_ns), -EBADF);
+  EXPECT_EQ(speckv_adopt(client().get(), 0, 10 * second_ns), -EBADF);
+  EXPECT_EQ(speckv_unhold(client().get(), 12345), -EBADF);
+}
+
+TEST_F(Holds, TheQuotaIsAnErrorAndNotAHit) {
+  begin_small("holds_max = 2");
+  for (uint64_t i = 0; i < 12; i++) ASSERT_EQ(client().put(number_, i, *kv_), 0);
+  uint64_t held = 0, more = 0;
+  const int got = hold(client(), 0, 12, &held);
+  EXPECT_LT(got, 12);
+  EXPECT_NE(held, 0u);
+  EXPECT_EQ(hold(client(), 0, 12, &more), -EDQUOT);
+  EXPECT_EQ(more, 0u);
+  EXPECT_EQ(speckv_unhold(client().get(), held), 0);
+}
+
+TEST_F(Holds, ADaemonThatSleepsCostsTheTimeout) {
+  begin_small();
+  ASSERT_EQ(client().put(number_, 1, *kv_), 0);
+  daemon().pause();
+  const auto keys = keys_of(1, 1);
+  uint8_t hit = 9;
+  uint64_t held = 0;
+  EXPECT_EQ(
+      speckv_hold(client().get(), number_, as_keys(keys), 1, second_ns, 1'000'000, &hit, &held),
+      -ETIMEDOUT);
+  EXPECT_EQ(speckv_adopt(client().get(), 99, 1'000'000), -ETIMEDOUT);
+  EXPECT_EQ(held, 0u);
+  EXPECT_EQ(client().get(number_, 1, *kv_), 0);  // reading asks nobody
+  daemon().resume();
+  EXPECT_EQ(hold(client(), 1, 1, &held), 1);  // late answers of the calls before hit nobody
+  EXPECT_EQ(speckv_wait(client().get(), 0), -ENOTCONN);
+  EXPECT_EQ(speckv_unhold(client().get(), held), 0);
+}
+
+TEST_F(Holds, ManyKeysInOneCall) {
+  begin_small();
+  ASSERT_EQ(client().put(number_, 599, *kv_), 0);
+  uint64_t held = 0;
+  EXPECT_EQ(hold(client(), 0, 600, &held), 0);  // several groups of answers
+  EXPECT_EQ(hits_[599], 1);
+  EXPECT_EQ(std::count(hits_.begin(), hits_.end(), 1), 1);
+  const auto keys = keys_of(0, 600);
+  EXPECT_EQ(speckv_prefetch(client().get(), number_, as_keys(keys), 600), 600);
+  EXPECT_EQ(speckv_unhold(client().get(), held), 0);
+}
+
+}  // namespace
+}  // namespace speckv::test
