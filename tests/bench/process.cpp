@@ -25,7 +25,7 @@ namespace speckv::bench {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr auto kStartWait = 30s;  // a pool of some GiB is filled with zeros first
+constexpr auto kStartWait = 180s;  // a pool of some GiB is filled with zeros first
 constexpr auto kStopWait = 5s;
 constexpr auto kPoll = 10ms;
 
