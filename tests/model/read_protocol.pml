@@ -11,7 +11,7 @@
  * Bounds: PUTS writes into two slots under two keys, KILLS kills, an index of one entry per daemon.
  * A payload is two words; each is the number of the write that made it, so torn or foreign data
  * shows; so is the checksum.
- * Other defines in capitals are faults; tests/model/run seeds each and wants it found. Settings that are no faults:
+ * Other defines in capitals are faults; tests/model/run seeds each and wants it found. No faults:
  *   NO_SUM         step 7 is left out: the gens alone must do
  *   INDEX_FORGED   readers start from any entry that could name a slot, published or not
  *   FLIP           the medium loses a word now and then: the checksum must see it
@@ -104,7 +104,8 @@ byte guard_ref[READERS], guard_gen[READERS], guard_epoch[READERS];
 #define LOOK_AT_GUARDS(slot_) d_step { guarded = GUARDED(slot_) }
 #else
 /* A guard may be older than 2 s: ignored. */
-#define LOOK_AT_GUARDS(slot_) if :: guarded = false :: d_step { GUARDED(slot_) -> guarded = true } fi
+#define LOOK_AT_GUARDS(slot_) \
+  if :: guarded = false :: d_step { GUARDED(slot_) -> guarded = true } fi
 #endif
 #endif
 
@@ -226,7 +227,7 @@ serve:
         published = NONE
      :: else
      fi;
-     /* A free slot, or one in limbo whose guards are gone. Slots and keys are alike: the first write
+     /* A free slot, or one in limbo whose guards are gone. All are alike: the first write
         need not choose. */
      if
      :: to = 0
