@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// arm_speckv.hpp - the engine with speckv: leading blocks are looked up by their keys and loaded,
-// the rest is computed, new full blocks are put. One arm a preset, each in a namespace of its own
-// of the pool's size.
+// arm_speckv.hpp - the engine with speckv: what the pool has of a prompt is looked up by chained
+// keys and loaded, the rest is computed, what is new is put. One arm a preset, each in a namespace
+// of its own of the pool's size.
 #pragma once
 
 #include <memory>
-#include <set>
 #include <string>
 
 #include "arm.hpp"
+#include "daemon_status.hpp"
 #include "store.hpp"
 
 namespace speckv::qa {
 
 class Speckv : public Arm {
  public:
-  Speckv(std::string name, Context& context, std::unique_ptr<Store> store)
-      : Arm(std::move(name)), context_(context), store_(std::move(store)) {}
-  Store& store() { return *store_; }
+  Speckv(std::string name, Context& context, const StoreOptions& options, const Model& model,
+         const llama::StateShape& shape)
+      : Arm(std::move(name)), context_(context), options_(options), store_(options, model, shape) {}
+  Store& store() { return store_; }
   Holding holding() const override;
 
  protected:
@@ -27,8 +28,9 @@ class Speckv : public Arm {
 
  private:
   Context& context_;
-  std::unique_ptr<Store> store_;
-  std::set<Key> put_;  // every key that was ever put
+  StoreOptions options_;
+  Store store_;
+  Found found_;  // by the request that is being served
 };
 
 }  // namespace speckv::qa

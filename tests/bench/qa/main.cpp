@@ -17,6 +17,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <random>
 
 #include "arm_speckv.hpp"
 #include "check.hpp"
@@ -110,12 +111,11 @@ int plan(const Arguments& arguments) {
   return 0;
 }
 
-std::unique_ptr<Store> open_store(const Stage& stage, const llama::StateShape& shape,
-                                  const std::string& space, uint32_t preset) {
+StoreOptions store_options(const Stage& stage, const std::string& space, uint32_t preset) {
   StoreOptions options = stage.options;
   options.namespace_name = space;
   options.preset = preset;
-  return std::make_unique<Store>(options, stage.model, shape);
+  return options;
 }
 
 // Right answers with flash attention on and off: V lies by token, then by channel.
@@ -128,10 +128,23 @@ CheckResult check_both(Stage& stage) {
     llama::StateShape shape;
     std::string why;
     if (!llama::probe_shape(context.get(), &shape, &why)) throw Failure(why);
-    const auto store = open_store(stage, shape, kCheckSpace, SPECKV_PRESET_EXACT);
-    check_answers(stage.load, context, shape, *store, &result);
+    Store store(store_options(stage, kCheckSpace, SPECKV_PRESET_EXACT), stage.model, shape);
+    check_answers(stage.load, context, shape, store, &result);
   }
   return result;
+}
+
+std::string fresh_salt() {
+  std::random_device random;
+  std::string salt(16, '\0');
+  for (char& byte : salt) byte = char(random());
+  return salt;
+}
+
+std::string medium_words(const std::string& socket) {
+  const SpaceStatus space = ask_status(socket).begin()->second;
+  return "pool on medium " + space.medium + " (DRAM stands in for CXL memory), pages of " +
+         std::to_string(space.page_bytes / 1024) + " KiB";
 }
 
 std::string cpu_name() {
@@ -149,10 +162,11 @@ int run(const Arguments& arguments) {
   if (speckv_file_digest(weights.c_str(), stage.options.weights_digest.data()) != 0) {
     throw Failure("cannot read '" + weights + "'");
   }
+  stage.options.salt = fresh_salt();
   Findings findings;
   findings.cpu = cpu_name();
   findings.library = speckv_version();
-  findings.medium = "pool in shared memory (DRAM stands in for CXL)";
+  findings.medium = medium_words(stage.options.socket);
   findings.threads = stage.pool.threads();
   findings.pool_bytes = stage.pool_bytes;
   findings.kv_bytes = stage.kv_bytes;
@@ -167,9 +181,9 @@ int run(const Arguments& arguments) {
   Resident resident(kResident, all, stage.shape, stage.load.scale.sessions);
   std::vector<std::unique_ptr<Speckv>> ours;
   for (const Preset& preset : stage.presets()) {
-    ours.push_back(
-        std::make_unique<Speckv>(speckv_arm(preset.name), *stage.shared,
-                                 open_store(stage, stage.shape, preset.name, preset.id)));
+    ours.push_back(std::make_unique<Speckv>(speckv_arm(preset.name), *stage.shared,
+                                            store_options(stage, preset.name, preset.id),
+                                            stage.model, stage.shape));
   }
   std::vector<Arm*> arms = {&alone, &host, &resident};
   for (const auto& arm : ours) arms.push_back(arm.get());

@@ -26,10 +26,12 @@ Distributions window_distributions(Context& context, Store& store, std::span<con
                                    std::span<const llama_token> window) {
   context.clear();
   std::string why;
-  if (store.load(before) != before.size()) {
+  Found found;
+  found.keys.assign(before.begin(), before.end());
+  const uint32_t known = uint32_t(before.size()) * store.block_tokens();
+  if (store.load(found) != known) {
     throw Failure("quality: the pool lost blocks that were put a moment ago");
   }
-  const uint32_t known = uint32_t(before.size()) * store.block_tokens();
   if (!llama::restore_tokens(context.get(), store.blob(), 0, known, &why)) throw Failure(why);
   context.compute(0, known, window, true);
   const size_t words = context.model().vocabulary();
@@ -94,11 +96,11 @@ std::vector<Quality> measure_quality(const Workload& load, Context& context, Sto
                     uint64_t(load.scale.quality_documents) * load.quality_windows);
   for (uint32_t document = 0; document < load.scale.quality_documents; ++document) {
     const auto text = std::span(load.documents[document]).first(size_t(blocks) * width);
-    const std::vector<Key> keys = reference.keys(text, text.size());
+    const std::vector<Key> keys = reference.keys(text);
     context.clear();
     context.compute(0, 0, text);
-    reference.save(context, 0, 1, keys, 0, blocks);
-    for (Store* store : stores) store->save(context, 0, 1, keys, 0, blocks);
+    reference.save(context, text, 0);
+    for (Store* store : stores) store->save(context, text, 0);
     for (uint32_t block = load.quality_first_block; block < blocks; ++block) {
       const auto before = std::span(keys).first(block);
       const auto window = text.subspan(size_t(block) * width, width);
