@@ -87,6 +87,7 @@ Outcome BlockReader::read_record(const shm::Entry& entry, const speckv_buf& buf,
   if (!slot) return Outcome::corrupt;
   shm::SlotHeader header;
   shm::copy_racing(&header, *reinterpret_cast<const shm::SlotHeader*>(slot));  // (4), of the record
+  shm::acquire_fence();  // what was written before this gen is seen
   if (header.gen != entry.gen) return Outcome::changed;
   if (!(header.key == key) || header.fingerprint != info.fingerprint ||
       header.layer != shm::layer_record || header.payload_bytes != payload_bytes)
@@ -102,8 +103,8 @@ Outcome BlockReader::read_record(const shm::Entry& entry, const speckv_buf& buf,
   for (uint32_t i = 0; i < buf.layer_count; i++) {
     const std::byte* segment = slot_at(refs[i].offset, 0);
     if (!segment || (refs[i].gen & 1)) return Outcome::corrupt;
-    guard.protect(refs[i].offset, refs[i].gen);  // (2) and (3) again, for the segment: it is
-    if (!unchanged(slot, entry.gen)) return Outcome::changed;  // published as long as its record is
+    // The guard goes on naming the record: the daemon frees a block as one.
+    if (!unchanged(slot, entry.gen)) return Outcome::changed;
     const Outcome outcome =
         read_segment(segment, refs[i].gen, buf.layer_first + i, buf.views + 2 * i, stream);
     if (outcome != Outcome::hit) return outcome;
@@ -116,6 +117,7 @@ Outcome BlockReader::read_segment(const std::byte* slot, uint64_t gen, uint32_t 
   read_step(4);
   shm::SlotHeader header;
   shm::copy_racing(&header, *reinterpret_cast<const shm::SlotHeader*>(slot));  // (4)
+  shm::acquire_fence();
   if (header.gen != gen) return Outcome::changed;
   const bool first = header.flags & shm::slot_first;
   const LayoutInfo::Stored& stored = info.stored[header.flags & shm::slot_preset_mask];
