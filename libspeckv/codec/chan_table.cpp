@@ -84,8 +84,12 @@ std::string complaint(const speckv_layout& layout, const ChanWeights* weights) {
 void share_bits(std::span<const ChanWeight> weights, size_t budget, std::span<uint8_t> ret_widths) {
   const size_t pairs = ret_widths.size();
   if (weights.empty()) {
+    // floor((i + 1) * budget / pairs) - floor(i * budget / pairs), carried along
+    size_t rest = 0;
     for (size_t i = 0; i < pairs; ++i) {
-      ret_widths[i] = static_cast<uint8_t>((i + 1) * budget / pairs - i * budget / pairs);
+      rest += budget % pairs;
+      ret_widths[i] = static_cast<uint8_t>(budget / pairs + (rest >= pairs ? 1 : 0));
+      if (rest >= pairs) rest -= pairs;
     }
     return;
   }

@@ -167,9 +167,9 @@ void chanq_decode(CodecId id, const PageShape& shape, const std::byte* in, const
     const int code = std::to_integer<int>(in[chanq_header + d + c]);
     for (size_t t = 0; t < shape.tokens; ++t) {
       const int middle = 2 * get_code(plane, bits[c], shape.tokens, t) + 1 - (1 << bits[c]);
-      const uint32_t product = uint32_t(middle * (8 + code % 8)) << (code / 8);
-      const uint32_t sum = uint32_t(anchor * 4) + uint32_t(int32_t(product) >> 7);
-      page[c][t] = int32_t(sum << 8) >> 8;
+      const uint32_t scaled =
+          (uint32_t(middle * (8 + code % 8)) << (code / 8)) + (uint32_t(anchor) << 9);
+      page[c][t] = int32_t(scaled << 1) >> 8;
     }
     plane += bits[c] * shape.tokens / 8;
   }

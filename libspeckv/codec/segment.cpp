@@ -236,12 +236,18 @@ uint64_t decode_segment(const speckv_layout& layout, const Preset& preset, uint3
                         bool first_block, std::span<const std::byte> in, const SegmentOut& out,
                         bool stream, const ChanTable* tables) {
   SegmentPlan plan;
-  if (!plan_segment(layout, preset, first_block, &plan) || in.size() < plan.bytes) return 0;
-  const ChanTable* own = layer_tables(layout, layer, tables);
+  if (!plan_segment(layout, preset, first_block, &plan)) return 0;
+  return decode_planned(plan, in, out, stream, layer_tables(layout, layer, tables));
+}
+
+uint64_t decode_planned(const SegmentPlan& plan, std::span<const std::byte> in,
+                        const SegmentOut& out, bool stream, const ChanTable* own) {
+  if (in.size() < plan.bytes) return 0;
   Checksum sum;
   const std::byte* from = in.data();
   for (const Kind kind : kinds) {
-    decode_kind(plan, kind, kind == Kind::k ? out.k : out.v, own, stream, sum, from);
+    const Plane& plane = kind == Kind::k ? out.k : out.v;
+    decode_kind(plan, kind, plane, own, stream, sum, from);
   }
   if (stream) stream_fence();
   return checksum_final(sum);

@@ -83,4 +83,9 @@ uint64_t decode_segment(const speckv_layout& layout, const Preset& preset, uint3
                         bool first_block, std::span<const std::byte> in, const SegmentOut& out,
                         bool stream, const ChanTable* tables = nullptr);
 
+// The same with a plan made before, for who reads many segments of one layout. layer_tables: those
+// of the segment's layer, one a kv head, or nullptr.
+uint64_t decode_planned(const SegmentPlan& plan, std::span<const std::byte> in,
+                        const SegmentOut& out, bool stream, const ChanTable* layer_tables);
+
 }  // namespace speckv::codec

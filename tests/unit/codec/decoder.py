@@ -144,9 +144,9 @@ def decode_chanq(v, data):
             plane = data[at:at + tokens // 8]
             u = [2 * u[t] + bits_at(plane, t) for t in range(tokens)]
             at += tokens // 8
-        anchor = signed(data[8 + c]) << (data[1] % 16 + 2)
+        anchor = signed(data[8 + c]) << (data[1] % 16 + 9)
         k, m = data[8 + d + c] // 8, data[8 + d + c] % 8
-        z.append([wrap(anchor + (wrap((2 * x + 1 - (1 << width[c])) * (8 + m) << k, 32) >> 7), 24)
+        z.append([wrap(((2 * x + 1 - (1 << width[c])) * (8 + m) << k) + anchor >> 7, 24)
                   for x in u])
     out = [0] * (tokens * d)
     for t in range(tokens):

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// simd_chanq_decode.cpp - chanq's decoder for every vector target; golden_chanq.cpp says what it
+// computes.
+#include "codec/golden.hpp"
+#include "codec/half.hpp"
+#include "codec/simd_chanq.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "codec/simd_chanq_decode.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+#include "codec/simd_chanq-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace speckv::codec::HWY_NAMESPACE {
+
+#if HWY_TARGET == HWY_SCALAR
+void chanq_decode_page(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
+                       const ChanTable& table) {
+  golden::chanq_decode(id, shape, in, out, table);
+}
+#else
+// Codes of one channel over a round of tokens. Reads as many planes as the widest channel has and
+// drops the surplus, so that the loop always runs alike; the last channels, whose surplus would lie
+// past the page, read their own.
+HWY_INLINE V8 load_codes(const simd::ChanPlan& plan, const BitSpread& spread, size_t channel,
+                         size_t token, const std::byte* in, size_t bytes) {
+  const std::byte* plane = in + plan.plane[channel] + token / 8;
+  const size_t width = plan.width[channel];
+  const bool room = plan.plane[channel] + plan.width_max * plan.plane_bytes <= bytes;
+  const size_t planes = room ? plan.width_max : width;
+  const bool wide = plan.plane_bytes >= 4 && lanes8 == 32;
+  V8 code = hn::Zero(D8());
+  const auto next = [&] {
+    uint32_t word = 0;
+    if (wide) std::memcpy(&word, plane, 4);
+    else std::memcpy(&word, plane, 2);
+    code = hn::Sub(hn::Add(code, code), spread(word));
+    plane += plan.plane_bytes;
+  };
+  switch (planes) {  // the same case nearly always: predicted, and no loop to count
+    case 8:
+      next();
+      [[fallthrough]];
+    case 7:
+      next();
+      [[fallthrough]];
+    case 6:
+      next();
+      [[fallthrough]];
+    case 5:
+      next();
+      [[fallthrough]];
+    case 4:
+      next();
+      [[fallthrough]];
+    case 3:
+      next();
+      [[fallthrough]];
+    case 2:
+      next();
+      [[fallthrough]];
+    case 1:
+      next();
+      break;
+    default:
+      break;
+  }
+  const hn::Repartition<uint16_t, D8> dw;
+  const V8 shifted =
+      hn::BitCast(D8(), hn::ShiftRightSame(hn::BitCast(dw, code), int(planes - width)));
+  return hn::And(shifted, hn::Set(D8(), uint8_t((1u << width) - 1)));
+}
+
+// How a granule's codes become values before the turn, 2^7 times them: code * slope + base, modulo
+// 2^32.
+struct Expander {
+  V32 slope, base;
+};
+HWY_INLINE void make_expanders(const Granule& g, const simd::ChanPlan& plan, const std::byte* in,
+                               Expander ret_expanders[2]) {
+  const D32 d;
+  const int shift = std::to_integer<int>(in[1]) & 15;
+  V32 anchor[2], step[2], width[2];
+  load_channel_bytes(g, in + chanq_header, anchor[0], anchor[1]);
+  load_channel_bytes(g, in + chanq_header + plan.head_dim, step[0], step[1]);
+  load_channel_bytes(g, plan.width, width[0], width[1]);
+  for (size_t i = 0; i < 2; ++i) {
+    const V32 size = hn::Add(hn::And(step[i], hn::Set(d, 7)), hn::Set(d, 8));
+    const V32 k = hn::ShiftRight<3>(step[i]);
+    const V32 least = hn::Shl(hn::Sub(size, hn::Shl(size, width[i])), k);
+    const V32 signed_anchor = hn::ShiftRight<24>(hn::ShiftLeft<24>(anchor[i]));
+    ret_expanders[i].slope = hn::Shl(hn::Add(size, size), k);
+    ret_expanders[i].base = hn::Add(least, hn::ShiftLeftSame(signed_anchor, shift + 9));
+  }
+}
+
+HWY_INLINE V32 expand(const Expander& e, const uint8_t* codes) {
+  const hn::Rebind<uint8_t, D32> d;
+  return hn::Add(hn::Mul(hn::PromoteTo(D32(), hn::LoadU(d, codes)), e.slope), e.base);
+}
+
+// The 24 bits that count of two values: bits 15 to 30 as signed words, bits 7 to 14 as others.
+// Pairs are the other way round than on encode, (second, first): so the same tables turn the other
+// way.
+HWY_INLINE V16 high_words(V32 first, V32 second) {
+  return hn::OddEven(hn::BitCast(D16(), hn::ShiftLeft<1>(first)),
+                     hn::BitCast(D16(), hn::ShiftRight<15>(second)));
+}
+HWY_INLINE V16 low_words(V32 first, V32 second) {
+  const V16 both = hn::OddEven(hn::BitCast(D16(), hn::ShiftLeft<9>(first)),
+                               hn::BitCast(D16(), hn::ShiftRight<7>(second)));
+  return hn::And(both, hn::Set(D16(), int16_t{255}));
+}
+
+// Sums of 24-bit values times turns: (high * 256 + low + 8192) >> 14 without leaving 32 bits.
+HWY_INLINE V32 turn_sum(V16 high, V16 low, V16 turn) {
+  const V32 carried = hn::Add(multiply_pairs(low, turn), hn::Set(D32(), 8192));
+  return hn::ShiftRight<6>(hn::Add(multiply_pairs(high, turn), hn::ShiftRight<8>(carried)));
+}
+
+template <bool bf16>
+HWY_INLINE void store_pairs(const Granule& g, V32 first, V32 second, VF factor, std::byte* row) {
+  const DF df;
+  const hn::Rebind<uint16_t, DF> dh;
+  const auto a = round_half<bf16>(df, hn::Mul(hn::ConvertTo(df, first), factor));
+  const auto b = round_half<bf16>(df, hn::Mul(hn::ConvertTo(df, second), factor));
+  if (g.half_split) {
+    hn::StoreU(a, dh, reinterpret_cast<uint16_t*>(row + 2 * g.first));
+    hn::StoreU(b, dh, reinterpret_cast<uint16_t*>(row + 2 * g.second));
+  } else {
+#if SPECKV_X86_WIDE
+    auto* to = reinterpret_cast<uint16_t*>(row + 2 * g.first);
+    hn::StoreU(hn::InterleaveLower(dh, a, b), dh, to);
+    hn::StoreU(hn::InterleaveUpper(dh, a, b), dh, to + granule);
+#else
+    hn::StoreInterleaved2(a, b, dh, reinterpret_cast<uint16_t*>(row + 2 * g.first));
+#endif
+  }
+}
+
+// Codes of a granule over a round of tokens, regrouped: the first channels of a token together,
+// then the second ones.
+struct TokenCodes {
+  alignas(32) uint8_t first[round_tokens][granule];
+  alignas(32) uint8_t second[round_tokens][granule];
+};
+
+HWY_INLINE void regroup(const V8 quads[4][4], TokenCodes& ret_codes) {
+  const hn::Repartition<uint32_t, D8> dw;
+  for (size_t half = 0; half < 2; ++half) {
+    auto* to = half == 0 ? ret_codes.first : ret_codes.second;
+    for (size_t i = 0; i < 4; ++i) {
+#if SPECKV_X86_WIDE
+      const auto low = hn::BitCast(dw, quads[half][i]), high = hn::BitCast(dw, quads[half + 2][i]);
+      const auto even = hn::InterleaveLower(dw, low, high),
+                 odd = hn::InterleaveUpper(dw, low, high);
+      const hn::CappedTag<uint32_t, 4> dq;
+      const auto put = [&](hn::Vec<decltype(dq)> v, size_t token) {
+        hn::StoreU(v, dq, reinterpret_cast<uint32_t*>(to[token]));
+      };
+      put(hn::LowerHalf(dq, even), 4 * i);
+      put(hn::LowerHalf(dq, odd), 4 * i + 2);
+      put(hn::UpperHalf(dq, even), 16 + 4 * i);
+      put(hn::UpperHalf(dq, odd), 16 + 4 * i + 2);
+#else
+      hn::StoreU(hn::BitCast(dw, quads[half][i]), dw, reinterpret_cast<uint32_t*>(to[4 * i]));
+#endif
+    }
+  }
+}
+
+template <bool bf16>
+HWY_INLINE void decode_granule(const Granule& g, const simd::ChanPlan& plan,
+                               const BitSpread& spread, const simd::Turns& turns, VF factor,
+                               const std::byte* in, size_t bytes, const View& out) {
+  const D16 d;
+  Expander expander[2];
+  make_expanders(g, plan, in, expander);
+  const size_t step = g.half_split ? 1 : 2;
+  for (size_t from = 0; from < plan.tokens; from += round_tokens) {
+    V8 quads[4][4];
+    for (size_t quad = 0; quad < lanes16 / 4; ++quad) {
+      const size_t channel = quad_channel(g, quad);
+      for (size_t i = 0; i < 4; ++i) {
+        quads[quad][i] = load_codes(plan, spread, channel + i * step, from, in, bytes);
+      }
+      transpose_words(quads[quad]);
+      for (size_t i = 0; i < 4; ++i) quads[quad][i] = transpose_bytes(quads[quad][i]);
+    }
+    TokenCodes codes;
+    regroup(quads, codes);
+    const size_t n = plan.tokens - from < round_tokens ? plan.tokens - from : round_tokens;
+    for (size_t i = 0; i < n; ++i) {
+      const V32 first = expand(expander[0], codes.first[i]);
+      const V32 second = expand(expander[1], codes.second[i]);
+      const V16 high = high_words(first, second), low = low_words(first, second);
+      const size_t t = from + i;
+      const V16 turn = hn::LoadU(d, turns.turn + t * turns.step);
+      const V16 quarter = hn::LoadU(d, turns.quarter + t * turns.step);
+      store_pairs<bf16>(g, turn_sum(high, low, quarter), turn_sum(high, low, turn), factor,
+                        out.base + ptrdiff_t(t) * out.token_stride);
+    }
+  }
+}
+
+template <bool bf16>
+void decode_page(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
+                 const ChanTable& table) {
+  int field = std::to_integer<int>(in[0]);
+  field = field < chanq_field_floor(bf16) ? chanq_field_floor(bf16) : field;
+  field = field > chanq_field_ceiling(bf16) ? chanq_field_ceiling(bf16) : field;
+  const int power = field - chanq_exponent_base(bf16) - 2;
+  const VF factor = hn::Set(DF(), std::bit_cast<float>(uint32_t(power + 127) << 23));
+  const simd::ChanPlan plan = simd::make_plan(id, shape, table);
+  const BitSpread spread = make_spread(false);
+  for (size_t pair = 0; pair < table.map.pairs(); pair += granule) {
+    decode_granule<bf16>(granule_at(table, pair), plan, spread, simd::turns_of(table, pair), factor,
+                         in, chanq_bytes(id, shape), out);
+  }
+}
+
+void chanq_decode_page(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
+                       const ChanTable& table) {
+  if (is_bf16(shape.dtype)) decode_page<true>(id, shape, in, out, table);
+  else decode_page<false>(id, shape, in, out, table);
+}
+#endif  // HWY_TARGET != HWY_SCALAR
+
+}  // namespace speckv::codec::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace speckv::codec {
+HWY_EXPORT(chanq_decode_page);
+namespace simd {
+
+void chanq_decode_page(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
+                       const ChanTable& table) {
+  HWY_DYNAMIC_DISPATCH(codec::chanq_decode_page)(id, shape, in, out, table);
+}
+
+}  // namespace simd
+}  // namespace speckv::codec
+#endif

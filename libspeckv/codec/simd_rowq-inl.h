@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// simd_rowq-inl.h - what rowq's encoder and decoder share, once per vector target: the transform,
+// plane 0 and the walk over a page's blocks. golden_rowq.cpp says what they compute.
+//
+// A row is eight vectors of sixteen 16-bit integers (sixteen of eight on 16-byte targets). The
+// transform needs no permutation of its own: interleaving two vectors rotates the bits of the
+// value's index through the lanes, and after a full turn every value is back in its place.
+#if defined(SPECKV_CODEC_SIMD_ROWQ_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SPECKV_CODEC_SIMD_ROWQ_INL_H_
+#undef SPECKV_CODEC_SIMD_ROWQ_INL_H_
+#else
+#define SPECKV_CODEC_SIMD_ROWQ_INL_H_
+#endif
+
+#include <array>
+#include <bit>
+#include <cstring>
+
+#include "codec/simd_int-inl.h"
+
+#ifndef SPECKV_CODEC_SIMD_ROWQ_ONCE_
+#define SPECKV_CODEC_SIMD_ROWQ_ONCE_
+namespace speckv::codec::simd {
+
+inline float exp2_float(int e) { return std::bit_cast<float>(uint32_t(e + 127) << 23); }
+
+// 32 bits to 24 and back: three of each four.
+inline uint32_t drop_fourth_bits(uint32_t x) {
+  x = (x & 0x07070707) | (x & 0x70707070) >> 1;
+  x = (x & 0x003f003f) | (x & 0x3f003f00) >> 2;
+  return (x & 0xfff) | (x & 0xfff0000) >> 4;
+}
+// The fourth becomes the parity of its three.
+inline uint32_t restore_fourth_bits(uint32_t x) {
+  x = (x & 0xfff) | (x & 0xfff000) << 4;
+  x = (x & 0x003f003f) | (x & 0x0fc00fc0) << 2;
+  x = (x & 0x07070707) | (x & 0x38383838) << 1;
+  return x | ((x ^ x >> 1 ^ x >> 2) & 0x11111111) << 3;
+}
+
+// R[w] = 32767 / w
+inline constexpr std::array<int16_t, 33> make_reciprocals() {
+  std::array<int16_t, 33> table{};
+  for (int w = 1; w <= 32; ++w) table[size_t(w)] = int16_t(32767 / w);
+  return table;
+}
+inline constexpr std::array<int16_t, 33> reciprocals = make_reciprocals();
+
+}  // namespace speckv::codec::simd
+#endif
+HWY_BEFORE_NAMESPACE();
+namespace speckv::codec::HWY_NAMESPACE {
+
+#if HWY_TARGET != HWY_SCALAR
+inline constexpr size_t block_vectors = 64 / lanes16;
+inline constexpr size_t row_vectors = 2 * block_vectors;
+inline constexpr size_t group_vectors = rowq_group / lanes16;
+inline constexpr size_t group_bytes = rowq_group / lanes8;  // vectors of codes in a group
+
+// Plane 0 of a row: 128 lowest bits as 96.
+HWY_INLINE void store_low_plane(const uint32_t word[4], std::byte* to) {
+#if SPECKV_X86_WIDE
+  constexpr uint64_t three = 0x7777777777777777;
+  const uint64_t first = _pext_u64(word[0] | uint64_t{word[1]} << 32, three);
+  const uint64_t second = _pext_u64(word[2] | uint64_t{word[3]} << 32, three);
+#else
+  const uint64_t first = simd::drop_fourth_bits(word[0]) | uint64_t{simd::drop_fourth_bits(word[1])}
+                                                               << 24;
+  const uint64_t second =
+      simd::drop_fourth_bits(word[2]) | uint64_t{simd::drop_fourth_bits(word[3])} << 24;
+#endif
+  const uint64_t low = first | second << 48;
+  const uint32_t high = uint32_t(second >> 16);
+  std::memcpy(to, &low, 8);
+  std::memcpy(to + 8, &high, 4);
+}
+
+HWY_INLINE void load_low_plane(const std::byte* from, uint32_t ret_word[4]) {
+  uint64_t low;
+  uint32_t high;
+  std::memcpy(&low, from, 8);
+  std::memcpy(&high, from + 8, 4);
+  const uint64_t half[2] = {low, low >> 48 | uint64_t{high} << 16};
+  for (size_t i = 0; i < 2; ++i) {
+#if SPECKV_X86_WIDE
+    const uint64_t x = _pdep_u64(half[i], 0x7777777777777777);
+    const uint64_t four = x | ((x ^ x >> 1 ^ x >> 2) & 0x1111111111111111) << 3;
+    ret_word[2 * i] = uint32_t(four);
+    ret_word[2 * i + 1] = uint32_t(four >> 32);
+#else
+    ret_word[2 * i] = simd::restore_fourth_bits(uint32_t(half[i]) & 0xffffff);
+    ret_word[2 * i + 1] = simd::restore_fourth_bits(uint32_t(half[i] >> 24) & 0xffffff);
+#endif
+  }
+}
+
+HWY_INLINE void butterfly(V16& a, V16& b) {
+  const V16 sum = hn::Add(a, b);
+  b = hn::Sub(a, b);
+  a = sum;
+}
+
+// Exchanges the lane-half bit of the index with the bit that tells a from b.
+HWY_INLINE void swap_halves(V16& a, V16& b) {
+  const V16 low = hn::ConcatLowerLower(D16(), b, a);
+  b = hn::ConcatUpperUpper(D16(), b, a);
+  a = low;
+}
+
+// Walsh-Hadamard transforms of 64 values: one of 64, two of 32 or four of 16.
+HWY_INLINE void transform(V16* v, size_t block) {
+  constexpr size_t half = block_vectors / 2;
+  if (block == 64) {
+    for (size_t i = 0; i < half; ++i) butterfly(v[i], v[i + half]);
+  }
+  if constexpr (lanes16 == 16) {
+    for (size_t i = 0; i < half; ++i) {
+      swap_halves(v[i], v[i + half]);
+      butterfly(v[i], v[i + half]);
+      swap_halves(v[i], v[i + half]);
+    }
+  } else if (block >= 32) {
+    for (size_t i = 0; i < block_vectors; i += 4)
+      butterfly(v[i], v[i + 2]), butterfly(v[i + 1], v[i + 3]);
+  }
+  // The last bit of the vector's number and the three of the lane go round.
+  const bool neighbours = lanes16 == 8 || block >= 32;
+  for (int turn = 0; turn < 4; ++turn) {
+    for (size_t i = 0; i < block_vectors; i += 2) {
+      if (turn > 0 || neighbours) butterfly(v[i], v[i + 1]);
+      const V16 low = hn::InterleaveLower(D16(), v[i], v[i + 1]);
+      v[i + 1] = hn::InterleaveUpper(D16(), v[i], v[i + 1]);
+      v[i] = low;
+    }
+  }
+}
+
+// Walks the blocks of one part in the order that fills rows.
+class BlockWalk {
+ public:
+  BlockWalk(const RowqPart& part, const std::byte* base, ptrdiff_t token_stride)
+      : token_(base + 2 * part.channel),
+        token_stride_(token_stride),
+        at_(token_),
+        end_(2 * ptrdiff_t(part.block * part.per_token)),
+        step_(2 * ptrdiff_t(part.block)) {}
+  HWY_INLINE const std::byte* next() {
+    const std::byte* block = at_;
+    at_ += step_;
+    if (at_ - token_ == end_) at_ = token_ += token_stride_;
+    return block;
+  }
+
+ private:
+  const std::byte* token_;
+  const ptrdiff_t token_stride_;
+  const std::byte* at_;
+  const ptrdiff_t end_, step_;
+};
+#endif  // HWY_TARGET != HWY_SCALAR
+
+}  // namespace speckv::codec::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // SPECKV_CODEC_SIMD_ROWQ_INL_H_

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// simd_rowq_decode.cpp - rowq's decoder for every vector target; golden_rowq.cpp says what it
+// computes.
+#include "codec/golden.hpp"
+#include "codec/half.hpp"
+#include "codec/simd_rowq.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "codec/simd_rowq_decode.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+#include "codec/simd_rowq-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace speckv::codec::HWY_NAMESPACE {
+
+#if HWY_TARGET == HWY_SCALAR
+void rowq_decode_rows(int bits, const PageShape& shape, const std::byte* in, const View& out,
+                      bool /*stream*/) {
+  golden::rowq_decode(bits, shape, in, out);
+}
+#else
+HWY_INLINE void expand_group(int bits, const std::byte* const plane[8], uint32_t low_word,
+                             size_t group, int width, const BitSpread& spread, V16* values) {
+  const D8 d8;
+  for (size_t h = 0; h < group_bytes; ++h) {
+    // Signed codes: the highest bit counts -1 where it is clear.
+    V8 code = hn::Set(d8, uint8_t{255});
+    for (int p = bits - 1; p >= 0; --p) {
+      uint32_t word = low_word;
+      if (p > 0) std::memcpy(&word, plane[p] + 4 * group, 4);
+      const V8 bit = spread(lanes8 == 32 ? word : word >> (16 * h));
+      code = p == bits - 1 ? hn::Sub(code, bit) : hn::Sub(hn::Add(code, code), bit);
+    }
+#if SPECKV_X86_WIDE
+    const __m256i weights = _mm256_set1_epi16(int16_t(2 * width | width << 8));
+    const __m256i ones = _mm256_set1_epi8(1);
+    const __m256i low = _mm256_unpacklo_epi8(code.raw, ones);
+    const __m256i high = _mm256_unpackhi_epi8(code.raw, ones);
+    values[2 * h] = V16{_mm256_maddubs_epi16(weights, low)};
+    values[2 * h + 1] = V16{_mm256_maddubs_epi16(weights, high)};
+#else
+    const hn::RebindToSigned<D8> di8;
+    const hn::Half<decltype(di8)> half;
+    const V16 twice = hn::Set(D16(), int16_t(2 * width)), once = hn::Set(D16(), int16_t(width));
+    const auto signed_code = hn::BitCast(di8, code);
+    const V16 low = hn::PromoteTo(D16(), hn::LowerHalf(half, signed_code));
+    const V16 high = hn::PromoteTo(D16(), hn::UpperHalf(half, signed_code));
+    values[2 * h] = hn::Add(hn::Mul(low, twice), once);
+    values[2 * h + 1] = hn::Add(hn::Mul(high, twice), once);
+#endif
+  }
+}
+
+template <bool bf16, bool stream>
+HWY_INLINE void store_run(const V16* values, VF factor, VF bias, std::byte* to) {
+  for (size_t i = 0; i < block_vectors; ++i) {
+    store_words<bf16, stream>(values[i], factor, bias, to + 2 * lanes16 * i);
+  }
+}
+
+HWY_INLINE void expand_row(int bits, uint32_t side, const std::byte* const plane[8], size_t block,
+                           const BitSpread& spread, V16* row) {
+  if ((side & 0xff) == rowq_zero_row) {
+    for (size_t i = 0; i < row_vectors; ++i) row[i] = hn::Zero(D16());
+    return;
+  }
+  uint32_t low_words[4];
+  load_low_plane(plane[0], low_words);
+  const int width_bits = rowq_width_bits(bits);
+  for (size_t g = 0; g < 4; ++g) {
+    const int width = int(side >> (8 + int(g) * width_bits) & ((1u << width_bits) - 1)) + 1;
+    expand_group(bits, plane, low_words[g], g, width, spread, row + g * group_vectors);
+  }
+  transform(row, block);
+  transform(row + block_vectors, block);
+}
+
+template <bool bf16, bool stream>
+void decode_page(int bits, const PageShape& shape, const std::byte* in, const View& out) {
+  const BitSpread spread = make_spread(true);
+  const size_t rows = rowq_rows(shape);
+  const std::byte* plane[8];
+  for (int b = 0; b < bits; ++b) plane[b] = in + rowq_plane_offset(rows, bits, b);
+  for (int p = 0; p < 3; ++p) {
+    const RowqPart part = rowq_part(shape, p);
+    BlockWalk walk(part, out.base, out.token_stride);
+    for (size_t r = 0; r < part.rows; ++r, in += 4) {
+      uint32_t side;
+      std::memcpy(&side, in, 4);
+      V16 row[row_vectors];
+      expand_row(bits, side, plane, part.block, spread, row);
+      const VF factor = hn::Set(DF(), simd::exp2_float(rowq_decode_exponent(side)));
+      const VF bias = words_bias(factor);
+      plane[0] += 12;
+      for (int b = 1; b < bits; ++b) plane[b] += 16;
+      if (part.block == 64) {
+        for (size_t i = 0; i < 2; ++i) {
+          auto* to = const_cast<std::byte*>(walk.next());
+          store_run<bf16, stream>(row + i * block_vectors, factor, bias, to);
+        }
+        continue;
+      }
+      alignas(32) std::byte copy[2 * rowq_row];
+      store_run<bf16, false>(row, factor, bias, copy);
+      store_run<bf16, false>(row + block_vectors, factor, bias, copy + rowq_row);
+      for (size_t i = 0; i < rowq_row / part.block; ++i) {
+        std::memcpy(const_cast<std::byte*>(walk.next()), copy + i * 2 * part.block, 2 * part.block);
+      }
+    }
+  }
+}
+
+void rowq_decode_rows(int bits, const PageShape& shape, const std::byte* in, const View& out,
+                      bool stream) {
+  if (is_bf16(shape.dtype)) {
+    if (stream) decode_page<true, true>(bits, shape, in, out);
+    else decode_page<true, false>(bits, shape, in, out);
+  } else {
+    if (stream) decode_page<false, true>(bits, shape, in, out);
+    else decode_page<false, false>(bits, shape, in, out);
+  }
+}
+#endif  // HWY_TARGET != HWY_SCALAR
+
+}  // namespace speckv::codec::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace speckv::codec {
+HWY_EXPORT(rowq_decode_rows);
+namespace simd {
+
+void rowq_decode_rows(int bits, const PageShape& shape, const std::byte* in, const View& out,
+                      bool stream) {
+  HWY_DYNAMIC_DISPATCH(codec::rowq_decode_rows)(bits, shape, in, out, stream);
+}
+
+}  // namespace simd
+}  // namespace speckv::codec
+#endif
