@@ -44,6 +44,13 @@ struct Lookup {
   bool found;
 };
 
+// An array that is not cleared for each call: a single key would pay for 64.
+template <typename T>
+struct Unset {
+  alignas(T) std::byte bytes[group_keys * sizeof(T)];
+  T& operator[](uint32_t i) { return reinterpret_cast<T*>(bytes)[i]; }
+};
+
 class GroupReader {
  public:
   GroupReader(const Connection& connection, const LayoutInfo& info, Tally& tally)
@@ -124,8 +131,8 @@ class GroupReader {
   const Connection& connection_;
   const LayoutInfo& info_;
   Tally& tally_;
-  Lookup lookups_[group_keys];
-  shm::Entry entries_[group_keys];
+  Unset<Lookup> lookups_;
+  Unset<shm::Entry> entries_;
 };
 
 }  // namespace

@@ -72,11 +72,12 @@ void fill_info(const speckv_layout& layout, LayoutInfo* ret_info) {
   info.block_bytes = shm::raw_block_bytes(layout);
   info.chunks = uint32_t((info.block_bytes + shm::arena_chunk_bytes - 1) / shm::arena_chunk_bytes);
   for (uint32_t preset = 0; preset < presets; preset++) {
-    LayoutInfo::Stored& stored = info.stored[preset];
-    stored.bytes[0] = stored.bytes[1] = 0;
-    if (!codec::preset_for(layout, preset, &stored.preset)) continue;
-    for (int first : {0, 1})
-      stored.bytes[first] = uint32_t(codec::segment_bytes(layout, stored.preset, first != 0));
+    codec::Preset codecs;
+    const bool known = codec::preset_for(layout, preset, &codecs);
+    for (int first : {0, 1}) {
+      codec::SegmentPlan& plan = info.stored[preset][first];
+      if (!known || !codec::plan_segment(layout, codecs, first != 0, &plan)) plan.bytes = 0;
+    }
   }
 }
 

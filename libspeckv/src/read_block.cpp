@@ -120,19 +120,17 @@ Outcome BlockReader::read_segment(const std::byte* slot, uint64_t gen, uint32_t 
   shm::acquire_fence();
   if (header.gen != gen) return Outcome::changed;
   const bool first = header.flags & shm::slot_first;
-  const LayoutInfo::Stored& stored = info.stored[header.flags & shm::slot_preset_mask];
-  const uint32_t payload_bytes = stored.bytes[first];
+  const codec::SegmentPlan& plan = info.stored[header.flags & shm::slot_preset_mask][first];
   const auto offset = uint64_t(slot - connection.pool.base);
   if (!(header.key == key) || header.fingerprint != info.fingerprint || header.layer != layer ||
-      payload_bytes == 0 || header.payload_bytes != payload_bytes ||
-      !slot_at(offset, payload_bytes))
+      plan.bytes == 0 || header.payload_bytes != plan.bytes || !slot_at(offset, plan.bytes))
     return misfit(slot, gen);
   read_step(5);
   const codec::SegmentOut out{plane_of(views[0]), plane_of(views[1])};
-  const std::span payload(slot + sizeof(shm::SlotHeader), payload_bytes);
-  const uint64_t sum =
-      codec::decode_segment(info.layout, stored.preset, layer, first, payload, out, stream,
-                            info.tables ? info.tables->data() : nullptr);  // (5)
+  const std::span payload(slot + sizeof(shm::SlotHeader), plan.bytes);
+  const codec::ChanTable* tables =
+      info.tables ? info.tables->data() + size_t{layer} * info.layout.kv_heads : nullptr;
+  const uint64_t sum = codec::decode_planned(plan, payload, out, stream, tables);  // (5)
   read_step(6);
   shm::acquire_fence();
   if (!unchanged(slot, gen)) return Outcome::changed;  // (6)

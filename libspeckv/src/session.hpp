@@ -14,7 +14,7 @@
 #include <cstdint>
 
 #include "codec/chan_table.hpp"
-#include "codec/codec.hpp"
+#include "codec/segment.hpp"
 #include "shm/layout_math.hpp"
 #include "shm/wire.hpp"
 #include "src/abi.hpp"
@@ -34,10 +34,8 @@ struct LayoutInfo {
   uint64_t segment_bytes;  // raw, one layer
   uint64_t block_bytes;    // raw
   uint32_t chunks;         // of the arena for one block
-  struct Stored {
-    codec::Preset preset;
-    uint32_t bytes[2];  // stored payload of a segment, by "first block of a sequence"; 0: unknown
-  } stored[presets];
+  // How a segment is stored, by preset and by "first block of a sequence"; .bytes 0: unknown here.
+  codec::SegmentPlan stored[presets][2];
   const codec::ChanTables* tables;  // owned (tables.hpp); nullptr: chanq does not take the pages
 };
 
