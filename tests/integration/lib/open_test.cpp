@@ -122,21 +122,22 @@ void welcome(int socket, const std::function<void(wire::Welcome&, shm::SessionHe
 
 TEST(OpenWithout, WrongArguments) {
   speckv_session* session = nullptr;
-  speckv_open_args args = args_for("/no/such/socket");
+  const std::string absent = "/no/such/socket";
+  speckv_open_args args = args_for(absent);
   EXPECT_EQ(speckv_open(&args, nullptr), -EINVAL);
   EXPECT_EQ(speckv_open(&args, &session), -ENOENT);
   args.size = 8;
   EXPECT_EQ(speckv_open(&args, &session), -EINVAL);
-  args = args_for("/no/such/socket"), args.flags = 1;
+  args = args_for(absent), args.flags = 1;
   EXPECT_EQ(speckv_open(&args, &session), -EINVAL);
-  args = args_for("/no/such/socket"), args.reserved[2] = 1;
+  args = args_for(absent), args.reserved[2] = 1;
   EXPECT_EQ(speckv_open(&args, &session), -EINVAL);
-  args = args_for("/no/such/socket"), args.daemon_uid = -2;
+  args = args_for(absent), args.daemon_uid = -2;
   EXPECT_EQ(speckv_open(&args, &session), -EINVAL);
   const std::string long_name(200, 'x');
   args = args_for(long_name);
   EXPECT_EQ(speckv_open(&args, &session), -EINVAL);
-  args = args_for("/no/such/socket"), args.namespace_name = long_name.c_str();
+  args = args_for(absent), args.namespace_name = long_name.c_str();
   EXPECT_EQ(speckv_open(&args, &session), -EINVAL);
   EXPECT_EQ(session, nullptr);
 }
