@@ -6,6 +6,8 @@
  * in them that it has not checked: a wrong layout must end in a refusal with a sentence, never in
  * a mapping of somebody else's memory. Called by the driver core; calls region.c.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/dax.h>
 #include <linux/delay.h>
 #include <linux/ioport.h>
@@ -20,6 +22,8 @@ module_param(drain_seconds, uint, 0644);
 MODULE_PARM_DESC(drain_seconds,
 		 "how long removal waits for pins before it gives the memory up (default 30)");
 
+static struct dax_device_driver speckv_dax_driver;
+
 /*
  * Does what we read through our copy of the private layout make sense? Each line says what was
  * wrong; together they let a wrong layout through with no memory that is not the device's.
@@ -30,17 +34,18 @@ static const char *layout_doubt(struct dev_dax *dev_dax)
 	struct inode *inode;
 	int i;
 
-	if (!dev->driver || strcmp(dev->driver->name, KBUILD_MODNAME))
-		return "device.driver is not speckv";
-	if (strncmp(dev_name(dev), "dax", 3))
-		return "device.name does not begin with dax";
+	/* dax_dev has had its place in all versions; the rest are values until they are known. */
 	inode = dax_inode(dev_dax->dax_dev);
-	if (!inode || dev->devt != inode->i_rdev || !S_ISCHR(inode->i_mode))
+	if (dev->devt != inode->i_rdev || !S_ISCHR(inode->i_mode))
 		return "device.devt is not that of dax_dev's inode";
+	if (dev->driver != &speckv_dax_driver.drv)
+		return "device.driver is not speckv's";
 	if (dev_dax->align != PAGE_SIZE && dev_dax->align != PMD_SIZE && dev_dax->align != PUD_SIZE)
 		return "align is none of 4 KiB, 2 MiB, 1 GiB";
 	if (dev_dax->nr_range < 1 || dev_dax->nr_range > SPECKV_RANGES_MAX)
 		return "nr_range is not 1..64";
+	if (!virt_addr_valid(dev_dax->ranges))
+		return "ranges is no pointer";
 	for (i = 0; i < dev_dax->nr_range; i++) {
 		struct range *range = &dev_dax->ranges[i].range;
 
@@ -59,7 +64,8 @@ static int check_device(struct dev_dax *dev_dax)
 	int i;
 
 	if (doubt) {
-		dev_err(dev, "unknown DAX layout (%s); rebuild speckv for this kernel\n", doubt);
+		/* dev may be anything, so it is not asked for its name. */
+		pr_err("unknown DAX layout (%s); rebuild speckv for this kernel\n", doubt);
 		return -ENODEV;
 	}
 	if (static_dev_dax(dev_dax)) {

@@ -222,6 +222,15 @@ void speckv_file_drop_all(struct speckv_file *file)
 	xa_destroy(&file->holds);
 }
 
+/* The generation is never 0, not even after 2^32 allocations; so neither is a handle. */
+static u64 next_handle(struct speckv_region *region, u32 first)
+{
+	region->generation++;
+	if (!region->generation)
+		region->generation = 1;
+	return (u64)region->generation << 32 | first;
+}
+
 int speckv_extent_alloc(struct speckv_file *file, u32 count, u64 cookie, u64 *ret_handle,
 			u32 *ret_first)
 {
@@ -248,9 +257,7 @@ int speckv_extent_alloc(struct speckv_file *file, u32 count, u64 cookie, u64 *re
 	extent->count = count;
 	extent->left = count;
 	extent->cookie = cookie;
-	extent->handle = ((u64)++region->generation << 32) | extent->first;
-	if (!region->generation) /* 2^32 allocations: 0 would allow a handle of 0 */
-		extent->handle |= (u64)++region->generation << 32;
+	extent->handle = next_handle(region, extent->first);
 	kref_get(&account->ref);
 	extent->owner = account;
 	kref_get(&account->ref);

@@ -47,6 +47,17 @@ static long ioctl_info(struct speckv_file *file, struct speckv_info *arg)
 	return 0;
 }
 
+/* Until a granule was cleaned since @seen; what is left of the time, or an error. */
+static long wait_until_cleaner(struct speckv_region *region, u32 seen, long left)
+{
+	struct wait_queue_head *queue = &region->clean_wait;
+	const u32 *seq = &region->clean_seq;
+	const bool *dead = &region->dead;
+
+	return wait_event_interruptible_timeout(*queue, READ_ONCE(*seq) != seen || READ_ONCE(*dead),
+						left);
+}
+
 static long ioctl_alloc(struct speckv_file *file, struct speckv_alloc *arg)
 {
 	struct speckv_region *region = file->region;
@@ -66,9 +77,7 @@ static long ioctl_alloc(struct speckv_file *file, struct speckv_alloc *arg)
 		mutex_unlock(&region->lock);
 		if (rc != -EAGAIN || left <= 0)
 			break;
-		left = wait_event_interruptible_timeout(
-			region->clean_wait,
-			READ_ONCE(region->clean_seq) != seen || READ_ONCE(region->dead), left);
+		left = wait_until_cleaner(region, seen, left);
 		if (left < 0)
 			return -EINTR;
 	}

@@ -42,7 +42,7 @@ void speckv_region_unmap(struct speckv_region *region, u32 first, u32 count)
 void speckv_region_event(struct speckv_region *region, const char *event, u32 granule)
 {
 	char what[32], where[48];
-	char *environment[] = {what, where, NULL};
+	char *environment[3] = { what, where };
 
 	snprintf(what, sizeof(what), "SPECKV_EVENT=%s", event);
 	snprintf(where, sizeof(where), "SPECKV_OFFSET=%llu", (u64)granule << SPECKV_GRANULE_SHIFT);

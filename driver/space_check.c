@@ -12,9 +12,9 @@ static bool blocks_are_sound(const struct speckv_space *space, u32 *ret_free)
 
 	for (order = 0; order < SPECKV_SPACE_ORDERS; order++) {
 		u32 prev = SPECKV_NO_GRANULE;
+		bool is_empty = space->free_heads[order] == SPECKV_NO_GRANULE;
 
-		if (!(space->orders & (1U << order)) !=
-		    (space->free_heads[order] == SPECKV_NO_GRANULE))
+		if (is_empty == !!(space->orders & (1U << order)))
 			return false;
 		for (first = space->free_heads[order]; first != SPECKV_NO_GRANULE;
 		     first = space->table[first].next) {
@@ -55,7 +55,7 @@ static bool queue_is_sound(const struct speckv_space *space)
 
 bool speckv_space_is_sound(const struct speckv_space *space)
 {
-	u32 counts[SPECKV_GRANULE_STATES] = {0};
+	u32 counts[SPECKV_GRANULE_STATES] = { 0 };
 	u32 i, free = 0, poisoned = 0, pinned = 0;
 
 	for (i = 0; i < space->granules; i++) {

@@ -171,6 +171,7 @@ static struct attribute *speckv_attrs[] = {
 	&dev_attr_file_exports_max.attr,
 	NULL,
 };
+
 /* clang-format on */
 
 static const struct attribute_group speckv_group = {

@@ -32,8 +32,9 @@
 
 /* What the region must be after a test. */
 enum balance {
-	BALANCE_WHOLE, /* bound, and all of it free but for what is poisoned */
-	BALANCE_NONE,  /* the test takes the region away; its group's end puts it back */
+	BALANCE_WHOLE,	 /* bound, and all of it free but for what is poisoned */
+	BALANCE_NONE,	 /* the test takes the region away, and the frame puts it back */
+	BALANCE_IGNORED, /* speckv does not have the region at all */
 };
 
 struct test {

@@ -53,7 +53,7 @@ rig_run() {
 		unshare --mount --pid --fork --kill-child --mount-proc="$RIG_ROOT/proc" \
 		chroot "$RIG_ROOT" sh -c 'cd "$1" && shift && exec "$@"' sh "${work#"$RIG_ROOT"}" \
 		"${QEMU[@]}" -append "$RIG_APPEND_FIXED ${RIG_APPEND:-}" "$@" </dev/null 2>&1 |
-		tr -d '\r' | tee "$work/console" | grep -av '^RIG EXIT 0$' || :
+		sed -u 's|\r$||' | tee "$work/console" | grep -av --line-buffered '^RIG EXIT 0$' || :
 	rig_judge "$work/console" "$release" "$seconds"
 	local verdict=$?
 	[ -z "${RIG_CONSOLE:-}" ] || cp "$work/console" "$RIG_CONSOLE"

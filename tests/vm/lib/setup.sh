@@ -14,6 +14,7 @@ RIG_PACKAGES=(
 	gcc libc6-dev make dwarves    # the kernels' own compiler; pahole reads BTF
 	kmod cpio xz-utils zstd       # to make an initramfs
 	perl python3                  # kernel-doc, run by W=1 builds
+	sparse dkms                   # for tests/vm/driver-lint
 	busybox-static ndctl cxl daxctl
 )
 
@@ -27,7 +28,7 @@ rig_mirror() {
 	uri=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2>/dev/null |
 		grep -v '^[[:space:]]*#' |
 		grep -oE '[a-z+]+://[^[:space:]]+/debian/?([[:space:]]|$)' |
-		sed -n '1s/[[:space:]]//gp') || :
+		sed -n '1{s/[[:space:]]//g;p}') || :
 	[ -n "$uri" ] || rig_die "no Debian archive in the apt sources; name one in RIG_MIRROR"
 	printf '%s\n' "$uri"
 }
@@ -62,7 +63,7 @@ SCRIPT
 
 rig_setup_make() {
 	local mirror root=$1
-	mirror=$(rig_mirror)
+	mirror=$(rig_mirror) || return 1
 	# shellcheck disable=SC2016  # $1 is mmdebstrap's, not ours
 	mmdebstrap --variant=minbase --quiet \
 		--aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' \
