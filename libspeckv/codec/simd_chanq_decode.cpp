@@ -21,56 +21,58 @@ void chanq_decode_page(CodecId id, const PageShape& shape, const std::byte* in, 
   golden::chanq_decode(id, shape, in, out, table);
 }
 #else
-// Codes of one channel over a round of tokens. Reads as many planes as the widest channel has and
-// drops the surplus, so that the loop always runs alike; the last channels, whose surplus would lie
-// past the page, read their own.
-HWY_INLINE V8 load_codes(const simd::ChanPlan& plan, const BitSpread& spread, size_t channel,
-                         size_t token, const std::byte* in, size_t bytes) {
+#if SPECKV_X86_WIDE
+// Planes as they lie, four bytes each of 32 tokens, to codes with the first plane highest: bytes of
+// one group of eight tokens come together, then each group's 8 x 8 bits are transposed in three
+// exchanges.
+HWY_INLINE V8 transpose_planes(__m256i planes) {
+  const __m256i by_byte = _mm256_setr_epi8(12, 8, 4, 0, 13, 9, 5, 1, 14, 10, 6, 2, 15, 11, 7, 3,  //
+                                           12, 8, 4, 0, 13, 9, 5, 1, 14, 10, 6, 2, 15, 11, 7, 3);
+  // Dword j of each half: bytes j of its four planes, last plane lowest; the second half's planes
+  // belong below.
+  const __m256i gathered = _mm256_shuffle_epi8(planes, by_byte);
+  __m256i x = _mm256_permutevar8x32_epi32(gathered, _mm256_setr_epi32(4, 0, 5, 1, 6, 2, 7, 3));
+  const auto exchange = [&](int shift, uint64_t mask) {
+    const __m256i differ = _mm256_and_si256(_mm256_xor_si256(x, _mm256_srli_epi64(x, shift)),
+                                            _mm256_set1_epi64x(int64_t(mask)));
+    x = _mm256_xor_si256(x, _mm256_xor_si256(differ, _mm256_slli_epi64(differ, shift)));
+  };
+  exchange(7, 0x00aa00aa00aa00aa);
+  exchange(14, 0x0000cccc0000cccc);
+  exchange(28, 0x00000000f0f0f0f0);
+  return V8{x};
+}
+#endif
+
+// Codes of one channel over a round of tokens, from its own planes.
+HWY_INLINE V8 load_own_planes(const simd::ChanPlan& plan, const BitSpread& spread, size_t channel,
+                              size_t token, const std::byte* in) {
   const std::byte* plane = in + plan.plane[channel] + token / 8;
-  const size_t width = plan.width[channel];
-  const bool room = plan.plane[channel] + plan.width_max * plan.plane_bytes <= bytes;
-  const size_t planes = room ? plan.width_max : width;
   const bool wide = plan.plane_bytes >= 4 && lanes8 == 32;
   V8 code = hn::Zero(D8());
-  const auto next = [&] {
+  for (size_t p = 0; p < plan.width[channel]; ++p, plane += plan.plane_bytes) {
     uint32_t word = 0;
     if (wide) std::memcpy(&word, plane, 4);
     else std::memcpy(&word, plane, 2);
     code = hn::Sub(hn::Add(code, code), spread(word));
-    plane += plan.plane_bytes;
-  };
-  switch (planes) {  // the same case nearly always: predicted, and no loop to count
-    case 8:
-      next();
-      [[fallthrough]];
-    case 7:
-      next();
-      [[fallthrough]];
-    case 6:
-      next();
-      [[fallthrough]];
-    case 5:
-      next();
-      [[fallthrough]];
-    case 4:
-      next();
-      [[fallthrough]];
-    case 3:
-      next();
-      [[fallthrough]];
-    case 2:
-      next();
-      [[fallthrough]];
-    case 1:
-      next();
-      break;
-    default:
-      break;
   }
-  const hn::Repartition<uint16_t, D8> dw;
-  const V8 shifted =
-      hn::BitCast(D8(), hn::ShiftRightSame(hn::BitCast(dw, code), int(planes - width)));
-  return hn::And(shifted, hn::Set(D8(), uint8_t((1u << width) - 1)));
+  return code;
+}
+
+// The same for whatever width without a loop, where 32 bytes from its first plane on lie within the
+// page: what is not the channel's own falls off at the low end.
+HWY_INLINE V8 load_codes(const simd::ChanPlan& plan, const BitSpread& spread, size_t channel,
+                         size_t token, const std::byte* in, size_t bytes) {
+#if SPECKV_X86_WIDE
+  if (plan.plane_bytes == 4 && plan.plane[channel] + size_t{32} <= bytes) {
+    const auto* at = reinterpret_cast<const __m256i*>(in + plan.plane[channel]);
+    const V8 code = transpose_planes(_mm256_loadu_si256(at));
+    const int width = plan.width[channel];
+    const __m256i shifted = _mm256_srl_epi16(code.raw, _mm_cvtsi32_si128(8 - width));
+    return hn::And(V8{shifted}, hn::Set(D8(), uint8_t((1u << width) - 1)));
+  }
+#endif
+  return load_own_planes(plan, spread, channel, token, in);
 }
 
 // How a granule's codes become values before the turn, 2^7 times them: code * slope + base, modulo

@@ -78,8 +78,8 @@ HWY_INLINE V16 halve_words(V16 doubled, V16 size_max) {
 }
 
 // Stores value * factor as 16-bit floats, from word order. Requires: factor a power of two.
-template <bool bf16, bool stream>
-HWY_INLINE void store_words(V16 value, VF factor, VF bias, std::byte* to) {
+template <bool bf16>
+HWY_INLINE void store_words(V16 value, VF factor, VF bias, std::byte* to, bool stream) {
   const DF df;
   const hn::Rebind<uint16_t, DF> dh;
   const hn::Twice<decltype(dh)> both;
@@ -101,7 +101,7 @@ HWY_INLINE void store_words(V16 value, VF factor, VF bias, std::byte* to) {
 #endif
   const auto halves = hn::Combine(both, b, a);
   auto* target = reinterpret_cast<uint16_t*>(to);
-  if constexpr (stream) hn::Stream(halves, both, target);
+  if (stream) hn::Stream(halves, both, target);
   else hn::StoreU(halves, both, target);
 }
 // What store_words() takes beside a factor.

@@ -13,7 +13,7 @@
 #include <functional>
 #include <random>
 
-#include "codec/checksum_kernels.hpp"
+#include "codec/chan_table.hpp"
 #include "codec/half.hpp"
 #include "codec/segment.hpp"
 
@@ -180,6 +180,9 @@ std::vector<Named> subjects() {
 
 std::vector<CodecRow> codec_rows(const CodecBenchOptions& options) {
   const Workload work(options);
+  std::string error;
+  const auto tables = codec::ChanTables::make(work.layout, nullptr, &error);
+  const codec::ChanTable* table = tables == nullptr ? nullptr : tables->data();
   const size_t raw = work.raw_bytes(), set_bytes = 4 * cache_bytes();
   Buffer ring(2 * cache_bytes() + 2 * raw);
   const size_t raw_objects = set_bytes / raw;
@@ -201,8 +204,8 @@ std::vector<CodecRow> codec_rows(const CodecBenchOptions& options) {
       if (i >= 4) {
         std::memcpy(to, store.at(i % 4 * stored), stored);
       } else if (codec::encode_segment(work.layout, subject.preset, 0, false,
-                                       work.in(source.at(i * raw)), {to, stored},
-                                       &checksum) != codec::Refusal::none) {
+                                       work.in(source.at(i * raw)), {to, stored}, &checksum,
+                                       table) != codec::Refusal::none) {
         std::fprintf(stderr, "codec bench: %s refused its page\n", subject.name.c_str());
         return rows;
       }
@@ -217,13 +220,13 @@ std::vector<CodecRow> codec_rows(const CodecBenchOptions& options) {
     contenders.push_back({"decode", [&](size_t i, std::byte* to) {
                             sink += codec::decode_segment(work.layout, subject.preset, 0, false,
                                                           {store.at(i * stored), stored},
-                                                          work.out(to), true);
+                                                          work.out(to), true, table);
                           }});
     contenders.push_back({"encode", [&](size_t i, std::byte* to) {
                             sink += size_t(
                                 codec::encode_segment(work.layout, subject.preset, 0, false,
                                                       work.in(source.at(i % raw_objects * raw)),
-                                                      {to, stored}, &checksum));
+                                                      {to, stored}, &checksum, table));
                           }});
     take_turns(contenders, std::min(objects, raw_objects), ring, raw, options.rounds);
     const double copy = std::min(contenders[0].median(), contenders[1].median());
