@@ -53,7 +53,8 @@ class Live {
                   uint64_t count, const std::function<const std::byte*(uint64_t)>& raw);
   // Waits until all submitted puts have completed. Returns: how many failed.
   uint64_t drain(uint64_t* submitted);
-  // Of the index map, as the daemon laid it out: for the setting.
+  double daemon_cpu_s() const { return daemon_.cpu_s(); }
+  // "shm pool of 512MiB, 2MiB pages"
   std::string setting() const;
 
  private:

@@ -102,6 +102,18 @@ std::string Process::start(const std::vector<std::string>& arguments, const std:
   return arguments[0] + " does not listen on " + socket_path + ": " + end_of(log_path);
 }
 
+double Process::cpu_s() const {
+  double total_ns = 0;
+  std::error_code error;
+  const std::string tasks = "/proc/" + std::to_string(pid_) + "/task";
+  for (const auto& task : std::filesystem::directory_iterator(tasks, error)) {
+    double on_cpu_ns = 0;
+    std::ifstream in(task.path() / "schedstat");
+    if (in >> on_cpu_ns) total_ns += on_cpu_ns;
+  }
+  return total_ns * 1e-9;
+}
+
 void Process::stop() {
   if (pid_ <= 0) return;
   kill(pid_, SIGTERM);

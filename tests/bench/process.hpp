@@ -41,6 +41,8 @@ class Process {
   // Returns: "" or one sentence with the end of the log.
   std::string start(const std::vector<std::string>& arguments, const std::string& log_path,
                     const std::string& socket_path);
+  // CPU time that all its threads have had so far.
+  double cpu_s() const;
   // SIGTERM, then after five seconds SIGKILL.
   void stop();
 
