@@ -53,6 +53,35 @@ TEST(Registry, Sizes) {
   EXPECT_EQ(encoded_bytes(CodecId::q8, shape(32, 64, 9)), 0u);
 }
 
+// The ratios that the presets promise, all side information included, at every head_dim and page
+// length.
+TEST(Registry, PresetRatiosAreExact) {
+  const struct {
+    uint32_t preset;
+    size_t sixteenths;  // stored bits of K and V together, for 32 raw ones
+  } promised[] = {{SPECKV_PRESET_NEAR_LOSSLESS, 248},
+                  {SPECKV_PRESET_BALANCED, 160},
+                  {SPECKV_PRESET_COMPACT, 128},
+                  {SPECKV_PRESET_TIGHT, 104}};
+  for (const auto& [id, sixteenths] : promised) {
+    Preset codecs;
+    ASSERT_TRUE(preset(id, &codecs));
+    for (const uint16_t tokens : {16, 32, 64}) {
+      for (const uint16_t head_dim : {64, 96, 128, 192, 256}) {
+        const size_t stored = encoded_bytes(codecs.k, shape(tokens, head_dim)) +
+                              encoded_bytes(codecs.v, shape(tokens, head_dim));
+        EXPECT_EQ(stored * 8 * 16, sixteenths * tokens * head_dim)
+            << preset_name(id) << " " << tokens << "x" << head_dim;
+      }
+    }
+  }
+  EXPECT_EQ(encoded_bytes(CodecId::chanq3_5, shape(32, 64)), 1024u);
+  EXPECT_EQ(encoded_bytes(CodecId::rowq4, shape(32, 64)), 1024u);
+  EXPECT_EQ(encoded_bytes(CodecId::chanq3_5, shape(32, 80)), 1280u);
+  EXPECT_EQ(encoded_bytes(CodecId::rowq4, shape(32, 40)), 0u);
+  EXPECT_EQ(encoded_bytes(CodecId::chanq4, shape(32, 272)), 0u);
+}
+
 TEST(Registry, ShortBuffersAreRefusedNotOverrun) {
   const PageShape page = shape(32, 64);
   std::vector<std::byte> values(page.raw_bytes()), out(2111);

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Proves that the stored bytes do not drift: the checksum of what each codec makes of fixed pages,
+// and of what it decodes from them, is written down here. A change of these numbers is a change of
+// the format: it needs a new codec id.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "codec/checksum.hpp"
+#include "codec/chanq.hpp"
+
+namespace speckv::codec {
+namespace {
+
+uint64_t checksum_of(const void* data, size_t bytes) {
+  Checksum sum;
+  checksum_update(sum, data, bytes);
+  return checksum_final(sum);
+}
+
+// Channels with offsets and noise, from integers alone.
+std::vector<uint16_t> fixed_page(const PageShape& shape) {
+  std::vector<uint16_t> page(shape.values());
+  uint32_t state = 12345;
+  for (size_t i = 0; i < page.size(); ++i) {
+    state = state * 1664525 + 1013904223;
+    const uint32_t channel = uint32_t(i % shape.head_dim);
+    const uint32_t noise = state >> 20;
+    page[i] = uint16_t((shape.dtype == SPECKV_DTYPE_BF16 ? 0x3e00 : 0x3000) + noise % 1024 +
+                       channel * 7 % 512);
+    if ((state >> 13) % (2 + channel % 3) == 0) page[i] |= 0x8000;
+  }
+  return page;
+}
+
+struct Pinned {
+  CodecId id;
+  PageShape shape;
+  uint64_t stored, decoded;
+};
+
+constexpr PageShape f16_64{32, 64, SPECKV_DTYPE_F16, Kind::k};
+constexpr PageShape b16_80{16, 80, SPECKV_DTYPE_BF16, Kind::k};
+constexpr PageShape f16_256{64, 256, SPECKV_DTYPE_F16, Kind::v};
+
+constexpr Pinned pinned[] = {
+    {CodecId::raw, f16_64, 0x7ab6d5e986725260, 0x7ab6d5e986725260},
+    {CodecId::paper, f16_64, 0x81140f64a58cb146, 0x447257090a3284b5},
+    {CodecId::paper, b16_80, 0x2244e881a062af44, 0xee32461462566571},
+    {CodecId::q8, f16_64, 0x9d809c01c54e5ade, 0x52d96eccf3509954},
+    {CodecId::q8, b16_80, 0x28a1a7085bf8e779, 0x4c719eb99c63295f},
+    {CodecId::rowq3, f16_64, 0xfaba82c33fb6feb1, 0xc938c1574d27cadd},
+    {CodecId::rowq3, b16_80, 0x9342a3e5b1f6eaa4, 0x27bad61559a0810a},
+    {CodecId::rowq3, f16_256, 0x9842ded34a93f3b1, 0x23140172d8af2158},
+    {CodecId::rowq4, f16_64, 0x603faed6d4dff320, 0xa907fe52ca475bd5},
+    {CodecId::rowq4, b16_80, 0xf7376539cefeac42, 0x62f1d8f24661a282},
+    {CodecId::rowq4, f16_256, 0x9a9a85b9625fcaa8, 0x08d54f74648ff428},
+    {CodecId::rowq5, f16_64, 0xafc84f660209dd51, 0xe4ed2557deb6849f},
+    {CodecId::rowq5, b16_80, 0x10e2f7bb99206f82, 0x3be2bc0495f44441},
+    {CodecId::rowq5, f16_256, 0x290356f9327f720f, 0x4b395f47c84faa48},
+    {CodecId::rowq6, f16_64, 0x1d0d6ac702acd7e0, 0x788286c2f982e288},
+    {CodecId::rowq6, b16_80, 0x9e8ef9ec0feed8a7, 0x75c4cbd2dfabe411},
+    {CodecId::rowq6, f16_256, 0x3097ad144d84f725, 0x4b951044a59ec2b5},
+    {CodecId::rowq8, f16_64, 0x4bd6ed4eeb121eb5, 0xa7016304ee51fdf5},
+    {CodecId::rowq8, b16_80, 0x7ed2b46c61755740, 0xb2c30002e9c4d512},
+    {CodecId::rowq8, f16_256, 0xafece1bbf171089a, 0x716e30f23956f150},
+    {CodecId::chanq2_5, f16_64, 0x39fbd4aaa61b3906, 0xeaa611ba86f6446f},
+    {CodecId::chanq2_5, b16_80, 0x24b18041e5410e48, 0x66ce5779b4fefa2a},
+    {CodecId::chanq2_5, f16_256, 0x26244dfb64ce3108, 0xeb9a2ebda9565f2d},
+    {CodecId::chanq3, f16_64, 0xd93e41db0db6986a, 0x0a0db5313ad3dca9},
+    {CodecId::chanq3, b16_80, 0x5d65f635678c826e, 0xa722249cb9cb88c3},
+    {CodecId::chanq3, f16_256, 0x25d446046be0c4f8, 0xba9619fe435488df},
+    {CodecId::chanq3_5, f16_64, 0x240f16487c8bf002, 0x758694a0061a5f5d},
+    {CodecId::chanq3_5, b16_80, 0xabfb10843488098f, 0x31e675cc6b29703a},
+    {CodecId::chanq3_5, f16_256, 0x4ff6172746892c55, 0xa63530e9161697c6},
+    {CodecId::chanq4, f16_64, 0x7240eb47c3ae058d, 0x997d1687981d8aae},
+    {CodecId::chanq4, b16_80, 0x653f6d260e589d02, 0xba9455f6bab5fe7f},
+    {CodecId::chanq4, f16_256, 0x09008102800a8b96, 0x3ec995f9a41a1e46},
+    {CodecId::chanq4_5, f16_64, 0xf2510818120f22ee, 0x311cb2babb1ead49},
+    {CodecId::chanq4_5, b16_80, 0x015d335087666b4f, 0x4ebf475e430306d8},
+    {CodecId::chanq4_5, f16_256, 0x07a0f2e2d7e342e6, 0x84b6d392aaf09a2e},
+    {CodecId::chanq5, f16_64, 0x40d68fc1ee673d18, 0xce38fd48acf38e52},
+    {CodecId::chanq5, b16_80, 0xe693c53875e4c374, 0x6d76dcecfaa300ca},
+    {CodecId::chanq5, f16_256, 0xba0a3fd2f3142e54, 0xd8c403dfa04583d4},
+    {CodecId::chanq7, f16_64, 0xd6fd9666ad972629, 0xe2fb707f66f3c1da},
+    {CodecId::chanq7, b16_80, 0x7848281da575bcba, 0xe004631d33d0bc9b},
+    {CodecId::chanq7, f16_256, 0xdea6c3f671d70864, 0xbc87fe117728045a},
+};
+
+TEST(Pinned, StoredAndDecodedBytes) {
+  for (const Pinned& pin : pinned) {
+    speckv_layout layout{};
+    layout.dtype = pin.shape.dtype;
+    layout.layers = layout.kv_heads = 1;
+    layout.head_dim = pin.shape.head_dim;
+    layout.page_tokens = pin.shape.tokens;
+    layout.rope = SPECKV_ROPE_INTERLEAVED;
+    layout.rope_theta[0] = 1e5F;
+    std::string error;
+    const auto tables = ChanTables::make(layout, nullptr, &error);
+    ASSERT_NE(tables, nullptr) << error;
+    const ChanTable* table = is_chanq(pin.id) ? tables->data() : nullptr;
+    auto page = fixed_page(pin.shape);
+    std::vector<std::byte> stored(encoded_bytes(pin.id, pin.shape, table));
+    const ptrdiff_t row = ptrdiff_t{2} * pin.shape.head_dim;
+    auto* base = reinterpret_cast<std::byte*>(page.data());
+    ASSERT_EQ(encode(pin.id, pin.shape, {base, row, 2}, stored, table), Refusal::none);
+    decode(pin.id, pin.shape, stored, {base, row, 2}, table);
+    EXPECT_EQ(checksum_of(stored.data(), stored.size()), pin.stored)
+        << name(pin.id) << " " << pin.shape.head_dim;
+    EXPECT_EQ(checksum_of(page.data(), 2 * page.size()), pin.decoded)
+        << name(pin.id) << " " << pin.shape.head_dim;
+  }
+}
+
+TEST(Pinned, EveryCodecIsPinned) {
+  for (int i = 0; i < 256; ++i) {
+    const auto id = static_cast<CodecId>(i);
+    if (encoded_bytes(id, f16_64) == 0) continue;
+    EXPECT_NE(
+        std::count_if(std::begin(pinned), std::end(pinned), [&](auto& p) { return p.id == id; }), 0)
+        << name(id);
+  }
+}
+
+}  // namespace
+}  // namespace speckv::codec
