@@ -26,6 +26,12 @@ MAY_INCLUDE = {
     "libspeckv/src/": CODE_OF_BOTH,
     "libspeckv/tools/": [*CODE_OF_BOTH, "libspeckv/src/", "daemon/config/", "include/uapi/"],
     "libspeckv/adapters/": ABI,
+    # calibration writes the tables that chanq reads; the rest of an adapter is what a user could write
+    "libspeckv/adapters/llama/calibration": [
+        *ABI,
+        "libspeckv/adapters/llama/",
+        "libspeckv/codec/chan_table.hpp",
+    ],
     "libspeckv/examples/": ABI,
     "libspeckv/python/": ABI,
     "daemon/journey/": [

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A second decoder, written from docs/codec.md alone: it shares no line with libspeckv/codec.
 
-Reads vectors from stdin, one JSON object a line as codec_vectors prints them, decodes each page and compares it with the
-values that the library decoded. Exit status 1 at the first difference. Integers throughout; numpy is not needed.
+Reads vectors from stdin, one JSON object a line as codec_vectors prints them, decodes each page and
+compares it with the values that the library decoded. Exit status 1 at the first difference.
+Integers throughout; numpy is not needed.
 """
 import json
 import math
