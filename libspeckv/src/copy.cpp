@@ -83,18 +83,28 @@ void copy_values(std::byte* to, const std::byte* from, uint32_t tokens, uint32_t
   }
 }
 
-// One head whose tokens lie side by side: channel c is a row of `tokens` 16-bit values.
-void copy_transposed(std::byte* to, const std::byte* from, uint32_t tokens, uint32_t channels,
-                     ptrdiff_t channel_stride) {
+// 8 tokens of a head whose tokens lie side by side: channel c is a row of 16-bit values.
+void transpose_tokens(std::byte* to, const std::byte* from, uint32_t channels,
+                      ptrdiff_t channel_stride) {
   const ptrdiff_t row = ptrdiff_t(channels) * 2;
   const uint32_t whole = channels / 8 * 8;
-  for (uint32_t token = 0; token < tokens; token += 8)  // block_tokens is a multiple of 16
-    for (uint32_t channel = 0; channel < whole; channel += 8)
-      transpose_tile(to + token * row + channel * 2, row,
-                     from + channel * channel_stride + token * 2, channel_stride);
+  for (uint32_t channel = 0; channel < whole; channel += 8)
+    transpose_tile(to + channel * 2, row, from + channel * channel_stride, channel_stride);
   for (uint32_t channel = whole; channel < channels; channel++)
-    for (uint32_t token = 0; token < tokens; token++)
+    for (uint32_t token = 0; token < 8; token++)
       std::memcpy(to + token * row + channel * 2, from + channel * channel_stride + token * 2, 2);
+}
+
+// Streamed tokens are put together in the first-level cache: 8 of them are one run of the output.
+void copy_transposed(std::byte* to, const std::byte* from, uint32_t tokens, uint32_t channels,
+                     ptrdiff_t channel_stride, bool stream) {
+  alignas(64) std::byte rows[8 * SPECKV_HEAD_DIM_MAX * 2];
+  const size_t bytes = size_t{channels} * 2 * 8;
+  for (uint32_t token = 0; token < tokens; token += 8) {  // block_tokens is a multiple of 16
+    std::byte* at = to + token / 8 * bytes;
+    transpose_tokens(stream ? rows : at, from + token * 2, channels, channel_stride);
+    if (stream) copy_row(at, rows, bytes, true);
+  }
 }
 
 }  // namespace
@@ -119,7 +129,7 @@ void copy_plane(std::byte* to, const speckv_view& view, const speckv_layout& lay
         copy_row(to + token * row_bytes, from + token * view.token_stride, size_t(row_bytes),
                  stream);
     } else if (value_bytes == 2 && view.token_stride == 2) {
-      copy_transposed(to, from, layout.block_tokens, layout.head_dim, view.channel_stride);
+      copy_transposed(to, from, layout.block_tokens, layout.head_dim, view.channel_stride, stream);
     } else if (value_bytes == 2) {
       copy_values<uint16_t>(to, from, layout.block_tokens, layout.head_dim, view);
     } else {

@@ -27,7 +27,9 @@ constexpr uint64_t check_every_ns = 100'000'000;   // "at most one attempt per 1
 constexpr uint64_t handshake_step_ns = 1'000'000;  // how often an unfinished one is looked at
 constexpr uint64_t file_digest_buffer_bytes = 1u << 20;
 constexpr int64_t stride_bytes_max = int64_t{1}
-                                     << 40;        // past any buffer: such a stride is a mistake
-constexpr uint64_t stream_put_bytes = 256u << 10;  // larger puts are written around the caches
+                                     << 40;  // past any buffer: such a stride is a mistake
+// Larger puts are written around the caches: the daemon reads them on another core. 64 KiB blocks,
+// Zen 3: 1.5 x memcpy through the caches, 0.9 x around them.
+constexpr uint64_t stream_put_bytes = 32u << 10;
 
 }  // namespace speckv::lib

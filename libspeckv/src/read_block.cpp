@@ -69,7 +69,7 @@ Outcome BlockReader::misfit(const std::byte* slot, uint64_t gen) const {
 }
 
 Outcome BlockReader::read(const shm::Entry& entry, const speckv_buf& buf, bool stream) const {
-  if (entry.gen & 1) return Outcome::changed;
+  if ((entry.gen & 1) || entry.gen == 0) return Outcome::changed;
   read_step(2);
   guard.protect(entry.ref, entry.gen);  // (2)
   read_step(3);
