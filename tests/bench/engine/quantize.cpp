@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Converts one GGUF model file to another weight type with the engine's own converter.
-// Usage: speckv-quantize IN OUT q4_0|bf16. Called by ./setup alone, once per model; never by
+// Usage: speckv-quantize IN OUT q4_0|f16. Called by ./setup alone, once per model; never by
 // speckv.
 #include "llama.h"
 
@@ -17,16 +17,16 @@ void only_errors(ggml_log_level level, const char* text, void*) {
 
 int main(int argc, char** argv) {
   if (argc != 4) {
-    std::fprintf(stderr, "usage: speckv-quantize IN OUT q4_0|bf16\n");
+    std::fprintf(stderr, "usage: speckv-quantize IN OUT q4_0|f16\n");
     return 2;
   }
   llama_model_quantize_params params = llama_model_quantize_default_params();
   if (std::strcmp(argv[3], "q4_0") == 0) {
     params.ftype = LLAMA_FTYPE_MOSTLY_Q4_0;
-  } else if (std::strcmp(argv[3], "bf16") == 0) {
-    params.ftype = LLAMA_FTYPE_MOSTLY_BF16;
+  } else if (std::strcmp(argv[3], "f16") == 0) {
+    params.ftype = LLAMA_FTYPE_MOSTLY_F16;
   } else {
-    std::fprintf(stderr, "speckv-quantize: weight type '%s' unknown, expected q4_0 or bf16\n",
+    std::fprintf(stderr, "speckv-quantize: weight type '%s' unknown, expected q4_0 or f16\n",
                  argv[3]);
     return 2;
   }

@@ -111,6 +111,14 @@ int plan(const Arguments& arguments) {
   return 0;
 }
 
+std::array<uint8_t, SPECKV_DIGEST_BYTES> digest_of(const std::string& file) {
+  std::array<uint8_t, SPECKV_DIGEST_BYTES> digest;
+  if (speckv_file_digest(file.c_str(), digest.data()) != 0) {
+    throw Failure("cannot read '" + file + "'");
+  }
+  return digest;
+}
+
 StoreOptions store_options(const Stage& stage, const std::string& space, uint32_t preset) {
   StoreOptions options = stage.options;
   options.namespace_name = space;
@@ -132,6 +140,31 @@ CheckResult check_both(Stage& stage) {
     check_answers(stage.load, context, shape, store, &result);
   }
   return result;
+}
+
+// Returns: what each of presets() costs, the first being exact. In the arms' namespaces, after they
+// are done.
+std::vector<Quality> preset_quality(Stage& stage, const std::string& model_file) {
+  const Model model(model_file);
+  const Workload& load = stage.load;
+  const uint32_t blocks = load.quality_first_block + load.quality_windows;
+  Context context(model, stage.pool, load.engine, 2, blocks * load.block_tokens + 256, true);
+  llama::StateShape shape;
+  std::string why;
+  if (!llama::probe_shape(context.get(), &shape, &why)) throw Failure(why);
+  std::vector<std::unique_ptr<Store>> stores;
+  for (const Preset& preset : stage.presets()) {
+    StoreOptions options = store_options(stage, preset.name, preset.id);
+    options.weights_digest = digest_of(model_file);
+    options.salt += " quality";
+    stores.push_back(std::make_unique<Store>(options, model, shape));
+  }
+  std::vector<Store*> lossy;
+  for (size_t i = 1; i < stores.size(); ++i) lossy.push_back(stores[i].get());
+  std::vector<Quality> all = measure_quality(load, context, *stores[0], lossy);
+  const Quality reference{.top1_same = 1, .positions = all.empty() ? 0 : all[0].positions};
+  all.insert(all.begin(), reference);
+  return all;
 }
 
 std::string fresh_salt() {
@@ -158,10 +191,8 @@ std::string cpu_name() {
 int run(const Arguments& arguments) {
   Stage stage(arguments);
   stage.options.socket = arguments.at("socket");
-  const std::string weights = arguments.at("engine") + "/models/" + stage.load.model_file;
-  if (speckv_file_digest(weights.c_str(), stage.options.weights_digest.data()) != 0) {
-    throw Failure("cannot read '" + weights + "'");
-  }
+  stage.options.weights_digest =
+      digest_of(arguments.at("engine") + "/models/" + stage.load.model_file);
   stage.options.salt = fresh_salt();
   Findings findings;
   findings.cpu = cpu_name();
@@ -191,12 +222,9 @@ int run(const Arguments& arguments) {
   load_documents(stage.load, *stage.shared, arms);
   findings.arms = run_turns(stage.load, arms);
 
-  std::vector<Store*> lossy;
-  for (size_t i = 1; i < ours.size(); ++i) lossy.push_back(&ours[i]->store());
   const std::vector<Quality> quality =
-      measure_quality(stage.load, *stage.shared, ours[0]->store(), lossy);
-  for (size_t i = 0; i < quality.size(); ++i) findings.arms[4 + i].quality = quality[i];
-  findings.arms[3].quality = Quality{.top1_same = 1};
+      preset_quality(stage, arguments.at("engine") + "/models/" + stage.load.quality_model_file);
+  for (size_t i = 0; i < quality.size(); ++i) findings.arms[3 + i].quality = quality[i];
 
   judge(&findings);
   print_table(findings, stage.load);

@@ -193,7 +193,8 @@ std::string setting(const Findings& findings, const Workload& load) {
       << text("%.1f", double(findings.kv_bytes) / (1 << 20)) << " MiB. Setting: " << findings.medium
       << "; " << findings.cpu << ", " << findings.threads << " compute threads; libspeckv "
       << findings.library << "; model " << load.model_file << ", flash attention "
-      << (load.engine.flash_attention ? "on" : "off")
+      << (load.engine.flash_attention ? "on" : "off") << "; quality with "
+      << load.quality_model_file
       << ". A CPU prefills slowly, which flatters every cache; this says nothing about a "
          "GPU.</p>\n";
   return out.str();

@@ -140,9 +140,10 @@ void write_summary(const std::string& file, const Findings& findings, const Work
       << ", \"bytes_equal\": " << check.bytes_equal
       << ", \"control_differs\": " << check.control_differs
       << "},\n  \"setting\": {\"scale\": " << quote(load.name)
-      << ", \"model\": " << quote(load.model_file) << ", \"cpu\": " << quote(findings.cpu)
-      << ", \"threads\": " << findings.threads << ", \"library\": " << quote(findings.library)
-      << ", \"medium\": " << quote(findings.medium)
+      << ", \"model\": " << quote(load.model_file)
+      << ", \"quality_model\": " << quote(load.quality_model_file)
+      << ", \"cpu\": " << quote(findings.cpu) << ", \"threads\": " << findings.threads
+      << ", \"library\": " << quote(findings.library) << ", \"medium\": " << quote(findings.medium)
       << ", \"flash_attention\": " << (load.engine.flash_attention ? "true" : "false")
       << ", \"sessions\": " << load.scale.sessions << ", \"rounds\": " << load.scale.rounds
       << ", \"document_tokens\": " << load.scale.document_tokens

@@ -133,6 +133,7 @@ Workload read_workload(const std::string& file, const std::string& scale) {
   load.seed = number("load", "seed");
   load.input_per_output = value_of<double>(root, file, "load", "input_per_output");
   load.pool_share = value_of<double>(root, file, "load", "pool_share");
+  load.quality_model_file = value_of<std::string>(root, file, "quality", "model");
   load.quality_first_block = number("quality", "first_block");
   load.quality_windows = number("quality", "windows");
   if (load.scale.sessions < 2 || load.scale.rounds < 1 || load.block_tokens == 0) {

@@ -42,6 +42,7 @@ struct Workload {
   double pool_share = 0;  // of what all sessions' KV takes uncompressed at the end
   uint32_t block_tokens = 0;
   uint32_t page_tokens = 0;
+  std::string quality_model_file;    // the same weights where rounding does not hide the loss
   uint32_t quality_first_block = 0;  // windows of one block each, after this many blocks
   uint32_t quality_windows = 0;      // per document
   uint64_t seed = 0;
