@@ -23,18 +23,19 @@
  * Errors, and what they mean everywhere:
  *   -ENOENT     a miss: no such block, or not under this layout; the destination is undefined
  *   -EAGAIN     the session's arena or ring is full: reap, then try again
- *   -ENOSPC     the pool is full and nothing in it may be evicted
+ *   -ENOSPC     the pool is full and nothing in it may be evicted, or one block of this layout is
+ *               larger than the session's arena
  *   -EDQUOT     the namespace's quota of holds is used up
  *   -EBADF      no such layout, put, page or hold in this session
  *   -ERANGE     a layer range or a length lies outside the layout
  *   -EINVAL     a stride, flag, reserved field or pointer that cannot be right
  *   -EPROTOTYPE a dtype that the layout's preset cannot store
- *   -ENODATA    a batch of no operations
+ *   -ENODATA    a batch of no operations; a put or page that is not whole yet
  *   -E2BIG      a batch of more than SPECKV_BATCH_MAX operations
  *   -ETIMEDOUT  a deadline passed first
  *   -ENOTCONN   the daemon is gone and could not be reached again yet
  *   -ECONNRESET (completions) the daemon went away before it answered: the block may or may not be
- *               stored
+ *               stored; (open puts and pages) their daemon went away: abort or release them
  *   -EPROTO     the daemon speaks another major version
  *   -EPERM      the daemon runs as a user that the caller did not expect; -EACCES: it refused this
  *               uid or namespace
@@ -250,7 +251,7 @@ int speckv_put_begin(struct speckv_session *session, uint32_t layout,
                      const uint8_t key[SPECKV_KEY_BYTES], const struct speckv_meta *meta,
                      struct speckv_put **ret_put);
 int speckv_put_layers(struct speckv_put *put, const struct speckv_buf *buf);
-/* -ENODATA while layers are missing; otherwise frees put. */
+/* -ENODATA while layers are missing. 0 frees put; after an error it is still the caller's. */
 int speckv_put_commit(struct speckv_put *put, uint64_t user_data);
 int speckv_put_abort(struct speckv_put *put);
 
@@ -284,7 +285,7 @@ int speckv_append(struct speckv_page *page, uint32_t tokens);
 
 /*
  * Gives a full page its key and submits it without another copy; the page belongs to the daemon
- * from then on.
+ * from then on. -ENODATA while it is not full. After an error it is still the caller's.
  */
 int speckv_seal(struct speckv_page *page, const uint8_t key[SPECKV_KEY_BYTES],
                 const struct speckv_meta *meta, uint64_t user_data);
