@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// requests_test.cpp - every question of speckvctl gets one JSON object; ls and info say what the
+// pool really holds.
+//
+// How: a real shard in plain memory stores blocks, some are then damaged by hand; answers are
+// parsed again.
+#include "session/control_requests.hpp"
+
+#include <set>
+
+#include "fake_view.hpp"
+#include "watch/blocks.hpp"
+#include "watch/facts_json.hpp"
+
+namespace speckv {
+namespace {
+
+using nlohmann::ordered_json;
+
+class Requests : public ::testing::Test {
+ protected:
+  ordered_json ask(const std::string& request) {
+    const ordered_json answer = ordered_json::parse(answer_control(view, request));
+    EXPECT_TRUE(answer.is_object()) << request;
+    return answer;
+  }
+  const Layout& put(uint64_t number, uint32_t layers) {
+    const Layout& layout = view.real.layout(layers, SPECKV_PRESET_Q8);
+    EXPECT_EQ(view.real.put(layout, number), 0);
+    return layout;
+  }
+  static std::string hex(uint64_t number) { return watch::key_hex(key_of(number)); }
+
+  FakeView view;
+};
+
+TEST_F(Requests, status_has_everything_that_is_known) {
+  const ordered_json status = ask("status");
+  EXPECT_EQ(status["daemon"]["version"], "9.8");
+  EXPECT_EQ(status["namespaces"].size(), 2u);
+  EXPECT_EQ(status["namespaces"][0]["written_blocks"], 123);
+  EXPECT_EQ(status["sessions"][0]["dropped_completions"], 2);
+  EXPECT_EQ(status["threads"][0]["submissions"], 6);
+}
+
+TEST_F(Requests, ls_shows_what_is_stored_up_to_its_limit) {
+  EXPECT_EQ(ask("ls")["total"], 0);
+  for (uint64_t number = 0; number < 20; number++) put(number, number % 2 ? 1 : 3);
+  EXPECT_EQ(ask("ls")["blocks"].size(), 20u);
+  const ordered_json few = ask("ls default 5");
+  EXPECT_EQ(few["total"], 20);
+  EXPECT_EQ(few["blocks"].size(), 5u);
+  std::set<std::string> keys;
+  const ordered_json all = ask("ls default 100");
+  for (const auto& block : all["blocks"])
+    keys.insert(block["key"].get<std::string>());
+  for (uint64_t number = 0; number < 20; number++) EXPECT_TRUE(keys.count(hex(number))) << number;
+}
+
+TEST_F(Requests, info_names_each_segment_and_checks_it) {
+  const Layout& layout = put(7, 3);
+  const ordered_json info = ask("info default " + hex(7));
+  EXPECT_EQ(info["key"], hex(7));
+  EXPECT_EQ(info["state"], "ok");
+  EXPECT_EQ(info["layers"], 3);
+  EXPECT_EQ(info["position"], 64);
+  EXPECT_TRUE(info["parent"].is_null());
+  EXPECT_EQ(info["raw_bytes"], layout.block_bytes);
+  ASSERT_EQ(info["segments"].size(), 3u);
+  for (const auto& segment : info["segments"]) {
+    EXPECT_EQ(segment["state"], "ok");
+    EXPECT_EQ(segment["preset"], "q8");
+    EXPECT_EQ(segment["payload_bytes"], layout.stored_bytes[0]);
+  }
+  EXPECT_EQ(ask("info " + hex(7).substr(0, 10))["key"], hex(7)) << "the first digits are enough";
+}
+
+TEST_F(Requests, info_of_a_block_of_one_layer) {
+  put(3, 1);
+  const ordered_json info = ask("info " + hex(3));
+  EXPECT_EQ(info["state"], "ok");
+  EXPECT_EQ(info["segments"].size(), 1u);
+  EXPECT_FALSE(info.contains("raw_bytes"));
+}
+
+TEST_F(Requests, info_finds_one_flipped_bit_and_the_layer_it_is_in) {
+  put(7, 3);
+  const ordered_json before = ask("info " + hex(7));
+  const auto offset = before["segments"][1]["offset"].get<uint64_t>();
+  view.real.pool()[offset + sizeof(shm::SlotHeader) + 17] ^= std::byte{4};
+  const ordered_json after = ask("info " + hex(7));
+  EXPECT_EQ(after["segments"][0]["state"], "ok");
+  EXPECT_EQ(after["segments"][1]["state"], "corrupt: checksum");
+  EXPECT_EQ(after["segments"][2]["state"], "ok");
+}
+
+TEST_F(Requests, info_of_damaged_headers_never_leaves_the_pool) {
+  const auto with_damage = [&](auto&& damage) {
+    view.real.restart();
+    put(7, 3);
+    shm::Entry entry;
+    EXPECT_TRUE(view.real.find(7, &entry));
+    damage(reinterpret_cast<shm::SlotHeader*>(view.real.pool() + entry.ref), entry);
+    return watch::inspect_block({view.index_file(0), view.pool_file(0)}, entry).state;
+  };
+  EXPECT_EQ(with_damage([](auto* header, auto&) { header->payload_bytes = 1u << 30; }),
+            "corrupt: its length passes the pool's end");
+  EXPECT_EQ(with_damage([](auto* header, auto&) { header->gen += 2; }), "changed");
+  EXPECT_EQ(with_damage([](auto* header, auto&) { header->key.word[0]++; }),
+            "corrupt: another key");
+  EXPECT_EQ(with_damage([](auto* header, auto&) { header->fingerprint++; }),
+            "corrupt: another layout");
+  EXPECT_EQ(with_damage([](auto*, shm::Entry& entry) { entry.ref = FakeView::pool_bytes - 64; }),
+            "changed");
+  EXPECT_EQ(with_damage([](auto*, shm::Entry& entry) { entry.ref = 1ull << 60; }),
+            "corrupt: its offset lies outside the pool");
+  EXPECT_EQ(with_damage([](auto*, shm::Entry& entry) { entry.layers = 200; }),
+            "corrupt: the record has another number of layers");
+}
+
+TEST_F(Requests, a_bucket_that_stays_locked_is_skipped) {
+  put(7, 1);
+  for (uint32_t i = 0; i < FakeView::buckets; i++)
+    reinterpret_cast<shm::Bucket*>(view.real.index() + shm::index_header_bytes)[i].head.seq |= 1;
+  EXPECT_EQ(ask("ls")["total"], 0);
+}
+
+TEST_F(Requests, what_cannot_be_answered_says_why) {
+  put(1, 1);
+  put(2, 1);
+  const std::pair<const char*, int> questions[] = {{"", EINVAL},
+                                                   {"bogus", EINVAL},
+                                                   {"ls nowhere", ENOENT},
+                                                   {"ls default x", EINVAL},
+                                                   {"ls default 100001", EINVAL},
+                                                   {"ls a b c", EINVAL},
+                                                   {"info", EINVAL},
+                                                   {"info zz", EINVAL},
+                                                   {"info default 00", ENOENT},
+                                                   {"info nowhere 00", ENOENT}};
+  for (const auto& [question, error] : questions) {
+    const ordered_json answer = ask(question);
+    EXPECT_EQ(answer["errno"], error) << question << ": " << answer.dump();
+    EXPECT_GT(answer["error"].get<std::string>().size(), 10u) << question;
+  }
+}
+
+TEST_F(Requests, several_keys_with_the_same_first_digits_are_not_guessed) {
+  for (uint64_t number = 0; number < 40; number++) put(number, 1);
+  const ordered_json answer = ask("info default " + hex(0).substr(0, 1));
+  EXPECT_EQ(answer["errno"], EEXIST) << "40 keys, 16 digits: " << answer.dump();
+}
+
+TEST_F(Requests, text_that_is_no_utf8_is_answered_all_the_same) {
+  EXPECT_EQ(ask("b\xff\xfe")["errno"], EINVAL);
+}
+
+}  // namespace
+}  // namespace speckv
