@@ -26,7 +26,7 @@ MAY_INCLUDE = {
     "libspeckv/src/": CODE_OF_BOTH,
     "libspeckv/tools/": [*CODE_OF_BOTH, "libspeckv/src/", "daemon/config/", "include/uapi/"],
     "libspeckv/adapters/": ABI,
-    # calibration writes the tables that chanq reads; the rest of an adapter is what a user could write
+    # calibration writes the tables that chanq reads; the rest of an adapter uses the ABI
     "libspeckv/adapters/llama/calibration": [
         *ABI,
         "libspeckv/adapters/llama/",
