@@ -65,19 +65,21 @@ struct Lanes {
   uint64_t a, b, c, d;
 };
 
-// 32 bytes: one word for each lane, and one vector to move.
+// 32 bytes from an offset on: one word for each lane, and one vector to move.
 template <Move move>
-SPECKV_CRC_TARGET inline void feed_beat(Lanes& lanes, const std::byte* from, std::byte* to) {
+SPECKV_CRC_TARGET inline void feed_beat(Lanes& lanes, const std::byte* from, std::byte* to,
+                                        size_t at) {
   uint64_t words[4];
-  std::memcpy(words, from, 32);
+  std::memcpy(words, from + at, 32);
   lanes.a = _mm_crc32_u64(lanes.a, words[0]);
   lanes.b = _mm_crc32_u64(lanes.b, words[1]);
   lanes.c = _mm_crc32_u64(lanes.c, words[2]);
   lanes.d = _mm_crc32_u64(lanes.d, words[3]);
   if constexpr (move == Move::none) return;
-  const __m256i beat = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-  if constexpr (move == Move::stream) _mm256_stream_si256(reinterpret_cast<__m256i*>(to), beat);
-  if constexpr (move == Move::copy) _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), beat);
+  const __m256i beat = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + at));
+  if constexpr (move == Move::stream)
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to + at), beat);
+  if constexpr (move == Move::copy) _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + at), beat);
 }
 
 // Eight-byte non-temporal stores run at half the speed of 32-byte ones, and reading 2 KiB ahead is
@@ -96,10 +98,10 @@ SPECKV_CRC_TARGET inline void feed_rows_avx2(uint32_t lane[4], const ChecksumRow
     size_t i = 0;
     for (; i + 64 <= rows.row_bytes; i += 64) {
       _mm_prefetch(reinterpret_cast<const char*>(from + i) + ahead, _MM_HINT_T0);
-      feed_beat<move>(lanes, from + i, to + i);
-      feed_beat<move>(lanes, from + i + 32, to + i + 32);
+      feed_beat<move>(lanes, from, to, i);
+      feed_beat<move>(lanes, from, to, i + 32);
     }
-    if (i < rows.row_bytes) feed_beat<move>(lanes, from + i, to + i);
+    if (i < rows.row_bytes) feed_beat<move>(lanes, from, to, i);
   }
   lane[0] = uint32_t(lanes.a), lane[1] = uint32_t(lanes.b);
   lane[2] = uint32_t(lanes.c), lane[3] = uint32_t(lanes.d);

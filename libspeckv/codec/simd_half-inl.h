@@ -99,7 +99,29 @@ HWY_INLINE hn::Vec<hn::Rebind<uint16_t, DF>> round_half(DF df, hn::Vec<DF> value
   }
 }
 
-// The same, toward zero.
+// Two vectors rounded, lanes in order.
+#if HWY_TARGET != HWY_SCALAR
+template <bool bf16, class DF>
+HWY_INLINE hn::Vec<hn::Twice<hn::Rebind<uint16_t, DF>>> round_halves(DF df, hn::Vec<DF> low,
+                                                                     hn::Vec<DF> high) {
+  const hn::Twice<hn::Rebind<uint16_t, DF>> both;
+#if HWY_TARGET == HWY_AVX2
+  if constexpr (bf16 && sizeof(low.raw) == 32) {
+    const auto upper = [](__m256 value) {
+      const __m256i bits = _mm256_castps_si256(value);
+      const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+      const __m256i half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
+      return _mm256_srli_epi32(_mm256_add_epi32(bits, half), 16);
+    };
+    const __m256i packed = _mm256_packus_epi32(upper(low.raw), upper(high.raw));
+    return hn::Vec<decltype(both)>{_mm256_permute4x64_epi64(packed, 0xd8)};
+  }
+#endif
+  return hn::Combine(both, round_half<bf16>(df, high), round_half<bf16>(df, low));
+}
+#endif
+
+// The same as nearest_int, toward zero.
 template <class DF>
 HWY_INLINE hn::Vec<hn::RebindToSigned<DF>> truncate_int(DF /*df*/, hn::Vec<DF> value) {
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL

@@ -90,16 +90,15 @@ HWY_INLINE void store_words(V16 value, VF factor, VF bias, std::byte* to, bool s
   const __m256i above = _mm256_set1_epi16(0x4b00);
   const VF low{_mm256_castsi256_ps(_mm256_unpacklo_epi16(word, above))};
   const VF high{_mm256_castsi256_ps(_mm256_unpackhi_epi16(word, above))};
-  const auto a = round_half<bf16>(df, hn::MulSub(low, factor, bias));
-  const auto b = round_half<bf16>(df, hn::MulSub(high, factor, bias));
+  const auto halves =
+      round_halves<bf16>(df, hn::MulSub(low, factor, bias), hn::MulSub(high, factor, bias));
 #else
   const hn::Half<D16> half;
   const V32 low = hn::PromoteTo(D32(), hn::LowerHalf(half, value));
   const V32 high = hn::PromoteTo(D32(), hn::UpperHalf(half, value));
-  const auto a = round_half<bf16>(df, hn::Mul(hn::ConvertTo(df, low), factor));
-  const auto b = round_half<bf16>(df, hn::Mul(hn::ConvertTo(df, high), factor));
+  const auto halves = round_halves<bf16>(df, hn::Mul(hn::ConvertTo(df, low), factor),
+                                         hn::Mul(hn::ConvertTo(df, high), factor));
 #endif
-  const auto halves = hn::Combine(both, b, a);
   auto* target = reinterpret_cast<uint16_t*>(to);
   if (stream) hn::Stream(halves, both, target);
   else hn::StoreU(halves, both, target);

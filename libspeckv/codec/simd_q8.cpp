@@ -119,34 +119,131 @@ HWY_INLINE void encode_group(const std::byte* from, float factor, int8_t* codes)
 #endif
 }
 
+#if HWY_TARGET == HWY_AVX2
+inline constexpr size_t batch = 8;  // groups whose scales are worked out together
+
+// Largest magnitudes of eight groups, one word each: vectors are merged two by two until each lane
+// has one group.
+HWY_INLINE __m128i batch_tops(const std::byte* const groups[batch]) {
+  __m256i top[batch];
+  for (size_t g = 0; g < batch; ++g) {
+    const auto* from = reinterpret_cast<const __m256i*>(groups[g]);
+    const __m256i mask = _mm256_set1_epi16(0x7fff);
+    top[g] = _mm256_max_epu16(_mm256_and_si256(_mm256_loadu_si256(from), mask),
+                              _mm256_and_si256(_mm256_loadu_si256(from + 1), mask));
+  }
+  for (size_t g = 0; g < 4; ++g) {  // words: group g and g + 4 alternate
+    top[g] = _mm256_max_epu16(_mm256_unpacklo_epi16(top[g], top[g + 4]),
+                              _mm256_unpackhi_epi16(top[g], top[g + 4]));
+  }
+  for (size_t g = 0; g < 2; ++g) {
+    top[g] = _mm256_max_epu16(_mm256_unpacklo_epi16(top[g], top[g + 2]),
+                              _mm256_unpackhi_epi16(top[g], top[g + 2]));
+  }
+  const __m256i all = _mm256_max_epu16(_mm256_unpacklo_epi16(top[0], top[1]),
+                                       _mm256_unpackhi_epi16(top[0], top[1]));
+  return _mm_max_epu16(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+}
+
+// Scale bytes as words. A mantissa of 1024 .. 2047 needs ceil(mantissa / 127) - 8 steps above its
+// exponent's first, and (mantissa + 127) * 516 >> 16 is that quotient.
+template <bool bf16>
+HWY_INLINE __m128i batch_scales(__m128i top) {
+  const __m128i one = _mm_set1_epi16(1);
+  const __m128i field = _mm_max_epu16(_mm_srli_epi16(top, bf16 ? 7 : 10), one);
+  const __m128i below = _mm_sub_epi16(field, one);
+  __m128i mantissa = _mm_sub_epi16(top, _mm_slli_epi16(below, bf16 ? 7 : 10));
+  if (bf16) mantissa = _mm_slli_epi16(mantissa, 3);
+  const __m128i quotient =
+      _mm_mulhi_epu16(_mm_add_epi16(mantissa, _mm_set1_epi16(127)), _mm_set1_epi16(516));
+  const __m128i first =
+      _mm_sub_epi16(_mm_slli_epi16(below, 3), _mm_set1_epi16(bf16 ? 114 * 8 + 8 : 8));
+  return _mm_max_epi16(_mm_add_epi16(first, quotient), _mm_setzero_si128());
+}
+
+// reciprocal[m] * 2^(-k - 15) for eight scale words.
+template <bool bf16>
+HWY_INLINE __m256 batch_factors(__m128i scales) {
+  const __m256 reciprocal = _mm256_setr_ps(4096, 3641, 3277, 2979, 2731, 2521, 2341, 2185);
+  const __m256i code = _mm256_cvtepu16_epi32(scales);
+  const __m256 by_step = _mm256_permutevar8x32_ps(reciprocal, code);  // takes the low three bits
+  const __m256i power = _mm256_slli_epi32(
+      _mm256_sub_epi32(_mm256_set1_epi32(-q8_exponent_min(bf16) - 15), _mm256_srli_epi32(code, 3)),
+      23);
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(by_step), power));
+}
+
+// Eight groups. Returns: the larger of each top and what was seen before.
+template <bool bf16>
+HWY_INLINE __m128i encode_batch(const std::byte* const groups[batch], __m128i seen, uint8_t* scales,
+                                int8_t* codes) {
+  const __m128i tops = batch_tops(groups);
+  const __m128i scale_words = batch_scales<bf16>(tops);
+  const __m128i bytes = _mm_and_si128(scale_words, _mm_set1_epi16(255));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(scales), _mm_packus_epi16(bytes, bytes));
+  alignas(32) float factors[batch];
+  _mm256_store_ps(factors, batch_factors<bf16>(bytes));
+  for (size_t g = 0; g < batch; ++g)
+    encode_group<bf16>(groups[g], factors[g], codes + g * q8_group);
+  return _mm_max_epu16(seen, tops);
+}
+
+// Takes the groups of all rows eight at a time. Returns: how many groups that were.
+template <bool bf16>
+HWY_INLINE size_t encode_batches(const simd::ConstRows& in, uint8_t* scales, int8_t* codes,
+                                 uint32_t& ret_top) {
+  const size_t per_row = in.values / q8_group, all = per_row * in.rows / batch * batch;
+  const std::byte *row = in.base, *at = row;
+  size_t left = per_row;
+  __m128i seen = _mm_setzero_si128();
+  for (size_t done = 0; done < all; done += batch) {
+    const std::byte* groups[batch];
+    for (size_t g = 0; g < batch; ++g) {
+      groups[g] = at;
+      if (in.ahead != 0) __builtin_prefetch(at + in.ahead, 0, 2);
+      at += 2 * q8_group;
+      if (--left == 0) at = row += in.stride, left = per_row;
+    }
+    seen = encode_batch<bf16>(groups, seen, scales + done, codes + done * q8_group);
+  }
+  const __m128i ones = _mm_set1_epi16(-1);
+  ret_top = 0xffff ^ static_cast<uint16_t>(_mm_cvtsi128_si32(_mm_minpos_epu16(seen ^ ones)));
+  return all;
+}
+#endif
+
 template <bool bf16>
 bool encode_rows(const simd::ConstRows& in, uint8_t* scales, int8_t* codes) {
   uint32_t page_top = 0;
-  for (size_t row = 0; row < in.rows; ++row) {
-    const std::byte* from = in.base + ptrdiff_t(row) * in.stride;
-    for (size_t i = 0; i < in.values; i += q8_group) {
-      if (in.ahead != 0) __builtin_prefetch(from + 2 * i + in.ahead, 0, 2);
-      const uint32_t top = group_top(from + 2 * i);
-      page_top = top > page_top ? top : page_top;
-      const uint8_t scale = simd::scale_of<bf16>(top);
-      *scales++ = scale;
-      encode_group<bf16>(from + 2 * i, simd::factors[bf16].encode[scale], codes);
-      codes += q8_group;
-    }
+  size_t done = 0;  // groups
+#if HWY_TARGET == HWY_AVX2
+  done = encode_batches<bf16>(in, scales, codes, page_top);
+#endif
+  const size_t per_row = in.values / q8_group;
+  for (; done < per_row * in.rows; ++done) {
+    const std::byte* from =
+        in.base + ptrdiff_t(done / per_row) * in.stride + done % per_row * 2 * q8_group;
+    const uint32_t top = group_top(from);
+    page_top = top > page_top ? top : page_top;
+    const uint8_t scale = simd::scale_of<bf16>(top);
+    scales[done] = scale;
+    encode_group<bf16>(from, simd::factors[bf16].encode[scale], codes + done * q8_group);
   }
   return page_top <= q8_magnitude_max(bf16);
 }
 
-template <bool stream, class DH>
-HWY_INLINE void store_pair(DH dh, hn::Vec<DH> low, hn::Vec<DH> high, uint16_t* to) {
+template <bool bf16, bool stream, class DF>
+HWY_INLINE void store_pair(DF df, hn::Vec<DF> low, hn::Vec<DF> high, std::byte* to) {
+  auto* target = reinterpret_cast<uint16_t*>(to);
 #if HWY_TARGET == HWY_SCALAR
-  hn::StoreU(low, dh, to);
-  hn::StoreU(high, dh, to + hn::Lanes(dh));
+  const hn::Rebind<uint16_t, DF> dh;
+  hn::StoreU(round_half<bf16>(df, low), dh, target);
+  hn::StoreU(round_half<bf16>(df, high), dh, target + 1);
 #else
-  const hn::Twice<DH> dh2;
-  const auto both = hn::Combine(dh2, high, low);
-  if constexpr (stream) hn::Stream(both, dh2, to);
-  else hn::StoreU(both, dh2, to);
+  const hn::Twice<hn::Rebind<uint16_t, DF>> both;
+  const auto halves = round_halves<bf16>(df, low, high);
+  if constexpr (stream) hn::Stream(halves, both, target);
+  else hn::StoreU(halves, both, target);
 #endif
 }
 
@@ -155,7 +252,6 @@ void decode_rows(const uint8_t* scales, const int8_t* codes, const simd::Rows& o
   const hn::CappedTag<float, q8_group / 2> df;
   const hn::RebindToSigned<decltype(df)> di;
   const hn::Rebind<int8_t, decltype(df)> db;
-  const hn::Rebind<uint16_t, decltype(df)> dh;
   const size_t n = hn::Lanes(df);
   for (size_t row = 0; row < out.rows; ++row) {
     std::byte* to = out.base + ptrdiff_t(row) * out.stride;
@@ -164,10 +260,7 @@ void decode_rows(const uint8_t* scales, const int8_t* codes, const simd::Rows& o
       for (size_t j = 0; j < q8_group; j += 2 * n) {
         const auto a = hn::ConvertTo(df, hn::PromoteTo(di, hn::LoadU(db, codes + j)));
         const auto b = hn::ConvertTo(df, hn::PromoteTo(di, hn::LoadU(db, codes + j + n)));
-        const auto low = round_half<bf16>(df, hn::Mul(a, f));
-        const auto high = round_half<bf16>(df, hn::Mul(b, f));
-        auto* target = reinterpret_cast<uint16_t*>(to + 2 * (i + j));
-        store_pair<stream>(dh, low, high, target);
+        store_pair<bf16, stream>(df, hn::Mul(a, f), hn::Mul(b, f), to + 2 * (i + j));
       }
       codes += q8_group;
     }
