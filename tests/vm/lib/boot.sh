@@ -53,9 +53,10 @@ rig_run() {
 		unshare --mount --pid --fork --kill-child --mount-proc="$RIG_ROOT/proc" \
 		chroot "$RIG_ROOT" sh -c 'cd "$1" && shift && exec "$@"' sh "${work#"$RIG_ROOT"}" \
 		"${QEMU[@]}" -append "$RIG_APPEND_FIXED ${RIG_APPEND:-}" "$@" </dev/null 2>&1 |
-		sed -u 's|\r$||' | tee "$work/console" | grep -av --line-buffered '^RIG EXIT 0$' || :
-	rig_judge "$work/console" "$release" "$seconds"
-	local verdict=$?
+		sed -u 's|\r$||' | tee "$work/console" |
+		grep -av --line-buffered '^RIG EXIT 0$' || :
+	local verdict=0
+	rig_judge "$work/console" "$release" "$seconds" || verdict=$?
 	[ -z "${RIG_CONSOLE:-}" ] || cp "$work/console" "$RIG_CONSOLE"
 	rm -rf "$work"
 	return $verdict
