@@ -6,6 +6,10 @@
 // (default 100,000 over all codecs), SPECKV_TEST_SEED the seed.
 #include <gtest/gtest.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -156,6 +160,33 @@ TEST(Simd, EqualsGoldenOnEveryTarget) {
     }
   });
 }
+
+#if defined(__x86_64__)
+// Engines set the flush-to-zero and denormals-are-zero bits in their threads; decoders run in
+// those.
+TEST(Simd, EqualsGoldenWhereTheHostFlushesSubnormals) {
+  const unsigned before = _mm_getcsr();
+  Random random(from_environment("SPECKV_TEST_SEED", 4));
+  Tables tables;
+  for (const CodecId codec : all_codecs()) {
+    for (int i = 0; i < 60; ++i) {
+      const PageShape shape = random_shape(codec, random);
+      const Texture texture =
+          i % 3 == 0 ? Texture::subnormal : textures[size_t(i) % std::size(textures)];
+      const Case c{codec,
+                   shape,
+                   texture,
+                   layouts[size_t(i) % std::size(layouts)],
+                   std::string(isa()),
+                   tables.random_for(codec, shape, random)};
+      _mm_setcsr(before | 0x8040);
+      const bool equal = same(c, random);
+      _mm_setcsr(before);
+      if (!equal) return;
+    }
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace speckv::codec::testing
