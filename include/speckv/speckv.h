@@ -25,6 +25,7 @@
  *   -EAGAIN     the session's arena or ring is full: reap, then try again
  *   -ENOSPC     the pool is full and nothing in it may be evicted, or one block of this layout is
  *               larger than the session's arena
+ *   -EBUSY      the block is held: it can be neither removed nor replaced until the hold ends
  *   -EDQUOT     the namespace's quota of holds is used up
  *   -EBADF      no such layout, put, page or hold in this session
  *   -ERANGE     a layer range or a length lies outside the layout
@@ -256,8 +257,8 @@ int speckv_put_commit(struct speckv_put *put, uint64_t user_data);
 int speckv_put_abort(struct speckv_put *put);
 
 /*
- * Removes blocks. One completion per key, user_data as given: 0 or -ENOENT. Returns how many were
- * submitted.
+ * Removes blocks. One completion per key, user_data as given: 0, -ENOENT or -EBUSY. Returns how
+ * many were submitted.
  */
 int speckv_remove(struct speckv_session *session, uint32_t layout,
                   const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t user_data);

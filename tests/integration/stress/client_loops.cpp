@@ -157,7 +157,7 @@ class Writer {
       const int got = speckv_reap(session_, done, 16);
       if (got < 0) return expect(call_completion, got, {-ENOTCONN});
       for (int i = 0; i < got; i++) {
-        expect(call_completion, done[i].result, {0, -ENOENT, -ENOSPC, -ECONNRESET});
+        expect(call_completion, done[i].result, {0, -ENOENT, -EBUSY, -ENOSPC, -ECONNRESET});
         if (done[i].result == 0) task.shared->stored++;
       }
       count -= uint32_t(got) < count ? uint32_t(got) : count;
