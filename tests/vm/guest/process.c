@@ -175,15 +175,15 @@ static bool qmp_send(int port, const char *command)
 
 /*
  * Ends QEMU's greeting. Until the port was raw, its echo may have sent QEMU half of its own words,
- * so the first tries may be answered by a complaint about them; a port that somebody used before
- * says that it is done already.
+ * so a byte that is none of JSON makes it forget that; the first tries may be answered by a
+ * complaint. A port that somebody used before says that it is done already.
  */
 static bool qmp_begin(int port)
 {
 	char line[1024];
 
 	for (int attempt = 0; attempt < 20; attempt++) {
-		dprintf(port, "{\"execute\":\"qmp_capabilities\"}\n");
+		dprintf(port, "\377\n{\"execute\":\"qmp_capabilities\"}\n");
 		while (qmp_line(port, line, sizeof(line), 1))
 			if (strstr(line, "\"return\"") || strstr(line, "already complete"))
 				return true;
