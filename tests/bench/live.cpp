@@ -86,6 +86,7 @@ std::string Live::start(const Options& options, const LiveOptions& live) {
   args.socket_path = socket.c_str();
   args.arena_bytes = live.arena_bytes;
   args.daemon_uid = -1;
+  args.timeout_ms = 30'000;  // a busy machine is no reason to skip rows
   const int result = speckv_open(&args, &session_);
   return result == 0 ? "" : std::string("speckv_open: ") + std::strerror(-result);
 }
