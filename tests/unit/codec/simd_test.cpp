@@ -122,8 +122,9 @@ class Tables {
 };
 
 PageShape random_shape(CodecId codec, Random& random) {
-  static constexpr uint16_t dims[] = {64,  64, 64, 128, 128, 80, 96, 192,
-                                      256, 1,  5,  33,  40,  72, 576};
+  // 300: more than fits the scratch as whole rows of whole groups.
+  static constexpr uint16_t dims[] = {64, 64, 64,  64,  64,  64, 128, 128, 80, 96,
+                                      16, 48, 112, 192, 256, 1,  5,   33,  40, 300};
   for (;;) {
     const PageShape shape{uint16_t(16 << random() % 3), dims[random() % std::size(dims)],
                           uint8_t(random() % 2 != 0 ? SPECKV_DTYPE_F16 : SPECKV_DTYPE_BF16),
