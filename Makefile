@@ -46,7 +46,7 @@ bench: ## [tests/bench/run] every number of the design, as ratios side by side
 	@tests/bench/run
 
 quality: ## [tests/quality/run] what each codec preset costs in KLD, top-1 and perplexity
-	@tools/need build run
+	@tools/need build run quality
 	@tests/quality/run
 
 install: ## [libspeckv/src/CMakeLists.txt] daemon, library, headers, man pages, units

@@ -83,8 +83,8 @@ uint64_t state_bytes(const StateShape& shape, uint32_t tokens);
                                  std::span<std::byte> blob, StateMap* ret_map,
                                  std::string* ret_why);
 
-// Copies K and V of `count` tokens from one blob to another of the same layers, heads and dtype; streams and V's
-// transposition may differ. Requires: both ranges lie inside their maps.
+// Copies K and V of `count` tokens from one blob to another of the same layers, heads and dtype;
+// streams and V's transposition may differ. Requires: both ranges lie inside their maps.
 void copy_tokens(const StateMap& from, uint32_t from_first, const StateMap& to, uint32_t to_first,
                  uint32_t count);
 
