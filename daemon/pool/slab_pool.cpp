@@ -38,7 +38,7 @@ uint32_t SlabPool::units_for(uint32_t slot_bytes) const {
   double best_waste = 2;
   for (uint32_t units = 1; units <= shm::slab_units_max; units *= 2) {
     if (slots_in(units, slot_bytes) == 0) continue;
-    if (best && units > units_ / 16) break;
+    if (best && units > units_ / 8) break;
     const double waste = waste_of(units, slot_bytes);
     if (waste < best_waste) {
       best = units;
