@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -20,10 +21,32 @@
 namespace speckv::test {
 namespace {
 
+constexpr char prefix[] = "speckv-test-";
+
+void remove_folder(const std::string& folder) {
+  umount2((folder + "/pool").c_str(), MNT_DETACH);
+  std::error_code ignored;
+  std::filesystem::remove_all(folder, ignored);
+}
+
+// A test that was killed leaves its pool's memory mounted: the next one gives it back.
+void sweep() {
+  std::error_code ignored;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::filesystem::temp_directory_path(), ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.rfind(prefix, 0) != 0) continue;
+    const pid_t owner = std::atoi(name.c_str() + sizeof prefix - 1);
+    if (owner > 0 && ::kill(owner, 0) != 0 && errno == ESRCH) remove_folder(entry.path().string());
+  }
+}
+
 std::string make_folder() {
-  std::string name = (std::filesystem::temp_directory_path() / "speckv-test-XXXXXX").string();
-  if (!mkdtemp(name.data())) std::abort();
-  return name;
+  sweep();
+  const std::string name = prefix + std::to_string(getpid()) + "-XXXXXX";
+  std::string path = (std::filesystem::temp_directory_path() / name).string();
+  if (!mkdtemp(path.data())) std::abort();
+  return path;
 }
 
 void write_config(const std::string& path, const std::string& folder,
@@ -109,9 +132,7 @@ std::string DaemonProcess::log() const {
 
 DaemonProcess::~DaemonProcess() {
   kill();
-  umount2((folder_ + "/pool").c_str(), MNT_DETACH);
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
+  remove_folder(folder_);
 }
 
 }  // namespace speckv::test
