@@ -40,7 +40,7 @@ struct DaemonConfig {
   uint32_t socket_mode = limits::socket_mode_default;
   std::string runtime_dir = "/run/speckv";
   uint32_t data_threads = limits::data_threads_default;
-  std::string tables;  // folder of calibration tables (*.chan); empty: none
+  std::string tables;              // folder of calibration tables (*.chan); empty: none
   std::string log_level = "info";  // trace, debug, info, warn, error, off
   std::string metrics_host = "127.0.0.1";
   uint16_t metrics_port = 9108;  // 0: no metrics server (metrics = "")

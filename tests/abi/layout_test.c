@@ -15,131 +15,124 @@
 
 static int checked, wrong;
 
-static void pin(const char *what, size_t is, size_t was)
-{
-	checked++;
-	if (is == was)
-		return;
-	wrong++;
-	printf("%s is %zu, was released as %zu\n", what, is, was);
+static void pin(const char* what, size_t is, size_t was) {
+  checked++;
+  if (is == was) return;
+  wrong++;
+  printf("%s is %zu, was released as %zu\n", what, is, was);
 }
 
 #define SIZE(type, was) pin("sizeof(struct " #type ")", sizeof(struct type), was)
 #define AT(type, field, was) pin("offset of " #type "." #field, offsetof(struct type, field), was)
 #define VALUE(name, was) pin(#name, (size_t)(name), was)
 
-static void pin_layout(void)
-{
-	SIZE(speckv_layout, 1168);
-	AT(speckv_layout, size, 0);
-	AT(speckv_layout, dtype, 4);
-	AT(speckv_layout, layers, 8);
-	AT(speckv_layout, kv_heads, 12);
-	AT(speckv_layout, head_dim, 16);
-	AT(speckv_layout, block_tokens, 20);
-	AT(speckv_layout, page_tokens, 24);
-	AT(speckv_layout, rank, 28);
-	AT(speckv_layout, world, 32);
-	AT(speckv_layout, rope, 36);
-	AT(speckv_layout, rope_dims, 40);
-	AT(speckv_layout, preset, 44);
-	AT(speckv_layout, weights_digest, 48);
-	AT(speckv_layout, variant_digest, 80);
-	AT(speckv_layout, rope_theta, 112);
-	AT(speckv_layout, reserved, 1136);
+static void pin_layout(void) {
+  SIZE(speckv_layout, 1168);
+  AT(speckv_layout, size, 0);
+  AT(speckv_layout, dtype, 4);
+  AT(speckv_layout, layers, 8);
+  AT(speckv_layout, kv_heads, 12);
+  AT(speckv_layout, head_dim, 16);
+  AT(speckv_layout, block_tokens, 20);
+  AT(speckv_layout, page_tokens, 24);
+  AT(speckv_layout, rank, 28);
+  AT(speckv_layout, world, 32);
+  AT(speckv_layout, rope, 36);
+  AT(speckv_layout, rope_dims, 40);
+  AT(speckv_layout, preset, 44);
+  AT(speckv_layout, weights_digest, 48);
+  AT(speckv_layout, variant_digest, 80);
+  AT(speckv_layout, rope_theta, 112);
+  AT(speckv_layout, reserved, 1136);
 }
 
-static void pin_session(void)
-{
-	SIZE(speckv_open_args, 72);
-	AT(speckv_open_args, size, 0);
-	AT(speckv_open_args, flags, 4);
-	AT(speckv_open_args, socket_path, 8);
-	AT(speckv_open_args, namespace_name, 16);
-	AT(speckv_open_args, arena_bytes, 24);
-	AT(speckv_open_args, timeout_ms, 32);
-	AT(speckv_open_args, daemon_uid, 36);
-	AT(speckv_open_args, reserved, 40);
-	SIZE(speckv_completion, 16);
-	AT(speckv_completion, user_data, 0);
-	AT(speckv_completion, result, 8);
-	AT(speckv_completion, flags, 12);
-	SIZE(speckv_stats, 104);
-	AT(speckv_stats, size, 0);
-	AT(speckv_stats, connected, 4);
-	AT(speckv_stats, hits, 8);
-	AT(speckv_stats, misses, 16);
-	AT(speckv_stats, bytes_read, 24);
-	AT(speckv_stats, retries, 32);
-	AT(speckv_stats, stale, 40);
-	AT(speckv_stats, corrupt, 48);
-	AT(speckv_stats, foreign, 56);
-	AT(speckv_stats, puts, 64);
-	AT(speckv_stats, put_bytes, 72);
-	AT(speckv_stats, reconnects, 80);
-	AT(speckv_stats, pool_bytes, 88);
-	AT(speckv_stats, pool_page_bytes, 96);
+static void pin_session(void) {
+  SIZE(speckv_open_args, 72);
+  AT(speckv_open_args, size, 0);
+  AT(speckv_open_args, flags, 4);
+  AT(speckv_open_args, socket_path, 8);
+  AT(speckv_open_args, namespace_name, 16);
+  AT(speckv_open_args, arena_bytes, 24);
+  AT(speckv_open_args, timeout_ms, 32);
+  AT(speckv_open_args, daemon_uid, 36);
+  AT(speckv_open_args, reserved, 40);
+  SIZE(speckv_completion, 16);
+  AT(speckv_completion, user_data, 0);
+  AT(speckv_completion, result, 8);
+  AT(speckv_completion, flags, 12);
+  SIZE(speckv_stats, 104);
+  AT(speckv_stats, size, 0);
+  AT(speckv_stats, connected, 4);
+  AT(speckv_stats, hits, 8);
+  AT(speckv_stats, misses, 16);
+  AT(speckv_stats, bytes_read, 24);
+  AT(speckv_stats, retries, 32);
+  AT(speckv_stats, stale, 40);
+  AT(speckv_stats, corrupt, 48);
+  AT(speckv_stats, foreign, 56);
+  AT(speckv_stats, puts, 64);
+  AT(speckv_stats, put_bytes, 72);
+  AT(speckv_stats, reconnects, 80);
+  AT(speckv_stats, pool_bytes, 88);
+  AT(speckv_stats, pool_page_bytes, 96);
 }
 
-static void pin_blocks(void)
-{
-	SIZE(speckv_view, 32);
-	AT(speckv_view, base, 0);
-	AT(speckv_view, token_stride, 8);
-	AT(speckv_view, head_stride, 16);
-	AT(speckv_view, channel_stride, 24);
-	SIZE(speckv_buf, 16);
-	AT(speckv_buf, layer_first, 0);
-	AT(speckv_buf, layer_count, 4);
-	AT(speckv_buf, views, 8);
-	SIZE(speckv_meta, 40);
-	AT(speckv_meta, parent, 0);
-	AT(speckv_meta, position, 32);
-	AT(speckv_meta, reserved, 36);
-	SIZE(speckv_get_op, 56);
-	AT(speckv_get_op, key, 0);
-	AT(speckv_get_op, buf, 32);
-	AT(speckv_get_op, ret_result, 48);
-	AT(speckv_get_op, flags, 52);
-	SIZE(speckv_put_op, 104);
-	AT(speckv_put_op, key, 0);
-	AT(speckv_put_op, buf, 32);
-	AT(speckv_put_op, meta, 48);
-	AT(speckv_put_op, user_data, 88);
-	AT(speckv_put_op, ret_result, 96);
-	AT(speckv_put_op, flags, 100);
+static void pin_blocks(void) {
+  SIZE(speckv_view, 32);
+  AT(speckv_view, base, 0);
+  AT(speckv_view, token_stride, 8);
+  AT(speckv_view, head_stride, 16);
+  AT(speckv_view, channel_stride, 24);
+  SIZE(speckv_buf, 16);
+  AT(speckv_buf, layer_first, 0);
+  AT(speckv_buf, layer_count, 4);
+  AT(speckv_buf, views, 8);
+  SIZE(speckv_meta, 40);
+  AT(speckv_meta, parent, 0);
+  AT(speckv_meta, position, 32);
+  AT(speckv_meta, reserved, 36);
+  SIZE(speckv_get_op, 56);
+  AT(speckv_get_op, key, 0);
+  AT(speckv_get_op, buf, 32);
+  AT(speckv_get_op, ret_result, 48);
+  AT(speckv_get_op, flags, 52);
+  SIZE(speckv_put_op, 104);
+  AT(speckv_put_op, key, 0);
+  AT(speckv_put_op, buf, 32);
+  AT(speckv_put_op, meta, 48);
+  AT(speckv_put_op, user_data, 88);
+  AT(speckv_put_op, ret_result, 96);
+  AT(speckv_put_op, flags, 100);
 }
 
-static void pin_values(void)
-{
-	VALUE(SPECKV_KEY_BYTES, 32);
-	VALUE(SPECKV_DIGEST_BYTES, 32);
-	VALUE(SPECKV_LAYERS_MAX, 256);
-	VALUE(SPECKV_BATCH_MAX, 65536);
-	VALUE(SPECKV_POSITION_UNKNOWN, 0xffffffffu);
-	VALUE(SPECKV_COMPLETION_EXISTED, 1);
-	VALUE(SPECKV_GET_STREAM, 1);
-	VALUE(SPECKV_DTYPE_F16, 1);
-	VALUE(SPECKV_DTYPE_BF16, 2);
-	VALUE(SPECKV_DTYPE_F8, 3);
-	VALUE(SPECKV_ROPE_NONE, 0);
-	VALUE(SPECKV_ROPE_INTERLEAVED, 1);
-	VALUE(SPECKV_ROPE_HALF, 2);
-	VALUE(SPECKV_PRESET_DAEMON, 0);
-	VALUE(SPECKV_PRESET_EXACT, 1);
-	VALUE(SPECKV_PRESET_Q8, 2);
-	VALUE(SPECKV_PRESET_NEAR_LOSSLESS, 3);
-	VALUE(SPECKV_PRESET_BALANCED, 4);
-	VALUE(SPECKV_PRESET_COMPACT, 5);
-	VALUE(SPECKV_PRESET_TIGHT, 6);
+static void pin_values(void) {
+  VALUE(SPECKV_KEY_BYTES, 32);
+  VALUE(SPECKV_DIGEST_BYTES, 32);
+  VALUE(SPECKV_LAYERS_MAX, 256);
+  VALUE(SPECKV_BATCH_MAX, 65536);
+  VALUE(SPECKV_POSITION_UNKNOWN, 0xffffffffu);
+  VALUE(SPECKV_COMPLETION_EXISTED, 1);
+  VALUE(SPECKV_GET_STREAM, 1);
+  VALUE(SPECKV_DTYPE_F16, 1);
+  VALUE(SPECKV_DTYPE_BF16, 2);
+  VALUE(SPECKV_DTYPE_F8, 3);
+  VALUE(SPECKV_ROPE_NONE, 0);
+  VALUE(SPECKV_ROPE_INTERLEAVED, 1);
+  VALUE(SPECKV_ROPE_HALF, 2);
+  VALUE(SPECKV_PRESET_DAEMON, 0);
+  VALUE(SPECKV_PRESET_EXACT, 1);
+  VALUE(SPECKV_PRESET_Q8, 2);
+  VALUE(SPECKV_PRESET_NEAR_LOSSLESS, 3);
+  VALUE(SPECKV_PRESET_BALANCED, 4);
+  VALUE(SPECKV_PRESET_COMPACT, 5);
+  VALUE(SPECKV_PRESET_TIGHT, 6);
 }
 
-int main(void)
-{
-	pin_layout();
-	pin_session();
-	pin_blocks();
-	pin_values();
-	printf("%d sizes, offsets and values checked, %d differ\n", checked, wrong);
-	return wrong != 0;
+int main(void) {
+  pin_layout();
+  pin_session();
+  pin_blocks();
+  pin_values();
+  printf("%d sizes, offsets and values checked, %d differ\n", checked, wrong);
+  return wrong != 0;
 }
