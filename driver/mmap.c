@@ -88,7 +88,7 @@ static vm_fault_t speckv_huge_fault(struct vm_fault *vmf, unsigned int order)
 	down_read(&region->map_sem);
 	rc = order ? fault_huge(file, vmf) : fault_small(file, vmf);
 	up_read(&region->map_sem);
-	trace_speckv_fault(region->id, vmf->pgoff, order, rc);
+	trace_speckv_fault(region->id, vmf->pgoff, order, (__force unsigned int)rc);
 	return rc;
 }
 
