@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // shard_test.cpp - put, dedupe, refusal, eviction, holds and limbo of one shard: what is published
 // is whole, what is not can't be found, and full means evict, then -ENOSPC.
+#include <atomic>
+#include <thread>
+
 #include "fixture.hpp"
 #include "shm/atomics.hpp"
 
@@ -151,6 +154,32 @@ TEST(Shard, AGuardedBlockIsNotReusedAtOnceAndAnOldGuardIsIgnored) {
   space.shard().tick(100 + shm::guard_ignored_after_ns);
   EXPECT_NE(reinterpret_cast<shm::SlotHeader*>(space.pool() + entry.ref)->gen, entry.gen);
 }
+
+#if !defined(__SANITIZE_THREAD__)  // the race is the point: a hostile client makes it
+TEST(Shard, AnArenaThatItsOwnerRewritesDuringTheEncodeIsStoredWholeAllTheSame) {
+  Space space(64);
+  for (uint32_t preset : {SPECKV_PRESET_EXACT, SPECKV_PRESET_Q8, SPECKV_PRESET_NEAR_LOSSLESS}) {
+    const Layout& layout = space.layout(4, preset);
+    auto bytes = block_of(layout, key_of(1));
+    std::atomic<bool> done{false};
+    std::thread owner([&] {
+      auto* words = reinterpret_cast<volatile uint64_t*>(bytes.data());
+      for (uint64_t at = 0; !done.load(std::memory_order_relaxed); at++)
+        words[mix64(at) % (bytes.size() / 8)] = mix64(at * 3) & 0x83ff83ff83ff83ffull;
+    });
+    for (uint64_t number = 0; number < 200; number++) {
+      shm::Submission submission{};
+      submission.key = key_of(preset * 1000 + number);
+      submission.position = 64;
+      bool existed;
+      ASSERT_EQ(space.shard().put(submission, layout, bytes, number + 1, &existed), 0);
+      ASSERT_TRUE(space.readable(layout, preset * 1000 + number, false));
+    }
+    done = true;
+    owner.join();
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace speckv
