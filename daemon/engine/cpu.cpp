@@ -16,14 +16,10 @@ class CpuEngine final : public Engine {
   codec::Refusal encode(const Layout& layout, const codec::Preset& preset, uint32_t layer,
                         bool first, std::span<const std::byte> raw, std::span<std::byte> out,
                         uint64_t* ret_checksum) override {
-    const std::byte* source = raw.data();
-    // Encoders look at a page more than once (first for its range); the client may write meanwhile.
-    // A raw copy does not.
-    const bool one_pass = preset.k == codec::CodecId::raw && preset.v == codec::CodecId::raw;
-    if (!one_pass) {
-      std::memcpy(scratch_.data(), source, raw.size());
-      source = scratch_.data();
-    }
+    // Every codec looks at its input more than once, a raw copy too (for the bytes and for their
+    // sum), and the client may write meanwhile: only this copy is encoded.
+    std::memcpy(scratch_.data(), raw.data(), raw.size());
+    const std::byte* source = scratch_.data();
     const auto value = ptrdiff_t(shm::value_bytes(layout.desc));
     const ptrdiff_t token = value * layout.desc.head_dim;
     const ptrdiff_t head = token * layout.desc.block_tokens;
