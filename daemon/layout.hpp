@@ -5,11 +5,9 @@
 // (LayoutTable is bounded), so data threads read it without a lock.
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
+#include <string>
 #include <vector>
 
 #include "codec/chan_table.hpp"

@@ -21,7 +21,7 @@ class Engine {
  public:
   virtual ~Engine() = default;
   // raw: [K|V][head][token][channel], contiguous, owned by the client and perhaps changing
-  // meanwhile; the engine reads each byte it stores exactly once from there. out: at least
+  // meanwhile; the engine reads each byte exactly once from there. out: at least
   // layout.segment_bytes(preset, first).
   [[nodiscard]] virtual codec::Refusal encode(const Layout& layout, const codec::Preset& preset,
                                               uint32_t layer, bool first,

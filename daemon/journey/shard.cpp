@@ -64,8 +64,9 @@ int Shard::remove(const Key& key, uint64_t fingerprint) {
   shm::Entry known;
   if (!index_.find(key, hash_key(key), &known) || known.fingerprint != fingerprint) return -ENOENT;
   if (pinned_[known.block]) return -EBUSY;
-  evict(known.block, 0);
-  counters_.evicted.fetch_sub(1, std::memory_order_relaxed);
+  unpublish(known.block);  // guards are not asked: whoever reads it now misses, as it should
+  shm::full_fence();
+  free_block(known.block);
   counters_.removed.fetch_add(1, std::memory_order_relaxed);
   return 0;
 }

@@ -86,7 +86,6 @@ class Shard {
 
   const ShardCounters& counters() const { return counters_; }
   ShardCounters& counters() { return counters_; }
-  bool idle() const { return limbo_.empty() && holds_.empty(); }
 
  private:
   struct Hold {
@@ -142,7 +141,6 @@ class Shard {
   shm::SlotHeader* slot(uint64_t offset) {
     return reinterpret_cast<shm::SlotHeader*>(options_.pool + offset);
   }
-  uint64_t pool_bytes() const { return (options_.first_unit + options_.units) * shm::unit_bytes; }
   void add_gauges(const Block& block, int sign);
 
   ShardOptions options_;

@@ -3,21 +3,13 @@
 #include "loop/daemon.hpp"
 
 #include <sys/stat.h>
-#include <time.h>
 
 #include <spdlog/spdlog.h>
 
+#include "loop/clock.hpp"
 #include "shm/atomics.hpp"
 
 namespace speckv {
-
-namespace {
-uint64_t monotonic_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return uint64_t(now.tv_sec) * 1'000'000'000ull + uint64_t(now.tv_nsec);
-}
-}  // namespace
 
 Daemon::Daemon(config::Config config) : config_(std::move(config)) {}
 

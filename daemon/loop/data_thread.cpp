@@ -5,11 +5,11 @@
 
 #include <pthread.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cstdio>
 
+#include "loop/clock.hpp"
 #include "shm/atomics.hpp"
 
 namespace speckv {
@@ -22,12 +22,6 @@ constexpr int turns_max = 16;  // over the rings, before mail and doorbells are 
 constexpr uint64_t tick_ns = 20'000'000;         // touches, holds and limbo need no finer clock
 constexpr long wait_ns_max = 50'000'000;         // the loop turns at least this often
 constexpr uint64_t mail_user_data = UINT64_MAX;  // session ids are below it
-
-uint64_t monotonic_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return uint64_t(now.tv_sec) * 1'000'000'000ull + uint64_t(now.tv_nsec);
-}
 }  // namespace
 
 DataThread::DataThread(uint32_t shard, std::vector<Space> spaces, std::unique_ptr<Engine> engine)
