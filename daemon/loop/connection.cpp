@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cmath>
 #include <vector>
 
 #include <spdlog/spdlog.h>
@@ -118,6 +119,10 @@ bool Connection::send_welcome() {
   welcome.default_preset = control_.config_.namespaces[session_->identity().space].preset_id;
   welcome.hold_ns_max = control_.config_.session.hold_ms_max * 1'000'000;
   welcome.pool_page_bytes = space.pool->page_bytes();
+  const MediumOptions& medium = control_.config_.pool.medium;
+  if (medium.emulated_gb_s > 0)
+    welcome.emulated_ps_per_byte = uint64_t(std::llround(1000 / medium.emulated_gb_s));
+  welcome.emulated_ns = medium.emulated_ns;
   std::vector<int> fds{session_->memory_fd(), space.pool->client_fd(), space.index->client_fd(),
                        session_->event_fd()};
   for (uint32_t shard = 0; shard < space.shards; shard++) fds.push_back(session_->doorbell(shard));

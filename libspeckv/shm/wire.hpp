@@ -61,7 +61,9 @@ struct Welcome {
   uint32_t default_preset;
   uint64_t hold_ns_max;
   uint64_t pool_page_bytes;  // 4096 or 2 MiB: what the daemon's own mapping got
-  uint64_t reserved[2];
+  // The medium is slower than the DRAM it lives in, by configuration: readers spin for the rest.
+  uint64_t emulated_ps_per_byte;  // 0: as fast as it is
+  uint64_t emulated_ns;           // for each segment read
 };
 
 struct LayoutRequest {

@@ -16,6 +16,7 @@
 #include "shm/session_format.hpp"
 #include "src/arena.hpp"
 #include "src/limits.hpp"
+#include "src/throttle.hpp"
 
 namespace speckv::lib {
 
@@ -46,6 +47,7 @@ struct Connection {
   int doorbells[shm::shards_max];
   uint64_t hold_ns_max = 0;
   uint64_t pool_page_bytes = 0;
+  mutable Throttle throttle;           // of the pool's medium; inactive unless it is emulated
   int16_t layout_number[layouts_max];  // the wire's, by the session's; layout_refused
 
   // under the session's lock

@@ -132,6 +132,7 @@ int map_connection(Connection& connection, const wire::Welcome& welcome, const i
   connection.shards = welcome.shards;
   connection.hold_ns_max = welcome.hold_ns_max;
   connection.pool_page_bytes = welcome.pool_page_bytes;
+  connection.throttle.set(welcome.emulated_ps_per_byte, welcome.emulated_ns);
   connection.event = fds[wire::fd_event];
   for (uint32_t i = 0; i < welcome.shards; i++)
     connection.doorbells[i] = fds[wire::fd_doorbell + i];

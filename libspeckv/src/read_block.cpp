@@ -126,11 +126,13 @@ Outcome BlockReader::read_segment(const std::byte* slot, uint64_t gen, uint32_t 
       plan.bytes == 0 || header.payload_bytes != plan.bytes || !slot_at(offset, plan.bytes))
     return misfit(slot, gen);
   read_step(5);
+  const uint64_t start_ns = connection.throttle.active() ? now_ns() : 0;
   const codec::SegmentOut out{plane_of(views[0]), plane_of(views[1])};
   const std::span payload(slot + sizeof(shm::SlotHeader), plan.bytes);
   const codec::ChanTable* tables =
       info.tables ? info.tables->data() + size_t{layer} * info.layout.kv_heads : nullptr;
   const uint64_t sum = codec::decode_planned(plan, payload, out, stream, tables);  // (5)
+  if (start_ns) connection.throttle.charge(start_ns, sizeof header + plan.bytes);
   read_step(6);
   shm::acquire_fence();
   if (!unchanged(slot, gen)) return Outcome::changed;  // (6)

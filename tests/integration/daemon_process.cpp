@@ -55,7 +55,7 @@ void write_config(const std::string& path, const std::string& folder,
   file << "[daemon]\nsocket = \"" << folder << "/s\"\nruntime_dir = \"" << folder << "\"\n"
        << "data_threads = " << options.data_threads << "\nmetrics = \"\"\n"
        << "[pool]\nmedium = \"" << options.medium << "\"\n"
-       << "[session]\n"
+       << options.pool_lines << "\n[session]\n"
        << options.session_lines << "\n"
        << "[[namespace]]\nname = \"default\"\nbytes = \"" << options.pool_bytes << "\"\n"
        << "index_entries = " << options.index_entries << "\npreset = \"" << options.preset << "\"\n"

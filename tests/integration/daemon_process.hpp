@@ -18,6 +18,7 @@ struct DaemonOptions {
   std::string preset = "exact";
   unsigned data_threads = 2;
   std::string medium = "shm";
+  std::string pool_lines;       // more of [pool], TOML
   std::string session_lines;    // more of [session], TOML
   std::string namespace_lines;  // more of the namespace `default`
   std::string more;             // more tables

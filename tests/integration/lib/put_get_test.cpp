@@ -49,6 +49,24 @@ TEST_F(PutGet, LargeBlocksAreStreamedIn) {
   }
 }
 
+TEST_F(PutGet, AnEmulatedMediumSlowsItsReaders) {
+  DaemonOptions options;
+  options.pool_lines = "emulated_ns = 200000\nemulated_gb_s = 5.0\n";
+  begin(options);
+  const speckv_layout layout = small_layout(3);
+  const uint32_t number = client().add_layout(layout);
+  Kv source(layout, Arrangement::token_major), target(layout, Arrangement::token_major);
+  ASSERT_EQ(client().put(number, 1, source), 0);
+  timespec before{}, after{};
+  clock_gettime(CLOCK_MONOTONIC, &before);
+  ASSERT_EQ(client().get(number, 1, target), 0);
+  clock_gettime(CLOCK_MONOTONIC, &after);
+  EXPECT_EQ(target.wrong(1), 0u);
+  // never less: the three segments wait 200 us each
+  EXPECT_GE((after.tv_sec - before.tv_sec) * 1'000'000'000 + after.tv_nsec - before.tv_nsec,
+            3 * 200'000);
+}
+
 TEST_F(PutGet, LayerRanges) {
   begin();
   const speckv_layout layout = small_layout(5);

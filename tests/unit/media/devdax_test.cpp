@@ -11,7 +11,6 @@
 
 #include "pool/dax_device.hpp"
 #include "pool/medium.hpp"
-#include "pool/throttle.hpp"
 
 namespace speckv {
 namespace {
@@ -76,20 +75,6 @@ TEST_F(DaxSysfs, other_classes_and_empty_devices) {
   fs::create_symlink("../../../bus/dax", node_ / "subsystem");
   write("size", "0");
   EXPECT_EQ(read().status().error(), ENODEV);
-}
-
-TEST(Throttle, bandwidth_queues_and_latency_adds) {
-  pool::Throttle throttle(10, 300);  // 10 GB/s: 0.1 ns a byte
-  EXPECT_TRUE(throttle.active());
-  EXPECT_EQ(throttle.due(1000, 1000), 1000u + 100 + 300);
-  EXPECT_EQ(throttle.due(1000, 1000), 1100u + 100 + 300) << "behind the first";
-  EXPECT_EQ(throttle.due(9000, 1000), 9000u + 100 + 300) << "no credit for the pause";
-  EXPECT_FALSE(pool::Throttle(0, 0).active());
-  pool::Throttle latency(0, 50);
-  EXPECT_EQ(latency.due(10, 1u << 30), 60u);
-  const uint64_t start = pool::Throttle::now();
-  EXPECT_GE(latency.charge(start, 1), start + 50);
-  EXPECT_GE(pool::Throttle::now(), start + 50) << "it waited";
 }
 
 }  // namespace
