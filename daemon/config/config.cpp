@@ -99,7 +99,7 @@ Config default_config(const KnownNames& known) {
   space.bytes = limits::pool_bytes_default;
   space.index_entries =
       std::max(space.bytes / limits::bytes_per_index_entry, limits::index_entries_min);
-  if (!known.policies.empty()) space.policy = known.policies.front();
+  space.policy = known.policy_default;
   space.preset = known.preset_default;
   for (const auto& [name, id] : known.presets)
     if (name == space.preset) space.preset_id = id;

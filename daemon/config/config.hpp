@@ -68,7 +68,7 @@ struct NamespaceConfig {
   // blocks of 64 KiB and more as stored, at 0.11 % of the pool; with smaller blocks write the
   // number you expect.
   uint64_t index_entries = 0;
-  std::string policy;  // a name of KnownNames.policies; not written: the first of them
+  std::string policy;  // a name of KnownNames.policies; not written: by data_threads
   std::string
       preset;  // as written, and its enum speckv_preset; not written: KnownNames.preset_default
   uint32_t preset_id = 0;
@@ -88,7 +88,9 @@ struct Config {
 
 // What this build has; see known_names(). Tests hand in their own.
 struct KnownNames {
-  std::vector<std::string> policies;                      // the first is the default
+  std::vector<std::string> policies;
+  std::string policy_default;                             // with one data thread
+  std::string policy_spread;                              // with more
   std::vector<std::pair<std::string, uint32_t>> presets;  // name, enum speckv_preset
   std::string preset_default;
 };

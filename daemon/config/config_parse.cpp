@@ -11,7 +11,7 @@ namespace speckv::config {
 namespace {
 
 constexpr std::string_view log_levels[] = {"trace", "debug", "info", "warn", "error", "off"};
-constexpr std::string_view media[] = {"shm", "memfd", "devdax"};
+constexpr std::string_view media[] = {"shm", "memfd", "devdax", "extent"};
 constexpr std::string_view sections[] = {"daemon", "pool", "session", "namespace"};
 
 void read_path(TableReader& table, std::string_view key, uint32_t bytes_max, std::string* ret) {
@@ -58,6 +58,9 @@ void read_pool(TableReader table, PoolConfig* ret) {
   if (medium.kind == "devdax" && medium.path.empty())
     table.fail("path",
                " is missing: medium = \"devdax\" needs the device, as path = \"/dev/dax0.0\"");
+  if (medium.kind == "extent" && medium.path.empty())
+    table.fail("path",
+               " is missing: medium = \"extent\" needs the device, as path = \"/dev/speckv0\"");
   if (medium.kind == "memfd" && !medium.path.empty())
     table.fail("path",
                " has no meaning with medium = \"memfd\", which lives in no file system: remove it");
@@ -124,7 +127,6 @@ void read_namespace(TableReader table, const KnownNames& known, NamespaceConfig*
   if (ret->index_entries > 0 && ret->index_entries < limits::index_entries_min)
     table.fail("index_entries", " must be 0 (derived from bytes) or at least " +
                                     std::to_string(limits::index_entries_min));
-  if (!known.policies.empty()) ret->policy = known.policies.front();
   const std::vector<std::string_view> policies(known.policies.begin(), known.policies.end());
   table.one_of("policy", policies, &ret->policy);
   ret->preset = known.preset_default;
@@ -141,6 +143,7 @@ void read_namespaces(const toml::table& root, const KnownNames& known, Config* r
   if (!node) {
     ret->namespaces.push_back(default_config(known).namespaces.front());
     ret->namespaces.back().bytes = 0;
+    ret->namespaces.back().policy.clear();
     return;
   }
   const toml::array* array = node->as_array();
@@ -195,6 +198,14 @@ void share_pool(const toml::source_region& where, Config* config, Errors* errors
       space.index_entries = std::clamp(space.bytes / limits::bytes_per_index_entry,
                                        limits::index_entries_min, limits::index_entries_max);
   }
+}
+
+// More data threads spread a sequence's blocks over shards, and only some policies rank those well.
+void choose_policies(const KnownNames& known, Config* config) {
+  const std::string& choice =
+      config->daemon.data_threads > 1 ? known.policy_spread : known.policy_default;
+  for (NamespaceConfig& space : config->namespaces)
+    if (space.policy.empty()) space.policy = choice;
 }
 
 const toml::table* section(const toml::table& root, std::string_view name, Errors* errors) {
@@ -273,6 +284,7 @@ Result<Config> parse_config(std::string_view text, const std::string& source_nam
         root.get("namespace")->source(),
         "medium = \"devdax\" has no isolation between clients, so it takes one namespace, not " +
             std::to_string(config.namespaces.size()));
+  choose_policies(known, &config);
   if (errors.empty()) {
     const toml::node* pool = root.get("pool");
     share_pool(pool ? pool->source() : root.source(), &config, &errors);

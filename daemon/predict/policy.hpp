@@ -66,8 +66,10 @@ class EvictionPolicy {
   virtual std::string_view name() const = 0;
 };
 
-// Every policy that exists in this build; the first is the default.
+// Every policy that exists in this build.
 std::span<const std::string_view> policy_names();
+// The default for a namespace of so many shards.
+std::string_view policy_default(uint32_t shards);
 
 // Returns: nullptr when no policy has that name (see policy_names()) or capacity is not
 // 1..kCapacityMax.

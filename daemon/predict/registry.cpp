@@ -14,7 +14,7 @@ struct Entry {
 };
 
 constexpr std::array kEntries = {
-    Entry{"continuation", make_continuation},  // the default
+    Entry{"continuation", make_continuation},
     Entry{"lru", make_lru},
     Entry{"s3fifo", make_s3fifo},
 };
@@ -28,6 +28,9 @@ constexpr auto kNames = [] {
 }  // namespace
 
 std::span<const std::string_view> policy_names() { return kNames; }
+
+// continuation wants a sequence's blocks in one shard; see README.md for what it loses otherwise.
+std::string_view policy_default(uint32_t shards) { return shards > 1 ? "lru" : "continuation"; }
 
 std::unique_ptr<EvictionPolicy> make_policy(std::string_view name, uint32_t capacity) {
   // kNoBlock, kParentAway and the list heads need numbers above the blocks'

@@ -16,8 +16,11 @@ namespace speckv::config {
 namespace {
 
 const KnownNames& known() {
-  static const KnownNames names{
-      {"lru", "s3fifo"}, {{"exact", 1}, {"q8", 2}, {"near-lossless", 3}}, "near-lossless"};
+  static const KnownNames names{{"lru", "s3fifo"},
+                                "lru",
+                                "s3fifo",
+                                {{"exact", 1}, {"q8", 2}, {"near-lossless", 3}},
+                                "near-lossless"};
   return names;
 }
 
@@ -32,6 +35,18 @@ std::string error_of(std::string_view text) {
   if (parsed.ok()) return "(accepted)";
   EXPECT_EQ(parsed.status().error(), EINVAL);
   return parsed.status().text();
+}
+
+TEST(Config, default_policy_follows_the_data_threads) {
+  EXPECT_EQ(good("[daemon]\ndata_threads = 1").namespaces[0].policy, "lru");
+  EXPECT_EQ(good("[daemon]\ndata_threads = 2").namespaces[0].policy, "s3fifo");
+  const Config both = good(
+      "[daemon]\ndata_threads = 2\n[[namespace]]\nname = \"a\"\npolicy = \"lru\"\n"
+      "[[namespace]]\nname = \"b\"");
+  EXPECT_EQ(both.namespaces[0].policy, "lru") << "what is written stands";
+  EXPECT_EQ(both.namespaces[1].policy, "s3fifo");
+  EXPECT_EQ(known_names().policy_default, "continuation");
+  EXPECT_EQ(known_names().policy_spread, "lru");
 }
 
 TEST(Config, empty_text_is_one_default_namespace) {
