@@ -119,6 +119,7 @@ bool Connection::send_welcome() {
   welcome.default_preset = control_.config_.namespaces[session_->identity().space].preset_id;
   welcome.hold_ns_max = control_.config_.session.hold_ms_max * 1'000'000;
   welcome.pool_page_bytes = space.pool->page_bytes();
+  welcome.pool_offset = space.pool->client_offset();
   const MediumOptions& medium = control_.config_.pool.medium;
   if (medium.emulated_gb_s > 0)
     welcome.emulated_ps_per_byte = uint64_t(std::llround(1000 / medium.emulated_gb_s));

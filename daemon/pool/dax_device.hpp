@@ -15,6 +15,9 @@ struct DaxDevice {
   uint64_t align_bytes = 0;  // page size of its mappings: every map is a multiple of it
 };
 
+// Class of a character device ("dax", "mem"), "unknown" when sysfs does not say.
+std::string device_class(const std::string& sysfs, unsigned major_number, unsigned minor_number);
+
 // sysfs: "/sys", or a test's copy. path: for error texts. Returns: ENODEV when the device is not of
 // class dax.
 Result<DaxDevice> read_dax_device(const std::string& sysfs, const std::string& path,

@@ -98,6 +98,7 @@ Fd::~Fd() {
 int Fd::release() { return std::exchange(fd_, -1); }
 
 MappedRegion::~MappedRegion() {
+  guard_.reset();
   if (data_) munmap(data_, bytes_);
 }
 
@@ -112,8 +113,8 @@ Status MappedRegion::map_aligned(uint64_t align_bytes) {
   auto* start = static_cast<std::byte*>(place);
   const uint64_t skip =
       (align_bytes - reinterpret_cast<uintptr_t>(start) % align_bytes) % align_bytes;
-  void* mapped =
-      mmap(start + skip, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file_.get(), 0);
+  void* mapped = mmap(start + skip, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                      file_.get(), off_t(offset_));
   if (mapped == MAP_FAILED) {
     const Status status = Status::from_errno("mapping " + mib(bytes_));
     munmap(place, reserve);
@@ -164,16 +165,22 @@ Result<std::unique_ptr<MappedRegion>> MappedRegion::map(Fd file, Fd client, uint
   return region;
 }
 
-Result<std::unique_ptr<MappedRegion>> MappedRegion::map_device(Fd file, Fd client, uint64_t bytes,
-                                                               uint64_t page_bytes) {
+Result<std::unique_ptr<MappedRegion>> MappedRegion::map_device(Fd file, Fd client,
+                                                               const DevicePart& part,
+                                                               int wake_fd) {
   std::unique_ptr<MappedRegion> region(new MappedRegion);
   region->file_ = std::move(file);
   region->client_ = std::move(client);
-  region->bytes_ = bytes;
-  region->existed_ = true;  // whatever the device holds; the reader of it checks
-  region->page_bytes_ = page_bytes;
-  const Status status = region->map_aligned(std::max(page_bytes, huge_bytes));
+  region->bytes_ = part.bytes;
+  region->offset_ = part.offset;
+  region->existed_ = part.existed;
+  region->page_bytes_ = part.page_bytes;
+  const Status status = region->map_aligned(std::max(part.page_bytes, huge_bytes));
   if (!status.ok()) return status;
+  auto guard = BusGuard::make(region->data_, part.bytes, part.page_bytes, wake_fd);
+  if (!guard.ok()) return guard.status();
+  region->guard_ = std::move(guard.value());
+  madvise(region->data_, part.bytes, MADV_POPULATE_WRITE);  // a wish: it ends at a lost page
   return region;
 }
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "pool/bus_guard.hpp"
 #include "pool/medium.hpp"
 
 namespace speckv::pool {
@@ -36,15 +37,23 @@ struct MapOptions {
   bool move_pages = false;  // existing content: pages on another node are moved, where possible
 };
 
+// Which part of a device is mapped, and by which pages; they are there already.
+struct DevicePart {
+  uint64_t offset = 0, bytes = 0;
+  uint64_t page_bytes = 0;
+  bool existed = false;
+};
+
 class MappedRegion : public Region {
  public:
   // Maps `bytes` of file read-write and populates it all; allocates what the file still lacks.
   // client: the descriptor for clients.
   static Result<std::unique_ptr<MappedRegion>> map(Fd file, Fd client, uint64_t bytes, bool existed,
                                                    const MapOptions& options);
-  // The same for a device, whose pages are of one known size and are there already.
-  static Result<std::unique_ptr<MappedRegion>> map_device(Fd file, Fd client, uint64_t bytes,
-                                                          uint64_t page_bytes);
+  // The same for a device. wake_fd: an eventfd that is written when a part of it turns out to be
+  // lost, which then reads as zeros (bus_guard.hpp).
+  static Result<std::unique_ptr<MappedRegion>> map_device(Fd file, Fd client,
+                                                          const DevicePart& part, int wake_fd);
   ~MappedRegion() override;
   MappedRegion(const MappedRegion&) = delete;
   MappedRegion& operator=(const MappedRegion&) = delete;
@@ -52,8 +61,12 @@ class MappedRegion : public Region {
   std::byte* data() override { return data_; }
   uint64_t bytes() const override { return bytes_; }
   int client_fd() const override { return client_.get(); }
+  uint64_t client_offset() const override { return offset_; }
   uint64_t page_bytes() const override { return page_bytes_; }
   bool existed() const override { return existed_; }
+  std::vector<LostRange> take_lost() override {
+    return guard_ ? guard_->take_lost() : std::vector<LostRange>();
+  }
 
  private:
   MappedRegion() = default;
@@ -62,8 +75,9 @@ class MappedRegion : public Region {
 
   Fd file_, client_;
   std::byte* data_ = nullptr;
-  uint64_t bytes_ = 0;
+  uint64_t bytes_ = 0, offset_ = 0;
   uint64_t page_bytes_ = 4096;
+  std::unique_ptr<BusGuard> guard_;
   bool existed_ = false;
 };
 
@@ -89,6 +103,7 @@ Status check_region_name(const std::string& name);
 Result<std::unique_ptr<Medium>> make_shm(const MediumOptions& options);
 std::unique_ptr<Medium> make_memfd(const MediumOptions& options, const std::string& reason);
 Result<std::unique_ptr<Medium>> make_devdax(const MediumOptions& options);
+Result<std::unique_ptr<Medium>> make_extent(const MediumOptions& options);
 
 // ", *emulated* 10 GB/s, 300 ns" or "": belongs at the end of every describe().
 std::string describe_emulation(const MediumOptions& options);

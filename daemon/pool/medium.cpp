@@ -12,7 +12,9 @@ Result<std::unique_ptr<Medium>> make_medium(const MediumOptions& options) {
   if (options.kind == "shm") return pool::make_shm(options);
   if (options.kind == "memfd") return pool::make_memfd(options, "");
   if (options.kind == "devdax") return pool::make_devdax(options);
-  return Status(EINVAL, "no medium \"" + options.kind + "\"; there are shm, memfd and devdax");
+  if (options.kind == "extent") return pool::make_extent(options);
+  return Status(EINVAL,
+                "no medium \"" + options.kind + "\"; there are shm, memfd, devdax and extent");
 }
 
 }  // namespace speckv

@@ -5,24 +5,37 @@
 // daemon, handed to clients as read-only descriptors. A new medium is one new file and one line in
 // make_medium(). Called by: main and session set-up, on the control thread. Never on the hot path.
 // May do I/O; never evicts, never logs per block.
+//
+// Memory of a device can be lost while it is in use: poison, or the card is pulled. Such a part
+// reads as zeros from then on, to the daemon as to clients; a medium that knows of losses says so
+// through loss_fd(), and its regions say which parts.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "status.hpp"
 
 namespace speckv {
 
 struct MediumOptions {
-  std::string kind = "shm";  // "shm", "memfd", "devdax"
-  std::string path;    // shm: mount point or empty for the runtime directory; devdax: the device
-  int numa_node = -1;  // bind pool memory to this node; -1: where it falls
+  std::string kind = "shm";  // "shm", "memfd", "devdax", "extent"
+  std::string path;  // shm: mount point or empty for the runtime directory; devdax, extent: device
+  int numa_node = -1;        // bind pool memory to this node; -1: where it falls
   bool huge_pages = true;    // ask for 2 MiB pages
   double emulated_gb_s = 0;  // throttle reported as *emulated*; 0: none
   uint64_t emulated_ns = 0;
+  // extent: the device's descriptor that an earlier daemon left with its supervisor, or -1. The
+  // medium takes it over.
+  int kept_fd = -1;
+};
+
+struct LostRange {  // bytes of a region, from its start
+  uint64_t offset = 0, bytes = 0;
 };
 
 // One file of a namespace: the daemon's map and the descriptor that clients get.
@@ -31,24 +44,40 @@ class Region {
   virtual ~Region() = default;
   virtual std::byte* data() = 0;
   virtual uint64_t bytes() const = 0;
-  virtual int client_fd() const = 0;        // read-only for the receiver; owned by the region
+  virtual int client_fd() const = 0;  // read-only for the receiver; owned by the region
+  virtual uint64_t client_offset() const { return 0; }  // where the region begins in it
   virtual uint64_t page_bytes() const = 0;  // 4096 or 2 MiB, as the kernel really gave it
   virtual bool existed() const = 0;         // true: the bytes are those of an earlier daemon
+  // Parts that were lost since the last call.
+  virtual std::vector<LostRange> take_lost() { return {}; }
 };
 
 class Medium {
  public:
   virtual ~Medium() = default;
   // Opens file `name` with exactly `bytes` bytes, fully allocated. An existing one of the same size
-  // is kept as it is, one of another size is replaced. fresh: replace in any case (the index:
-  // clients of the old one must not see it change).
+  // is kept as it is, one of another size is replaced. fresh: replace in any case, so that clients
+  // of the old one do not see it change.
   virtual Result<std::unique_ptr<Region>> open_region(const std::string& name, uint64_t bytes,
                                                       bool fresh) = 0;
+  // The same for an index, which a medium may keep elsewhere. ENOENT: not fresh, and no old one.
+  virtual Result<std::unique_ptr<Region>> open_index(const std::string& name, uint64_t bytes,
+                                                     bool fresh) {
+    return open_region(name, bytes, fresh);
+  }
+  // Gives back what earlier daemons left of other namespaces than these, where that takes room.
+  virtual void keep_only(std::span<const std::string> region_names) { (void)region_names; }
   // The arena of a session: read-write for its client, sealed against resize.
   virtual Result<std::unique_ptr<Region>> open_session(uint64_t bytes) = 0;
   virtual std::string describe() const = 0;   // "shm, tmpfs with 2 MiB pages, node 1"
   virtual std::string isolation() const = 0;  // "by read-only mount" or "by uid"
   virtual bool survives_daemon() const = 0;
+  // To be left with a supervisor, so that the next daemon gets it as kept_fd. -1: none.
+  virtual int fd_to_keep() const { return -1; }
+  // Readable when something may have been lost: then clear_loss(), and ask the regions. -1: memory
+  // of this medium is not lost.
+  virtual int loss_fd() const { return -1; }
+  virtual void clear_loss() {}
 };
 
 Result<std::unique_ptr<Medium>> make_medium(const MediumOptions& options);

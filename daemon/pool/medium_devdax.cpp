@@ -5,8 +5,10 @@
 // One tenant: whoever can open the device sees all of it, so the pool of the one namespace lies at
 // offset 0 and its bytes outlive the daemon. The index is rebuilt at each start and read at random,
 // so it lies in DRAM (a memfd). Never writes to a device before its class, its size and the
-// alignment of the request were checked.
+// alignment of the request were checked. Nobody tells of poison or of the device's removal; what
+// the daemon itself touches of it is noticed by the guard of the mapping.
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -22,19 +24,25 @@ namespace {
 
 class DevdaxMedium : public Medium {
  public:
-  DevdaxMedium(const MediumOptions& options, const DaxDevice& device)
-      : options_(options), device_(device) {}
+  DevdaxMedium(const MediumOptions& options, const DaxDevice& device, Fd wake)
+      : options_(options), device_(device), wake_(std::move(wake)) {}
 
+  // fresh: the same bytes, but they are not to be trusted.
   Result<std::unique_ptr<Region>> open_region(const std::string& name, uint64_t bytes,
                                               bool fresh) override {
     const Status named = check_region_name(name);
     if (!named.ok()) return named;
-    if (fresh) return make_memfd_region(name, bytes, near_memory());
-    if (taken_)
-      return Status(EBUSY, options_.path + " holds one pool already: devdax takes one namespace");
-    auto region = map_whole(bytes);
-    taken_ = region.ok();
+    if (!owner_.empty() && owner_ != name)
+      return Status(EBUSY, options_.path + " holds the pool \"" + owner_ +
+                               "\" already: devdax takes one namespace");
+    auto region = map_whole(bytes, !fresh);
+    if (region.ok()) owner_ = name;
     return region;
+  }
+  Result<std::unique_ptr<Region>> open_index(const std::string& name, uint64_t bytes,
+                                             bool fresh) override {
+    if (!fresh) return Status(ENOENT, "the index of an earlier daemon went with it");
+    return make_memfd_region(name, bytes, near_memory());
   }
   Result<std::unique_ptr<Region>> open_session(uint64_t bytes) override {
     return make_session_region(bytes, near_memory());
@@ -48,26 +56,32 @@ class DevdaxMedium : public Medium {
     return "by uid, one tenant (everyone with the device sees all of it)";
   }
   bool survives_daemon() const override { return true; }
+  int loss_fd() const override { return wake_.get(); }
+  void clear_loss() override {
+    uint64_t count = 0;
+    [[maybe_unused]] const ssize_t ignored = read(wake_.get(), &count, sizeof count);
+  }
 
  private:
   // The device has a node of its own; numa_node says where index and arenas go.
   MapOptions near_memory() const { return {options_.huge_pages, options_.numa_node, false}; }
-  Result<std::unique_ptr<Region>> map_whole(uint64_t bytes) {
+  Result<std::unique_ptr<Region>> map_whole(uint64_t bytes, bool existed) {
     const Status fits = check_dax_request(device_, options_.path, bytes);
     if (!fits.ok()) return fits;
     Fd file(open(options_.path.c_str(), O_RDWR | O_CLOEXEC));
     if (!file.valid()) return Status::from_errno("opening " + options_.path);
     Fd client(open(options_.path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!client.valid()) return Status::from_errno("opening " + options_.path + " read-only");
-    auto region =
-        MappedRegion::map_device(std::move(file), std::move(client), bytes, device_.align_bytes);
+    auto region = MappedRegion::map_device(std::move(file), std::move(client),
+                                           {0, bytes, device_.align_bytes, existed}, wake_.get());
     if (!region.ok()) return region.status();
     return std::unique_ptr<Region>(std::move(region.value()));
   }
 
   MediumOptions options_;
   DaxDevice device_;
-  bool taken_ = false;
+  Fd wake_;
+  std::string owner_;  // the pool that has the device
 };
 
 // A sysfs attribute that holds one number, decimal or 0x...; 0 when it is not there.
@@ -80,17 +94,23 @@ uint64_t read_number(const std::string& path) {
 
 }  // namespace
 
-Result<DaxDevice> read_dax_device(const std::string& sysfs, const std::string& path,
-                                  unsigned major_number, unsigned minor_number) {
+std::string device_class(const std::string& sysfs, unsigned major_number, unsigned minor_number) {
   const std::string node =
       sysfs + "/dev/char/" + std::to_string(major_number) + ":" + std::to_string(minor_number);
   char link[PATH_MAX];
   const ssize_t length = readlink((node + "/subsystem").c_str(), link, sizeof link);
-  const std::string target = length > 0 ? std::string(link, size_t(length)) : "";
-  const std::string subsystem = target.substr(target.rfind('/') + 1);
+  if (length <= 0) return "unknown";
+  const std::string target(link, size_t(length));
+  return target.substr(target.rfind('/') + 1);
+}
+
+Result<DaxDevice> read_dax_device(const std::string& sysfs, const std::string& path,
+                                  unsigned major_number, unsigned minor_number) {
+  const std::string node =
+      sysfs + "/dev/char/" + std::to_string(major_number) + ":" + std::to_string(minor_number);
+  const std::string subsystem = device_class(sysfs, major_number, minor_number);
   if (subsystem != "dax")
-    return Status(ENODEV, path + " is a character device, but of the class \"" +
-                              (subsystem.empty() ? "unknown" : subsystem) +
+    return Status(ENODEV, path + " is a character device, but of the class \"" + subsystem +
                               "\", not dax: `daxctl list` names devices in mode devdax");
   DaxDevice device;
   device.bytes = read_number(node + "/size");
@@ -130,7 +150,10 @@ Result<std::unique_ptr<Medium>> make_devdax(const MediumOptions& options) {
             (S_ISBLK(info.st_mode) ? " (a /dev/pmem device is no devdax: see daxctl)" : ""));
   auto device = read_dax_device("/sys", options.path, major(info.st_rdev), minor(info.st_rdev));
   if (!device.ok()) return device.status();
-  return std::unique_ptr<Medium>(std::make_unique<DevdaxMedium>(options, device.value()));
+  Fd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake.valid()) return Status::from_errno("eventfd for the guard of " + options.path);
+  return std::unique_ptr<Medium>(
+      std::make_unique<DevdaxMedium>(options, device.value(), std::move(wake)));
 }
 
 }  // namespace speckv::pool

@@ -46,7 +46,7 @@ void format_pool(std::byte* pool, const Namespace& space) {
 // clients of an old one may still read there, and a slot must not change its shard while they do.
 Status open_pool(Medium& medium, Namespace& space) {
   const uint64_t bytes = (space.units + 1) * shm::unit_bytes;
-  auto pool = medium.open_region(space.name + ".pool", bytes, false);
+  auto pool = medium.open_region(pool_name(space.name), bytes, false);
   if (!pool.ok()) return pool.status();
   space.pool = std::move(pool.value());
   const auto& header = *reinterpret_cast<const shm::PoolHeader*>(space.pool->data());
@@ -55,7 +55,7 @@ Status open_pool(Medium& medium, Namespace& space) {
   if (space.taken_over) return {};
   if (space.pool->existed()) {
     space.pool.reset();
-    auto fresh = medium.open_region(space.name + ".pool", bytes, true);
+    auto fresh = medium.open_region(pool_name(space.name), bytes, true);
     if (!fresh.ok()) return fresh.status();
     space.pool = std::move(fresh.value());
   }
@@ -67,12 +67,14 @@ Status open_pool(Medium& medium, Namespace& space) {
 
 // Tells clients of the old index that it will not change any more.
 void retire(Medium& medium, const std::string& name, uint64_t bytes) {
-  auto old = medium.open_region(name, bytes, false);
+  auto old = medium.open_index(name, bytes, false);
   if (old.ok() && old.value()->existed())
     shm::store_release(reinterpret_cast<shm::IndexHeader*>(old.value()->data())->retired, 1);
 }
 
 }  // namespace
+
+std::string pool_name(const std::string& space_name) { return space_name + ".pool"; }
 
 Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64_t bytes,
                                  uint64_t entries, uint32_t shards) {
@@ -89,7 +91,7 @@ Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64
   const std::string index_name = name + ".index";
   const uint64_t index_bytes = shm::index_file_bytes(shards, space.buckets);
   if (space.taken_over) retire(medium, index_name, index_bytes);
-  auto index = medium.open_region(index_name, index_bytes, true);
+  auto index = medium.open_index(index_name, index_bytes, true);
   if (!index.ok()) return index.status();
   space.index = std::move(index.value());
   IndexWriter::format(space.index->data(), shards, space.buckets, space.pool_id);

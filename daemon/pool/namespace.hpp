@@ -29,6 +29,9 @@ struct Namespace {
   }
 };
 
+// Of a namespace's pool in its medium.
+std::string pool_name(const std::string& space_name);
+
 // bytes: of the pool, header included. entries: blocks that the index has room for, at 80 % load.
 Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64_t bytes,
                                  uint64_t entries, uint32_t shards);

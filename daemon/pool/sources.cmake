@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # pool's media: part of speckvd_core. Needs libnuma.
 target_sources(speckvd_core PRIVATE
+  ${CMAKE_CURRENT_LIST_DIR}/bus_guard.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/extent_device.cpp
   ${CMAKE_CURRENT_LIST_DIR}/mapped_region.cpp
   ${CMAKE_CURRENT_LIST_DIR}/medium.cpp
   ${CMAKE_CURRENT_LIST_DIR}/medium_devdax.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/medium_extent.cpp
   ${CMAKE_CURRENT_LIST_DIR}/medium_memfd.cpp
   ${CMAKE_CURRENT_LIST_DIR}/medium_shm.cpp)

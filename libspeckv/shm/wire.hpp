@@ -15,7 +15,7 @@ namespace speckv::wire {
 
 constexpr uint32_t magic = 0x56504b53;  // "SKPV"
 constexpr uint16_t version_major = 1;
-constexpr uint16_t version_minor = 0;
+constexpr uint16_t version_minor = 1;
 constexpr uint32_t message_bytes_max = 32u << 10;
 
 enum class Type : uint16_t {
@@ -64,6 +64,7 @@ struct Welcome {
   // The medium is slower than the DRAM it lives in, by configuration: readers spin for the rest.
   uint64_t emulated_ps_per_byte;  // 0: as fast as it is
   uint64_t emulated_ns;           // for each segment read
+  uint64_t pool_offset;           // where the pool begins in its descriptor; since 1.1
 };
 
 struct LayoutRequest {

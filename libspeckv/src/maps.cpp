@@ -29,15 +29,15 @@ void touch_pages(const Map& map) {
 }
 
 // Maps at a 2 MiB boundary, so that huge pages of the file can be mapped as such.
-int map_file(int fd, uint64_t bytes, int protection, Map* ret_map) {
+int map_file(int fd, uint64_t offset, uint64_t bytes, int protection, Map* ret_map) {
   const uint64_t span = bytes + huge_bytes;
   void* reserved =
       mmap(nullptr, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (reserved == MAP_FAILED) return -errno;
   const auto start = reinterpret_cast<uintptr_t>(reserved);
   const uintptr_t aligned = (start + huge_bytes - 1) / huge_bytes * huge_bytes;
-  void* map =
-      mmap(reinterpret_cast<void*>(aligned), bytes, protection, MAP_SHARED | MAP_FIXED, fd, 0);
+  void* map = mmap(reinterpret_cast<void*>(aligned), bytes, protection, MAP_SHARED | MAP_FIXED, fd,
+                   off_t(offset));
   if (map == MAP_FAILED) {
     const int error = errno;
     munmap(reserved, span);
@@ -56,12 +56,14 @@ int map_file(int fd, uint64_t bytes, int protection, Map* ret_map) {
   return 0;
 }
 
-// A regular file shorter than its map would kill the reader with SIGBUS.
-int check_file(int fd, uint64_t bytes, bool device_allowed) {
+// A regular file shorter than its map would kill the reader with SIGBUS; a device says so when it
+// is mapped.
+int check_file(int fd, uint64_t offset, uint64_t bytes, bool device_allowed) {
   struct stat status;
   if (fstat(fd, &status) != 0) return -errno;
   if (device_allowed && S_ISCHR(status.st_mode)) return 0;
-  if (!S_ISREG(status.st_mode) || uint64_t(status.st_size) < bytes) return -EPROTO;
+  const auto size = uint64_t(status.st_size);
+  if (!S_ISREG(status.st_mode) || offset > size || bytes > size - offset) return -EPROTO;
   return 0;
 }
 
@@ -93,17 +95,19 @@ int check_index(const Connection& connection) {
 
 int map_all(Connection& connection, const wire::Welcome& welcome, const int* fds) {
   const int both = PROT_READ | PROT_WRITE;
-  int result = check_file(fds[wire::fd_session], welcome.session_bytes, false);
-  if (result == 0) result = check_file(fds[wire::fd_pool], welcome.pool_bytes, true);
-  if (result == 0) result = check_file(fds[wire::fd_index], welcome.index_bytes, false);
+  int result = check_file(fds[wire::fd_session], 0, welcome.session_bytes, false);
   if (result == 0)
-    result = map_file(fds[wire::fd_session], welcome.session_bytes, both, &connection.session);
+    result = check_file(fds[wire::fd_pool], welcome.pool_offset, welcome.pool_bytes, true);
+  if (result == 0) result = check_file(fds[wire::fd_index], 0, welcome.index_bytes, false);
+  if (result == 0)
+    result = map_file(fds[wire::fd_session], 0, welcome.session_bytes, both, &connection.session);
   if (result == 0) result = check_session(connection);
   if (result == 0)
-    result = map_file(fds[wire::fd_pool], welcome.pool_bytes, PROT_READ, &connection.pool);
+    result = map_file(fds[wire::fd_pool], welcome.pool_offset, welcome.pool_bytes, PROT_READ,
+                      &connection.pool);
   if (result == 0) result = check_pool(connection);
   if (result == 0)
-    result = map_file(fds[wire::fd_index], welcome.index_bytes, PROT_READ, &connection.index);
+    result = map_file(fds[wire::fd_index], 0, welcome.index_bytes, PROT_READ, &connection.index);
   if (result == 0) result = check_index(connection);
   return result;
 }
@@ -138,7 +142,8 @@ int map_connection(Connection& connection, const wire::Welcome& welcome, const i
     connection.doorbells[i] = fds[wire::fd_doorbell + i];
   int result = 0;
   if (welcome.session_bytes < shm::session_arena_offset(welcome.shards) + shm::arena_chunk_bytes ||
-      welcome.pool_bytes < shm::unit_bytes || welcome.index_bytes < shm::index_header_bytes)
+      welcome.pool_bytes < shm::unit_bytes || welcome.pool_offset % huge_bytes ||
+      welcome.index_bytes < shm::index_header_bytes)
     result = -EPROTO;
   if (result == 0) result = map_all(connection, welcome, fds);
   for (int i : {wire::fd_session, wire::fd_pool, wire::fd_index}) close(fds[i]);
