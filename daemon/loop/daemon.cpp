@@ -7,9 +7,14 @@
 #include <spdlog/spdlog.h>
 
 #include "loop/clock.hpp"
+#include "loop/supervisor.hpp"
 #include "shm/atomics.hpp"
 
 namespace speckv {
+
+namespace {
+constexpr const char* kept_name = "speckv-pool";
+}
 
 Daemon::Daemon(config::Config config) : config_(std::move(config)) {}
 
@@ -26,10 +31,13 @@ Status Daemon::start() {
   MediumOptions options = config_.pool.medium;
   if (options.path.empty() && options.kind == "shm")
     options.path = config_.daemon.runtime_dir + "/pool";
+  options.kept_fd = take_kept_fd(kept_name);
   auto medium = make_medium(options);
   if (!medium.ok()) return medium.status();
   medium_ = std::move(medium.value());
   Status status = open_spaces();
+  const int to_keep = medium_->fd_to_keep();
+  if (status.ok() && to_keep >= 0 && to_keep != options.kept_fd) keep_fd(kept_name, to_keep);
   if (status.ok()) status = start_threads();
   if (!status.ok()) return status;
   control_ = std::make_unique<Control>(config_, *medium_, spaces_, threads_);
@@ -42,6 +50,10 @@ Status Daemon::start() {
 }
 
 Status Daemon::open_spaces() {
+  std::vector<std::string> names;
+  for (const config::NamespaceConfig& wanted : config_.namespaces)
+    names.push_back(pool_name(wanted.name));
+  medium_->keep_only(names);
   for (const config::NamespaceConfig& wanted : config_.namespaces) {
     auto space = open_namespace(*medium_, wanted.name, wanted.bytes, wanted.index_entries,
                                 config_.daemon.data_threads);
