@@ -221,6 +221,9 @@ int run(const Arguments& arguments) {
 
   load_documents(stage.load, *stage.shared, arms);
   findings.arms = run_turns(stage.load, arms);
+  for (const auto& arm : ours)
+    if (arm->name() == speckv_arm("near-lossless"))
+      findings.fresh_ratio = fresh_ratio(stage.load, alone, *arm);
 
   const std::vector<Quality> quality =
       preset_quality(stage, arguments.at("engine") + "/models/" + stage.load.quality_model_file);

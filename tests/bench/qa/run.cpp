@@ -78,4 +78,25 @@ std::vector<ArmResult> run_turns(const Workload& load, const std::vector<Arm*>& 
   return results;
 }
 
+double fresh_ratio(const Workload& load, Arm& alone, Arm& ours) {
+  if (load.scale.fresh_prompts == 0) return 0;
+  double alone_ms = 0, ours_ms = 0;
+  Progress progress("asking without reuse", load.scale.fresh_prompts);
+  for (uint32_t i = 0; i < load.scale.fresh_prompts; ++i) {
+    // a document's middle first: another first block is another key for every block after it
+    Tokens prompt = load.documents[i % load.scale.sessions];
+    prompt.resize(load.scale.document_tokens);
+    std::rotate(prompt.begin(), prompt.begin() + 100 + i, prompt.end());
+    Arm* order[] = {&alone, &ours};
+    if (i % 2 != 0) std::swap(order[0], order[1]);
+    for (Arm* arm : order) {
+      const Outcome outcome = arm->serve(0, prompt, load.answer_tokens);
+      if (outcome.reused != 0) throw Failure("a prompt that was never asked before had blocks");
+      (arm == &alone ? alone_ms : ours_ms) += outcome.total_ms;
+    }
+    progress.step();
+  }
+  return ours_ms == 0 ? 0 : alone_ms / ours_ms;
+}
+
 }  // namespace speckv::qa

@@ -41,4 +41,9 @@ void load_documents(const Workload& load, Context& context, const std::vector<Ar
 
 std::vector<ArmResult> run_turns(const Workload& load, const std::vector<Arm*>& arms);
 
+// What the store costs where nothing comes back: prompts that no arm has seen, one after the other
+// through both arms. Returns: requests/s of `ours` / of `alone`; 0 when load asks for no such
+// prompts. Fills up the store of `ours`.
+double fresh_ratio(const Workload& load, Arm& alone, Arm& ours);
+
 }  // namespace speckv::qa

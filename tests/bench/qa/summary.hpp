@@ -30,6 +30,7 @@ struct Findings {
   uint64_t kv_bytes = 0;  // of all sessions at the end, uncompressed
   CheckResult check;
   std::vector<ArmResult> arms;
+  double fresh_ratio = 0;  // of the default preset; see run.hpp
   std::vector<Goal> goals;
 };
 

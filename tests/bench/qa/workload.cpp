@@ -123,7 +123,7 @@ Workload read_workload(const std::string& file, const std::string& scale) {
   load.name = scale;
   const char* part = load.name.c_str();
   load.scale = {number(part, "sessions"), number(part, "rounds"), number(part, "document_tokens"),
-                number(part, "quality_documents")};
+                number(part, "quality_documents"), number(part, "fresh_prompts")};
   load.model_file = value_of<std::string>(root, file, "model", "file");
   load.engine.threads = int(number("engine", "threads"));
   load.engine.ubatch = number("engine", "ubatch");

@@ -26,6 +26,7 @@ struct Scale {
   uint32_t rounds = 0;
   uint32_t document_tokens = 0;
   uint32_t quality_documents = 0;
+  uint32_t fresh_prompts = 0;  // asked once each, with nothing to reuse
 };
 
 struct Turn {
