@@ -39,6 +39,7 @@ int show_list(const Options& options);
 int show_info(const Options& options);
 int run_bench(const Options& options);
 int run_doctor(const Options& options);
+int run_region(const Options& options);  // asks the kernel, not the daemon
 
 // "1.5 GiB", "12.0 MiB", "731 B".
 std::string human_bytes(double bytes);

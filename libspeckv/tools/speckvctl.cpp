@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// speckvctl.cpp - asks a running speckvd what it is doing: the command line, and which command
-// answers it.
+// speckvctl.cpp - asks a running speckvd what it is doing, and the kernel for CXL regions: the
+// command line, and which command answers it.
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -24,6 +24,10 @@ constexpr const char* usage =
     "                            puts, gets and exists against memcpy; removes its blocks "
     "afterwards\n"
     "  doctor                    what is not as it should be, and what to do\n"
+    "  region list               CXL regions and DAX devices, and whose they are\n"
+    "  region create [MEMDEV]    a region of a whole card; destroy REGION\n"
+    "  region mode numa|dax|speckv [DAX]\n"
+    "                            give a DAX device to kmem, to device_dax or to speckv\n"
     "\n"
     "  --socket PATH   default: $SPECKV_SOCKET, else /run/speckv/speckv.sock\n"
     "  --json          one JSON value instead of text (top: one a turn)\n"
@@ -39,6 +43,7 @@ constexpr Command commands[] = {
     {"status", 1, speckv::ctl::show_status}, {"top", 1, speckv::ctl::show_top},
     {"ls", 2, speckv::ctl::show_list},       {"info", 3, speckv::ctl::show_info},
     {"bench", 1, speckv::ctl::run_bench},    {"doctor", 1, speckv::ctl::run_doctor},
+    {"region", 5, speckv::ctl::run_region},
 };
 
 int complain(const std::string& text) {

@@ -3,7 +3,8 @@
  * harness.c - runs the registered tests of the groups named on the command line and prints TAP.
  *
  * `vmtests GROUP[:NAME]...`, exit 0 if all passed. `vmtests --list` names groups and tests;
- * `vmtests --plug` asks QEMU to put the card back. See harness.h.
+ * `vmtests --plug` asks QEMU to put the card back; `vmtests --hold-node N` keeps a page of that node
+ * from moving until it is killed. See harness.h.
  */
 #include "harness.h"
 
@@ -97,6 +98,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc > 1 && !strcmp(argv[1], "--plug"))
 		return !card_plug();
+	if (argc > 2 && !strcmp(argv[1], "--hold-node"))
+		return hold_node(atoi(argv[2]));
 	for (struct test *test = first_test; test; test = test->next) {
 		if (argc > 1 && !strcmp(argv[1], "--list")) {
 			printf("%s %s\n", test->group, test->name);

@@ -122,10 +122,11 @@ bool qmp(const char *command);
 bool card_plug(void);
 bool wait_for_path(const char *path, bool present, int seconds);
 
-/* pin.c: long-term pins by io_uring */
+/* pin.c: long-term pins by io_uring, and a page that a pipe holds */
 int ring_make(void);
 int ring_register(int ring, void *address, size_t bytes);
 int ring_unregister(int ring);
+int hold_node(int node);
 
 /* bind.c: the region comes and goes */
 int region_bind(void);

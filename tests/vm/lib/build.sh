@@ -9,8 +9,9 @@
 # rig_build KERNEL DIR OUT [make arguments...] - build the modules of DIR for KERNEL and put the
 # .ko files into OUT.
 rig_build() {
-	local release source out work
+	local release headers source out work
 	release=$(rig_kernel "$1")
+	headers=$(rig_headers "$release")
 	source=$(realpath "$2")
 	mkdir -p "$3"
 	out=$(realpath "$3")
@@ -21,10 +22,11 @@ rig_build() {
 	# The uapi header is shared with user space and lives outside the driver's folder.
 	mkdir -p "$RIG_ROOT$work/include/uapi"
 	rig_mirror_tree "$RIG_REPO/include/uapi" "$RIG_ROOT$work/include/uapi"
-	if [ -e "$source/check-dax-abi" ]; then
-		rig_in_root "$work/check-dax-abi" "/usr/src/linux-headers-$release" || exit 1
+	# The debug kernel has no BTF, and is of the source that the backports kernel was made of.
+	if [ -e "$source/check-dax-abi" ] && [ "${headers#/usr/src}" != "$headers" ]; then
+		rig_in_root "$work/check-dax-abi" "$headers" || exit 1
 	fi
-	rig_in_root make -s -C "/usr/src/linux-headers-$release" M="$work" "$@" modules >&2 ||
+	rig_in_root make -s -C "$headers" M="$work" "$@" modules >&2 ||
 		rig_die "modules of $source do not build for $release"
 	find "$out" -name '*.ko' -delete
 	find "$RIG_ROOT$work" -name '*.ko' -exec cp {} "$out/" \;

@@ -28,10 +28,12 @@ rig_in_root() {
 }
 
 # rig_kernel NAME - full release of a kernel in the root. NAME is `stable` or `backports` (as
-# rig_setup resolved them), or the beginning of a release, such as `6.12` or `7`.
+# rig_setup resolved them), `debug` (which debug.sh makes), or the beginning of a release, such as
+# `6.12` or `7`.
 rig_kernel() {
 	local name=$1 found
 	case $name in
+	debug) found=$(cat "$RIG_ROOT$(rig_debug_dir)/include/config/kernel.release") ;;
 	stable | backports) found=$(sed -n "s/^$name //p" "$RIG_ROOT/rig/kernels") ;;
 	*)
 		found=$(awk '{print $2}' "$RIG_ROOT/rig/kernels" |
@@ -41,4 +43,12 @@ rig_kernel() {
 	[ -n "$found" ] || rig_die "no kernel '$name' in $RIG_ROOT; there are:" \
 		"$(tr '\n' ';' <"$RIG_ROOT/rig/kernels")"
 	printf '%s\n' "$found"
+}
+
+# rig_headers RELEASE - path inside the root of what modules for that kernel are built against.
+rig_headers() {
+	case $1 in
+	*-speckv-debug) rig_debug_dir ;;
+	*) printf '/usr/src/linux-headers-%s\n' "$1" ;;
+	esac
 }

@@ -12,9 +12,15 @@
 RIG_MODULES=(cxl_port cxl_mem cxl_pci cxl_acpi dax_cxl device_dax dax_hmem hwpoison_inject kmem)
 
 # rig_vmlinux RELEASE - path of the kernel, uncompressed: QEMU starts it by PVH, which saves
-# unpacking it under TCG.
+# unpacking it under TCG. But a kernel with KASAN dies of PVH, so that one stays packed.
 rig_vmlinux() {
 	local release=$1 out=$RIG_ROOT/rig/vmlinux-$1 packed
+	case $release in
+	*-speckv-debug)
+		printf '%s\n' "$RIG_ROOT$(rig_debug_dir)/arch/x86/boot/bzImage"
+		return
+		;;
+	esac
 	if [ ! -s "$out" ]; then
 		packed=$RIG_ROOT/boot/vmlinuz-$release
 		[ -f "$packed" ] || packed=$RIG_ROOT/lib/modules/$release/vmlinuz
@@ -28,9 +34,10 @@ rig_vmlinux() {
 # The list of module files of one kernel, needs first. -C: a modprobe.d line of ndctl hides
 # libnvdimm.
 rig_module_files() {
-	local name
+	local name root=/
+	case $1 in *-speckv-debug) root=$(rig_debug_dir)/root ;; esac
 	for name in "${RIG_MODULES[@]}"; do
-		rig_in_root modprobe -C /nonexistent -S "$1" --show-depends "$name" \
+		rig_in_root modprobe -d "$root" -C /nonexistent -S "$1" --show-depends "$name" \
 			2>/dev/null || :
 	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }'
 }

@@ -3,8 +3,9 @@
 # setup.sh - makes the cached root: one Debian tree with QEMU, two kernels with headers, a
 # compiler and the CXL tools.
 #
-# Sourced by tests/vm/rig. A finished root is stamped with a hash of what went into it, and is
-# never changed again; another package list gives another stamp, and the root is made anew.
+# Sourced by tests/vm/rig. A finished root is stamped with a hash of what went into it; another
+# package list gives another stamp, and the root is made anew. Later only rig_add changes it, and
+# only by adding packages that a part of the rig needs and the short suite does not.
 # Package versions are resolved at this time and never written in the repository.
 
 RIG_SUITE=trixie
@@ -100,13 +101,33 @@ rig_setup() {
 			"Pin: release n=$RIG_SUITE-backports" 'Pin-Priority: 990' \
 			>"$RIG_SCRATCH/preferences"
 		rig_say "making $RIG_ROOT (1.1 GB, a few minutes, once)"
+		# The debug kernel is keyed by its own source and configuration, and outlives the root.
+		[ ! -d "$RIG_ROOT/rig/debug" ] || mv "$RIG_ROOT/rig/debug" "$RIG_ROOT.debug"
 		rm -rf "$RIG_ROOT"
 		rig_setup_make "$RIG_ROOT" >"$RIG_SCRATCH/log" 2>&1 ||
 			{
 				tail -40 "$RIG_SCRATCH/log" >&2
 				rig_die "mmdebstrap failed; its last lines are above"
 			}
+		[ ! -d "$RIG_ROOT.debug" ] || mv "$RIG_ROOT.debug" "$RIG_ROOT/rig/debug"
 		printf '%s\n' "$stamp" >"$RIG_ROOT/rig/stamp"
 		rig_say "kernels: $(tr '\n' ' ' <"$RIG_ROOT/rig/kernels")"
+	) 9>"$RIG_ROOT.lock" || exit 1
+}
+
+# rig_add NAME PACKAGE... - put packages into the finished root, once; NAME says who wants them.
+rig_add() {
+	local stamp=$RIG_ROOT/rig/added-$1
+	shift
+	[ "$(cat "$stamp" 2>/dev/null)" != "$*" ] || return 0
+	(
+		flock 9
+		rig_say "adding to $RIG_ROOT: $*"
+		cp /etc/resolv.conf "$RIG_ROOT/etc/resolv.conf"
+		rig_in_root env DEBIAN_FRONTEND=noninteractive sh -ec 'apt-get -qq update &&
+			apt-get -qq install -y --no-install-recommends "$@"' sh "$@" \
+			>"$stamp.log" 2>&1 ||
+			rig_die "apt-get cannot add $*: $(grep ^E: "$stamp.log" | tail -2)"
+		printf '%s\n' "$*" >"$stamp"
 	) 9>"$RIG_ROOT.lock" || exit 1
 }
