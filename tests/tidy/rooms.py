@@ -30,8 +30,11 @@ MAY_INCLUDE = {
     "libspeckv/adapters/llama/calibration": [
         *ABI,
         "libspeckv/adapters/llama/",
+        "libspeckv/codec/chan_residual.hpp",
         "libspeckv/codec/chan_table.hpp",
     ],
+    # what presets cost on a model: pages through the codec room inside a running engine
+    "libspeckv/adapters/llama/lossy": [*ABI, "libspeckv/adapters/llama/", "libspeckv/codec/"],
     "libspeckv/examples/": ABI,
     "libspeckv/python/": ABI,
     "daemon/journey/": [

@@ -5,7 +5,7 @@
 // this kv head, both channels of the pair; V the mean square that remains of K after the page's own
 // midpoint is taken out, RoPE undone relative to the page start, which is what chanq quantises.
 // Neither depends on the angle, so queries may be seen before or after RoPE.
-// Who calls it: speckv-calibrate and tests/quality. Never: touches a daemon, keeps text.
+// Who calls it: speckv-calibrate. Never: touches a daemon, keeps text.
 // Threading: one thread; makes a context of its own.
 #pragma once
 
@@ -21,6 +21,7 @@ struct CalibrationOptions {
   uint32_t page_tokens = 32;
   uint32_t tokens_max = 2048;
   int threads = 2;
+  bool queries = true;  // false: K alone, as a store that never sees a query would measure it
 };
 
 // Returns: false with one sentence when the model's KV is nothing that chanq takes, has no RoPE

@@ -78,8 +78,12 @@ bool describe_layout(const llama_model* model, const StateShape& shape, uint32_t
   const std::string dims = model_value(model, family + ".rope.dimension_count");
   const std::string theta = model_value(model, family + ".rope.freq_base");
   ret_layout->rope_dims = uint32_t(std::strtoul(dims.c_str(), nullptr, 10));
-  // llama.cpp's own default where the file is silent
-  ret_layout->rope_theta[0] = theta.empty() ? 10000.0f : std::strtof(theta.c_str(), nullptr);
+  if (theta.empty()) {
+    *ret_why = "the model file does not say its RoPE base (" + family +
+               ".rope.freq_base), so how its K is turned is unknown; convert the model again";
+    return false;
+  }
+  ret_layout->rope_theta[0] = std::strtof(theta.c_str(), nullptr);
   return true;
 }
 

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// statistics.cpp - see statistics.hpp.
-#include "statistics.hpp"
+// lossy_statistics.cpp - see lossy_statistics.hpp.
+#include "lossy_statistics.hpp"
 
 #include <algorithm>
 #include <cmath>
 
-namespace speckv::quality {
+namespace speckv::llama {
 
 namespace {
 
+// ln of the sum of e^logit.
 double log_sum(std::span<const float> logits, float top) {
   double sum = 0;
-  for (float logit : logits) sum += std::exp(double(logit - top));
-  return std::log(sum) + top;
+  for (float logit : logits) sum += double(std::exp(logit - top));
+  return std::log(sum) + double(top);
 }
 
 void mean_and_error(const std::vector<double>& values, double* ret_mean, double* ret_error) {
@@ -26,18 +27,29 @@ void mean_and_error(const std::vector<double>& values, double* ret_mean, double*
 
 }  // namespace
 
-void Loss::add(std::span<const float> reference, std::span<const float> variant, int32_t next) {
-  const auto p_top = std::max_element(reference.begin(), reference.end());
-  const auto q_top = std::max_element(variant.begin(), variant.end());
-  const double p_sum = log_sum(reference, *p_top), q_sum = log_sum(variant, *q_top);
+void Distribution::set(std::span<const float> logits) {
+  const auto best = std::max_element(logits.begin(), logits.end());
+  const double sum = log_sum(logits, *best);
+  top = int32_t(best - logits.begin());
+  ln.resize(logits.size());
+  p.resize(logits.size());
+  for (size_t i = 0; i < logits.size(); i++) {
+    ln[i] = float(double(logits[i]) - sum);
+    p[i] = std::exp(ln[i]);
+  }
+}
+
+void Loss::add(const Distribution& reference, std::span<const float> logits, int32_t next) {
+  const auto best = std::max_element(logits.begin(), logits.end());
+  const double sum = log_sum(logits, *best);
   double divergence = 0;
-  for (size_t i = 0; i < reference.size(); i++) {
-    const double p = double(reference[i]) - p_sum;
-    if (p > -30) divergence += std::exp(p) * (p - (double(variant[i]) - q_sum));
+  for (size_t i = 0; i < logits.size(); i++) {
+    const double difference = double(reference.ln[i]) - (double(logits[i]) - sum);
+    divergence += double(reference.p[i]) * difference;
   }
   kld.push_back(float(std::max(divergence, 0.0)));
-  same_top1 += (p_top - reference.begin()) == (q_top - variant.begin());
-  ln_ppl_sum += (double(reference[size_t(next)]) - p_sum) - (double(variant[size_t(next)]) - q_sum);
+  same_top1 += reference.top == int32_t(best - logits.begin());
+  ln_ppl_sum += double(reference.ln[size_t(next)]) - (double(logits[size_t(next)]) - sum);
 }
 
 Summary summarise(const std::vector<Loss>& documents) {
@@ -63,4 +75,4 @@ Summary summarise(const std::vector<Loss>& documents) {
   return summary;
 }
 
-}  // namespace speckv::quality
+}  // namespace speckv::llama

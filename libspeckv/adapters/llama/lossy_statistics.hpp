@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// statistics.hpp - what two runs over the same text differ by, position by position.
+// lossy_statistics.hpp - what two runs over the same text differ by, position by position.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
-namespace speckv::quality {
+namespace speckv::llama {
+
+// One position's distribution over the next token.
+struct Distribution {
+  std::vector<float> ln;  // log-probabilities
+  std::vector<float> p;
+  int32_t top = 0;
+  void set(std::span<const float> logits);
+};
 
 // One document, one variant.
 struct Loss {
   std::vector<float> kld;  // nats, a value each position
   uint64_t same_top1 = 0;
   double ln_ppl_sum = 0;  // of the variant minus the reference's, over the next true token
-  void add(std::span<const float> reference, std::span<const float> variant, int32_t next);
+  void add(const Distribution& reference, std::span<const float> logits, int32_t next);
 };
 
 // All documents of one variant; means are over documents, errors between them.
@@ -25,4 +33,4 @@ struct Summary {
 };
 Summary summarise(const std::vector<Loss>& documents);
 
-}  // namespace speckv::quality
+}  // namespace speckv::llama

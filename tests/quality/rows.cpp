@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// rows.cpp - see rows.hpp.
+#include "rows.hpp"
+
+#include <cstdlib>
+#include <sstream>
+#include <stdexcept>
+
+namespace speckv::quality {
+
+namespace {
+
+ggml_type cache_type(const std::string& name) {
+  for (ggml_type type : {GGML_TYPE_Q8_0, GGML_TYPE_Q5_0, GGML_TYPE_Q4_0})
+    if (name == ggml_type_name(type)) return type;
+  throw std::runtime_error("ggml=" + name + ": expected q8_0, q5_0 or q4_0");
+}
+
+uint32_t whole(const std::string& word, const std::string& value, uint32_t low, uint32_t high) {
+  char* end = nullptr;
+  const unsigned long number = std::strtoul(value.c_str(), &end, 10);
+  if (value.empty() || *end || number < low || number > high)
+    throw std::runtime_error(word + ": expected a number from " + std::to_string(low) + " to " +
+                             std::to_string(high));
+  return uint32_t(number);
+}
+
+}  // namespace
+
+const codec::ChanWeights* Rows::table(const std::string& path) {
+  for (const Known& known : tables_)
+    if (known.path == path) return &known.weights;
+  tables_.push_back({path, llama::read_table(path, model_path_)});
+  return &tables_.back().weights;
+}
+
+llama::Variant Rows::parse(const std::string& word) {
+  llama::Variant variant;
+  std::istringstream parts(word);
+  for (std::string part; std::getline(parts, part, ',');) {
+    const size_t equals = part.find('=');
+    const std::string name = part.substr(0, equals);
+    const std::string value = equals == std::string::npos ? "" : part.substr(equals + 1);
+    uint32_t preset = 0;
+    if (codec::parse_preset(name, &preset)) {
+      variant.preset = preset;
+    } else if (name == "ggml") {
+      variant.kv_type = cache_type(value);
+    } else if (name == "table") {
+      variant.weights = table(value);
+    } else if (name == "pages") {
+      variant.page_tokens = whole(part, value, 32, 64);
+    } else if (name == "generations") {
+      variant.generations = whole(part, value, 1, 100);
+    } else if (name == "strict") {
+      variant.strict = true;
+    } else if (name == "name") {
+      variant.name = value;
+    } else {
+      throw std::runtime_error("row " + word + ": what is " + part + "?");
+    }
+  }
+  if (variant.name.empty()) variant.name = word;
+  return variant;
+}
+
+}  // namespace speckv::quality

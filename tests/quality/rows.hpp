@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// rows.hpp - which variants a table has, from words: "compact", "tight,table=F,pages=64",
+// "compact,strict", "q8,generations=10", "ggml=q4_0". Called by main.cpp.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "llama/lossy_text.hpp"
+
+namespace speckv::quality {
+
+// Variants point into it, so it outlives them and does not move its tables.
+class Rows {
+ public:
+  explicit Rows(std::string model_path) : model_path_(std::move(model_path)) {}
+  // Throws std::runtime_error with one sentence.
+  llama::Variant parse(const std::string& word);
+
+ private:
+  const codec::ChanWeights* table(const std::string& path);
+
+  struct Known {
+    std::string path;
+    codec::ChanWeights weights;
+  };
+  std::string model_path_;
+  std::deque<Known> tables_;
+};
+
+}  // namespace speckv::quality
