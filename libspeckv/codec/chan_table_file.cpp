@@ -2,7 +2,7 @@
 // chan_table_file.cpp - the calibration table as a file: a 64-byte header, then one int16 for each
 // pair.
 //
-//   0  8  "SPKVCHAN"        8  4  version (1)       12  4  bytes of the whole file
+//   0  8  "SPKVCHAN"        8  4  version (2)       12  4  bytes of the whole file
 //  16  8  checksum of everything after these 24 bytes (checksum.hpp)
 //  24 32  digest of the model's weights             56  2  layers   58  2  kv heads   60  2  pairs
 //  62  2  zero 64     layers * kv heads * pairs weights, little-endian int16
@@ -15,7 +15,7 @@ namespace speckv::codec {
 namespace {
 
 constexpr char magic[8] = {'S', 'P', 'K', 'V', 'C', 'H', 'A', 'N'};
-constexpr uint32_t version = 1;
+constexpr uint32_t version = 2;  // 1: four lanes of CRC-32C for a checksum
 constexpr size_t header_bytes = 64, summed_from = 24;
 
 struct Header {

@@ -5,9 +5,9 @@
 
 #include <cstring>
 
-#include "codec/checksum_kernels.hpp"
 #include "codec/golden.hpp"
 #include "codec/simd_chanq.hpp"
+#include "codec/stream.hpp"
 #include "codec/strided.hpp"
 
 namespace speckv::codec {

@@ -9,6 +9,7 @@
 
 #include <cstring>
 
+#include "codec/checksum.hpp"
 #include "codec/codec.hpp"
 
 namespace speckv::codec::golden {
@@ -43,6 +44,9 @@ inline void store_at(const View& view, const PageShape& shape, size_t i, uint16_
 // codec.
 Refusal judge(CodecId id, uint8_t dtype, uint16_t magnitude_max);
 uint16_t magnitude_max(const PageShape& shape, const ConstView& in);
+
+// Feeds 32 bytes; state.bytes stays as it is.
+void sum_beat(Checksum& state, const std::byte* beat);
 
 Refusal q8_encode(const PageShape& shape, const ConstView& in, std::byte* out);
 void q8_decode(const PageShape& shape, const std::byte* in, const View& out);

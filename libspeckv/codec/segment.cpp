@@ -5,10 +5,10 @@
 
 #include "codec/chan_table.hpp"
 #include "codec/checksum.hpp"
-#include "codec/checksum_kernels.hpp"
 #include "codec/q8.hpp"
 #include "codec/raw.hpp"
 #include "codec/registry.hpp"
+#include "codec/stream.hpp"
 
 namespace speckv::codec {
 namespace {
@@ -119,8 +119,8 @@ Refusal encode_kind(const SegmentPlan& plan, Kind kind, const ConstPlane& in,
     const ConstView view = page_view<ConstView>(plan, in, at.head, at.page);
     if (const uint32_t run = raw_run(at, in); run > 0) {
       const RowSpan span = row_span(plan, run, view.token_stride);
-      checksum_copy_rows(sum, out, ptrdiff_t(span.row_bytes), view.base, view.token_stride,
-                         span.row_bytes, span.rows, true);
+      checksum_rows(sum, {out, ptrdiff_t(span.row_bytes), view.base, view.token_stride,
+                          span.row_bytes, span.rows, true});
       out += span.row_bytes * span.rows;
       step(at, run);
       continue;
@@ -134,7 +134,7 @@ Refusal encode_kind(const SegmentPlan& plan, Kind kind, const ConstPlane& in,
     if (refusal != Refusal::none) return refusal;
     std::memset(made + used, 0, bytes - used);
     if (made == out) checksum_update(sum, out, bytes);
-    else checksum_copy_rows(sum, out, 0, made, 0, bytes, 1, true);
+    else checksum_rows(sum, {out, 0, made, 0, bytes, 1, true});
     out += bytes;
     step(at, 1);
   }
@@ -149,8 +149,8 @@ void decode_kind(const SegmentPlan& plan, Kind kind, const Plane& out, const Cha
     const View view = page_view<View>(plan, out, at.head, at.page);
     if (const uint32_t run = raw_run(at, out); run > 0) {
       const RowSpan span = row_span(plan, run, view.token_stride);
-      checksum_copy_rows(sum, view.base, view.token_stride, in, ptrdiff_t(span.row_bytes),
-                         span.row_bytes, span.rows, stream);
+      checksum_rows(sum, {view.base, view.token_stride, in, ptrdiff_t(span.row_bytes),
+                          span.row_bytes, span.rows, stream});
       in += span.row_bytes * span.rows;
       step(at, run);
       continue;

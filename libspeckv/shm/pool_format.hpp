@@ -21,7 +21,7 @@ namespace speckv::shm {
 
 constexpr uint64_t pool_magic = 0x31304c4f4f50564bull;  // "KVPOOL01"
 constexpr uint64_t slab_magic = 0x313042414c53564bull;  // "KVSLAB01"
-constexpr uint32_t pool_version = 1;
+constexpr uint32_t pool_version = 2;                    // 1: four lanes of CRC-32C for a checksum
 constexpr uint64_t unit_bytes = 2u << 20;  // one transparent huge page, one PMD of a DAX mapping
 constexpr uint32_t slab_header_bytes = 4096;
 constexpr uint32_t slab_units_max = 32;
@@ -101,13 +101,12 @@ inline uint64_t slab_check(const SlabHeader& slab) {
                (mix64((uint64_t(slab.slots) << 32) | slab.shard) << 1));
 }
 
-// The header's own share of the checksum: bytes 16..63, mixed with the payload's checksum.
+// The payload's checksum, and a hash of the header's bytes 16..63 that does not wait for it.
 inline uint64_t slot_checksum(const SlotHeader& header, uint64_t payload_checksum) {
-  uint64_t sum = payload_checksum;
-  for (uint64_t word : header.key.word) sum = mix64(sum ^ word);
-  sum = mix64(sum ^ header.fingerprint);
-  return mix64(
-      sum ^ (uint64_t(header.layer) << 48 | uint64_t(header.flags) << 32 | header.payload_bytes));
+  uint64_t hash = mix64(hash_key(header.key) ^ header.fingerprint);
+  hash = mix64(
+      hash ^ (uint64_t(header.layer) << 48 | uint64_t(header.flags) << 32 | header.payload_bytes));
+  return hash ^ payload_checksum;
 }
 
 }  // namespace speckv::shm

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A second decoder, written from docs/codec.md alone: it shares no line with libspeckv/codec.
 
-Reads vectors from stdin, one JSON object a line as codec_vectors prints them, decodes each page and
-compares it with the values that the library decoded. Exit status 1 at the first difference.
-Integers throughout; numpy is not needed.
+Reads vectors from stdin, one JSON object a line as codec_vectors prints them, and compares values
+and checksum with the library's. Exit status 1 at the first difference. Integers throughout.
 """
 import json
 import math
+import struct
 import sys
 
 
@@ -160,6 +160,23 @@ def decode_chanq(v, data):
     return out
 
 
+def checksum(data):
+    """Section 8: lane i has word i of each 32 bytes."""
+    ones, n = (1 << 64) - 1, len(data)
+    a = [0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1]
+    m = [0x59f111f1b605d019, 0x923f82a4af194f9b, 0xab1c5ed5da6d8118, 0xd807aa98a3030242]
+    p = [0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179]
+    q = [0x428a2f98d728ae23, 0x7137449123ef65cd, 0xb5c0fbcfec4d3b2f, 0xe9b5dba58189dbbd]
+    b = [0] * 4
+    for i, x in enumerate(struct.unpack(f"<{(n + 31) // 32 * 4}Q", data + bytes(-n % 32))):
+        a[i % 4] = a[i % 4] + x + 0x9e3779b97f4a7c15 & ones
+        t = a[i % 4] ^ m[i % 4]
+        b[i % 4] += (t & 0xffffffff) * (t >> 32)
+    folded = [(x & ones) ^ (x & ones) >> 32 for x in b]
+    high = sum(x * y for x, y in zip(folded, q)) + n * 0x3956c25bf348b539 & ones
+    return ((sum(x * y for x, y in zip(a, p)) & ones) >> 32) + (high >> 32 << 32)
+
+
 def main():
     decoders = {"raw": decode_raw, "q8": decode_q8, "paper": decode_paper}
     pages = 0
@@ -173,6 +190,8 @@ def main():
             i = next(i for i in range(len(expected)) if values[i] != expected[i])
             sys.exit(f"{v['codec']} {v['tokens']}x{v['head_dim']} bf16={v['bf16']}: value {i} is "
                      f"{values[i]:#06x} here, {expected[i]:#06x} in the library")
+        if checksum(bytes.fromhex(v["stored"])) != int(v["checksum"], 16):
+            sys.exit(f"{v['codec']}: the checksum of page {pages} differs from the library's")
         pages += 1
     print(f"decoder.py: {pages} pages decode alike")
     sys.exit(0 if pages else "decoder.py: no vectors on stdin")

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "codec/chanq.hpp"
+#include "codec/checksum.hpp"
 #include "pages.hpp"
 
 namespace speckv::codec::testing {
@@ -65,14 +66,18 @@ void print_page(CodecId id, const Setting& s, Random& random) {
   for (size_t i = 0; table != nullptr && i < table->map.pairs(); ++i) {
     widths += (i > 0 ? "," : "") + std::to_string(table->widths[chanq_index(id)][i]);
   }
+  Checksum sum;
+  checksum_update(sum, stored.data(), stored.size());
   const uint32_t dims = s.layout.rope_dims == 0 ? s.layout.head_dim : s.layout.rope_dims;
   std::printf(
       "{\"codec\":\"%s\",\"tokens\":%d,\"head_dim\":%d,\"bf16\":%s,\"rope\":%u,\"rotated\":%u,"
-      "\"theta\":%.1f,\"widths\":[%s],\"stored\":\"%s\",\"values\":\"%s\"}\n",
+      "\"theta\":%.1f,\"widths\":[%s],\"checksum\":\"%016llx\",\"stored\":\"%s\","
+      "\"values\":\"%s\"}\n",
       std::string(name(id)).c_str(), s.shape.tokens, s.shape.head_dim,
       s.shape.dtype == SPECKV_DTYPE_BF16 ? "true" : "false", s.layout.rope,
       s.layout.rope == SPECKV_ROPE_NONE ? 0 : dims, double(s.layout.rope_theta[0]), widths.c_str(),
-      hex(stored).c_str(), hex(decoded).c_str());
+      static_cast<unsigned long long>(checksum_final(sum)), hex(stored).c_str(),
+      hex(decoded).c_str());
 }
 
 }  // namespace
