@@ -77,7 +77,8 @@ static int check_device(struct dev_dax *dev_dax)
 
 		if (!IS_ALIGNED(range->start, PMD_SIZE) ||
 		    !IS_ALIGNED(range_len(range), PMD_SIZE)) {
-			dev_err(dev, "%pra is not made of 2 MiB granules; use align 2M\n", range);
+			dev_err(dev, "[%#llx-%#llx] is not made of 2 MiB granules; use align 2M\n",
+				range->start, range->end);
 			return -EINVAL;
 		}
 	}
@@ -99,8 +100,9 @@ static int request_ranges(struct speckv_region *region, struct device *dev)
 
 		/* Not devm: an abandoned map must keep its addresses. */
 		if (!request_mem_region(range->start, range_len(range), region->dax_name)) {
-			dev_err(dev, "%pra is taken, see /proc/iomem; unbind its driver first\n",
-				range);
+			dev_err(dev,
+				"[%#llx-%#llx] is taken, see /proc/iomem; unbind its driver first\n",
+				range->start, range->end);
 			release_ranges(region, i);
 			return -EBUSY;
 		}

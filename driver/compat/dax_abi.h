@@ -73,7 +73,9 @@ struct dax_device_driver {
 
 static_assert(offsetof(struct dev_dax, dax_dev) == 8);
 static_assert(offsetof(struct dev_dax, align) == (SPECKV_DAX_HAS_CACHED_SIZE ? 24 : 16));
-static_assert(offsetof(struct dev_dax, dev) == (SPECKV_DAX_HAS_CACHED_SIZE ? 56 : 48));
+static_assert(offsetof(struct dev_dax, ida) == (SPECKV_DAX_HAS_CACHED_SIZE ? 40 : 32));
+/* An ida has a spinlock, which lockdep makes larger. */
+static_assert(offsetof(struct dev_dax, dev) == offsetof(struct dev_dax, ida) + sizeof(struct ida));
 static_assert(offsetof(struct dev_dax, ranges) == offsetof(struct dev_dax, nr_range) + 4);
 static_assert(sizeof(struct dev_dax_range) == 32);
 static_assert(offsetof(struct dax_device_driver, ids) == sizeof(struct device_driver));

@@ -3,8 +3,8 @@
  * harness.c - runs the registered tests of the groups named on the command line and prints TAP.
  *
  * `vmtests GROUP[:NAME]...`, exit 0 if all passed. `vmtests --list` names groups and tests;
- * `vmtests --plug` asks QEMU to put the card back; `vmtests --hold-node N` keeps a page of that node
- * from moving until it is killed. See harness.h.
+ * `vmtests --plug` asks QEMU to put the card back; `vmtests --hold-node N` keeps a page of that
+ * node from moving until it is killed. See harness.h.
  */
 #include "harness.h"
 
@@ -76,44 +76,50 @@ static bool run_one(struct test *test)
 }
 
 /* GROUP or GROUP:NAME. */
-static bool is_wanted(const struct test *test, int count, char **wanted)
+static bool is_wanted(const struct test *test, const char *want)
 {
 	size_t length = strlen(test->group);
 
-	while (count--) {
-		const char *want = wanted[count];
-
-		if (!strncmp(want, test->group, length) &&
-		    (!want[length] ||
-		     (want[length] == ':' && !strcmp(want + length + 1, test->name))))
-			return true;
-	}
-	return false;
+	return !strncmp(want, test->group, length) &&
+	       (!want[length] || (want[length] == ':' && !strcmp(want + length + 1, test->name)));
 }
 
+static int list(void)
+{
+	for (struct test *test = first_test; test; test = test->next)
+		printf("%s %s\n", test->group, test->name);
+	return 0;
+}
+
+/* In the order of the command line: a group that ends the region for good comes last. */
 int main(int argc, char **argv)
 {
 	int number = 0, failed = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc > 1 && !strcmp(argv[1], "--list"))
+		return list();
 	if (argc > 1 && !strcmp(argv[1], "--plug"))
 		return !card_plug();
 	if (argc > 2 && !strcmp(argv[1], "--hold-node"))
 		return hold_node(atoi(argv[2]));
-	for (struct test *test = first_test; test; test = test->next) {
-		if (argc > 1 && !strcmp(argv[1], "--list")) {
-			printf("%s %s\n", test->group, test->name);
-			continue;
-		}
-		if (!is_wanted(test, argc - 1, argv + 1))
-			continue;
-		bool passed = run_one(test);
+	for (int i = 1; i < argc; i++) {
+		int before = number;
 
-		failed += !passed;
-		printf("%sok %d - %s: %s\n", passed ? "" : "not ", ++number, test->group,
-		       test->name);
+		for (struct test *test = first_test; test; test = test->next) {
+			if (!is_wanted(test, argv[i]))
+				continue;
+			bool passed = run_one(test);
+
+			failed += !passed;
+			printf("%sok %d - %s: %s\n", passed ? "" : "not ", ++number, test->group,
+			       test->name);
+		}
+		if (number == before) {
+			printf("not ok %d - %s: no such test\n", ++number, argv[i]);
+			failed++;
+		}
 	}
-	if (number)
-		printf("1..%d\n", number);
-	return failed || (!number && argc > 1 && strcmp(argv[1], "--list"));
+	printf("1..%d\n", number);
+	return failed || !number;
 }
