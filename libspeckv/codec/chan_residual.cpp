@@ -29,12 +29,10 @@ bool read_channel(const ConstView& page, size_t channel, size_t tokens, bool bf1
   return true;
 }
 
-double around_midpoint(const Tokens& values, size_t tokens) {
+double reach_squared(const Tokens& values, size_t tokens) {
   const auto [low, high] = std::minmax_element(values.begin(), values.begin() + tokens);
-  const double middle = (*low + *high) / 2;
-  double sum = 0;
-  for (size_t t = 0; t < tokens; ++t) sum += (values[t] - middle) * (values[t] - middle);
-  return sum / double(tokens);
+  const double reach = (*high - *low) / 2;
+  return reach * reach;
 }
 
 }  // namespace
@@ -56,7 +54,7 @@ bool add_chan_residual(const ChanTable& table, uint8_t dtype, const ConstView& p
       a[t] = x * c + y * s;
       b[t] = y * c - x * s;
     }
-    found[pair] = (around_midpoint(a, table.tokens) + around_midpoint(b, table.tokens)) / 2;
+    found[pair] = (reach_squared(a, table.tokens) + reach_squared(b, table.tokens)) / 2;
   }
   for (size_t pair = 0; pair < table.map.pairs(); ++pair) sums[pair] += found[pair];
   return true;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// chan_residual.hpp - how large what chanq has to quantise is: the mean square that is left of a
-// page of K, pair by pair, once RoPE is undone relative to the page start and each channel's
-// midpoint is taken out.
+// chan_residual.hpp - how large what chanq has to quantise is: once RoPE is undone relative to the
+// page start, half of what each channel of a page of K spans, squared. chanq's step is that half
+// divided by a power of two, so its error's mean square is this number times the same constant for
+// every channel.
 //
 // What for: weights of a calibration table. With the queries' E[q^2] beside it, it is the full
 // table; alone it is what anyone who sees K and no query can know. Who calls it: calibration.
@@ -15,8 +16,8 @@
 
 namespace speckv::codec {
 
-// Adds the page's mean squares to sums[pair]; a pair's is the mean of its two channels. Returns:
-// false, and adds nothing, for a page that holds NaN or infinity. Requires: sums.size() ==
+// Adds the page's squares to sums[pair]; a pair's is the mean of its two channels. Returns: false,
+// and adds nothing, for a page that holds NaN or infinity. Requires: sums.size() ==
 // table.map.pairs(), fp16 or bf16 values of table's shape.
 bool add_chan_residual(const ChanTable& table, uint8_t dtype, const ConstView& page,
                        std::span<double> sums);

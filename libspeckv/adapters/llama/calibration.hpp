@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // calibration.hpp - measures, on one text, how much an error in each RoPE pair of K costs.
 //
-// Weight of a pair = 256 * log2(E[q^2] * V): E[q^2] is the mean square of the queries that meet
-// this kv head, both channels of the pair; V the mean square that remains of K after the page's own
-// midpoint is taken out, RoPE undone relative to the page start, which is what chanq quantises.
-// Neither depends on the angle, so queries may be seen before or after RoPE.
-// Who calls it: speckv-calibrate. Never: touches a daemon, keeps text.
-// Threading: one thread; makes a context of its own.
+// Weight of a pair = 256 * log2(E[q^2] * R): E[q^2] is the mean square of the queries that meet
+// this kv head, both channels of the pair; R what chanq has to span of K (codec/chan_residual.hpp),
+// mean over the text's pages. E[q^2] does not depend on the angle, so queries may be seen before or
+// after RoPE. Who calls it: speckv-calibrate. Never: touches a daemon, keeps text. Threading: one
+// thread; makes a context of its own.
 #pragma once
 
 #include <span>
