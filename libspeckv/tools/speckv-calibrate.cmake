@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# speckv-calibrate links libllama: built only where there is an engine (SPECKV_LLAMA_ROOT). The
-# adapter's folder comes after this one, so its target is named late.
+# speckv-calibrate links libllama: built and installed only where there is an engine
+# (SPECKV_LLAMA_ROOT), whose libraries it finds there. The adapter's folder comes after this one, so
+# its target is named late.
 if(SPECKV_LLAMA_ROOT AND EXISTS ${SPECKV_LLAMA_ROOT}/stamp)
   add_executable(speckv-calibrate ${CMAKE_CURRENT_LIST_DIR}/speckv_calibrate.cpp)
   target_link_libraries(speckv-calibrate PRIVATE speckv_llama speckv speckv_codec)
+  set_target_properties(speckv-calibrate PROPERTIES
+    INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR};${SPECKV_LLAMA_ROOT}/lib")
+  install(TARGETS speckv-calibrate RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()

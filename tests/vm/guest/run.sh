@@ -8,6 +8,8 @@ fail() {
 	exit 1
 }
 
+[ ! -d /t/kunit ] || sh /t/run-kunit.sh || exit 1
+
 insmod /t/wrong-layout/speckv.ko || fail "the module of another kernel's layout loads"
 echo dax0.0 >/sys/bus/dax/drivers/speckv/new_id
 cxl create-region -m -t ram -d decoder0.0 -w 1 mem0 >/tmp/region 2>&1 || fail "$(cat /tmp/region)"

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * test_fuzz.c - a seeded grammar fuzzer: processes that share some descriptors make random calls
- * on them (open, ioctl, mmap, mremap, pin, fork, kill, close, unbind), mostly well formed. The
- * oracle is the kernel's silence, the frame's balance after the storm, and that no byte of a
- * foreign extent is ever seen. FUZZ_SEED and FUZZ_OPERATIONS in the environment; both are printed.
+ * on them (open, ioctl, mmap, mremap, pin, fork, kill, close, poison, unbind), mostly well formed.
+ * The oracle is the kernel's silence, the frame's balance after the storm, and that a process never
+ * sees a byte but zeros and those it wrote itself. FUZZ_SEED and FUZZ_OPERATIONS in the
+ * environment; both are printed, and the sum of what was done.
  *
  * Not in the short suite; `vm-test fuzz` runs it, and `vm-test --debug` on a kernel with KASAN.
  */
@@ -25,12 +26,27 @@ struct slot {
 struct player {
 	struct slot slots[SLOTS];
 	unsigned long operations;
-	uint8_t mark; /* what this process writes; nobody else may see it but through its exports */
+	uint64_t random;
+	uint8_t mark; /* what it and its children write; nobody else may ever see it */
 };
+
+/* What all processes did together. */
+static unsigned long *done;
+static uint64_t random_state;
+
+/* splitmix64: one state word, so that a seed is all there is to know. */
+static uint64_t random_next(void)
+{
+	uint64_t word = random_state += 0x9e3779b97f4a7c15;
+
+	word = (word ^ word >> 30) * 0xbf58476d1ce4e5b9;
+	word = (word ^ word >> 27) * 0x94d049bb133111eb;
+	return word ^ word >> 31;
+}
 
 static uint64_t pick(uint64_t below)
 {
-	return ((uint64_t)rand() << 31 ^ (uint64_t)rand()) % below;
+	return random_next() % below;
 }
 
 static struct slot *any(struct player *player)
@@ -126,12 +142,21 @@ static void op_touch(struct player *player)
 	struct slot *slot = any(player);
 	uint64_t at = pick(4) ? slot->offset + pick(GRANULE) : pick(device_bytes);
 
+	int seen;
+
 	if (!slot->map || at >= slot->map_bytes)
 		return;
-	if (pick(2))
+	if (pick(2)) {
 		poke(slot->map + at, player->mark);
-	else
-		peek(slot->map + at);
+		return;
+	}
+	seen = peek(slot->map + at);
+	if (seen > 0 && seen != player->mark) {
+		printf("# process %u sees %#x at %#llx\n", player->mark, seen,
+		       (unsigned long long)at);
+		fflush(stdout);
+		_exit(1);
+	}
 }
 
 static void op_bend_map(struct player *player)
@@ -190,21 +215,54 @@ static void op_look(struct player *player)
 		.entries = (uintptr_t)entries,
 		.start_offset = pick(~0ULL),
 	};
-	struct iovec here = { entries, 64 }, there = { slot->map, 64 };
+	uint8_t marks[64];
+	struct iovec here = { marks, 64 }, there = { slot->map, 64 };
 
+	memset(marks, player->mark, sizeof(marks));
 	ioctl(slot->fd, SPECKV_IOC_STAT, &stat);
 	ioctl(slot->fd, SPECKV_IOC_LIST, &list);
 	process_vm_writev(getppid(), &here, 1, &there, 1, 0);
+}
+
+/* Any call of ours with any bytes, half of them zeros. */
+static void op_garbage(struct player *player)
+{
+	static const unsigned long commands[] = {
+		SPECKV_IOC_INFO, SPECKV_IOC_ALLOC, SPECKV_IOC_FREE,   SPECKV_IOC_EXPORT,
+		SPECKV_IOC_STAT, SPECKV_IOC_LIST,  SPECKV_IOC_POISON, 0xEBEB,
+	};
+	uint64_t words[32];
+
+	for (size_t i = 0; i < 32; i++)
+		words[i] = pick(2) ? random_next() : 0;
+	/* Well formed garbage would poison the whole card sooner or later. */
+	if (words[0] & SPECKV_POISON_MARK)
+		words[0] ^= SPECKV_POISON_MARK;
+	ioctl(any(player)->fd, commands[pick(8)], words);
+}
+
+static void op_poison(struct player *player)
+{
+	struct slot *slot = any(player);
+	struct speckv_poison request = {
+		.flags = SPECKV_POISON_MARK,
+		.offset = pick(device_bytes),
+		.bytes = 1,
+	};
+
+	ioctl(slot->fd, SPECKV_IOC_POISON, &request);
 }
 
 static void play(struct player *player, unsigned long operations);
 
 static void op_fork(struct player *player)
 {
+	uint64_t seed = random_next();
 	pid_t child = fork();
+	int status;
 
 	if (!child) {
-		srand((unsigned int)getpid());
+		random_state = seed;
 		play(player, 20 + pick(100));
 		_exit(0);
 	}
@@ -212,7 +270,8 @@ static void op_fork(struct player *player)
 		return;
 	if (pick(2))
 		kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
+	if (waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status))
+		_exit(1);
 }
 
 static void op_rebind(void)
@@ -225,17 +284,20 @@ static void op_rebind(void)
 static void play(struct player *player, unsigned long operations)
 {
 	static void (*const calls[])(struct player *) = {
-		op_open, op_alloc, op_alloc, op_free,  op_export,   op_export, op_map,
-		op_map,	 op_touch, op_touch, op_touch, op_bend_map, op_pin,    op_look,
+		op_open, op_alloc, op_alloc, op_free,	  op_export, op_export, op_map,	    op_map,
+		op_touch, op_touch, op_touch, op_bend_map, op_pin,    op_look,	op_garbage,
 	};
 
 	while (operations--) {
 		uint64_t choice = pick(1000);
 
+		__atomic_add_fetch(done, 1, __ATOMIC_RELAXED);
 		if (choice < 4)
 			op_fork(player);
 		else if (choice == 4 && !pick(40))
 			op_rebind();
+		else if (choice == 5 && !pick(20))
+			op_poison(player);
 		else if (choice < 60)
 			slot_close(any(player));
 		else
@@ -249,7 +311,7 @@ static void play_alone(void *argument)
 
 	for (int i = 0; i < SLOTS; i++)
 		player->slots[i] = (struct slot){ .fd = -1, .ring = -1 };
-	srand(player->mark);
+	random_state = player->random;
 	alarm(0);
 	play(player, player->operations);
 }
@@ -259,6 +321,31 @@ static unsigned long from_environment(const char *name, unsigned long otherwise)
 	const char *text = getenv(name);
 
 	return text && *text ? strtoul(text, NULL, 0) : otherwise;
+}
+
+/* Says every so often how far it is, until all children have ended; true if all ended well. */
+static bool watch(pid_t *children, unsigned long operations)
+{
+	unsigned long said = 0;
+	int running = PROCESSES, status;
+	bool good = true;
+
+	while (running) {
+		pid_t child = waitpid(-1, &status, WNOHANG);
+
+		for (int i = 0; child > 0 && i < PROCESSES; i++) {
+			if (children[i] != child)
+				continue;
+			running--;
+			good = good && WIFEXITED(status) && !WEXITSTATUS(status);
+		}
+		if (*done >= said + operations / 20) {
+			said = *done;
+			printf("# fuzz: %lu operations\n", said);
+		}
+		usleep(100000);
+	}
+	return good;
 }
 
 TEST_BALANCED(fuzz, random_calls_from_many_processes, BALANCE_NONE)
@@ -271,13 +358,17 @@ TEST_BALANCED(fuzz, random_calls_from_many_processes, BALANCE_NONE)
 	printf("# FUZZ_SEED=%lu FUZZ_OPERATIONS=%lu\n", seed, operations);
 	close(control_open());
 	alarm(0);
+	done = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	EXPECT(done != MAP_FAILED);
+	random_state = seed;
 	for (int i = 0; i < PROCESSES; i++) {
 		players[i].operations = operations / PROCESSES;
-		players[i].mark = (uint8_t)(seed * PROCESSES + i);
+		players[i].random = random_next();
+		players[i].mark = (uint8_t)(i + 1);
 		children[i] = spawn(play_alone, &players[i]);
 	}
-	for (int i = 0; i < PROCESSES; i++)
-		EXPECT_EQ(reap(children[i]), 0);
+	EXPECT(watch(children, operations));
+	printf("# fuzz: %lu operations in all\n", *done);
 	EXPECT_EQ(region_ensure(), 0);
 	wait_until_clean(control_open());
 }
