@@ -8,7 +8,15 @@ namespace speckv {
 
 namespace {
 constexpr codec::Preset raw_preset{codec::CodecId::raw, codec::CodecId::raw, codec::CodecId::raw};
+
+// Whether the block's first page may be its sequence's first, whose keys a coarse codec hurts most
+// and which is therefore stored in q8. A connector that tells neither position nor parent is given
+// the benefit of the doubt.
+bool may_open_sequence(const shm::Submission& submission) {
+  if (submission.position != SPECKV_POSITION_UNKNOWN) return submission.position == 0;
+  return submission.parent == Key{};
 }
+}  // namespace
 
 int Shard::compress_segment(const shm::Submission& submission, const Layout& layout, uint32_t block,
                             uint32_t layer, std::span<const std::byte> raw, uint64_t now_ns,
@@ -24,7 +32,7 @@ int Shard::compress_segment(const shm::Submission& submission, const Layout& lay
 int Shard::encode_into(const shm::Submission& submission, const Layout& layout, uint32_t block,
                        uint32_t layer, std::span<const std::byte> raw, bool as_raw, uint64_t now_ns,
                        Placed* ret_placed) {
-  const bool first = submission.position == 0;
+  const bool first = may_open_sequence(submission);
   const uint32_t payload = as_raw ? layout.stored_raw_bytes : layout.stored_bytes[first];
   const uint64_t offset = allocate_slot(payload, block, now_ns);
   if (!offset) return -ENOSPC;

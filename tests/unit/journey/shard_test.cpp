@@ -48,6 +48,37 @@ TEST(Shard, APageWithInfinityIsStoredRawAndReadBackExactly) {
   EXPECT_TRUE(space.readable(layout, 9, false));
 }
 
+TEST(Shard, ABlockThatMayOpenItsSequenceHasItsFirstPageInQ8) {
+  constexpr uint32_t unknown = SPECKV_POSITION_UNKNOWN;
+  const struct {
+    uint32_t position;
+    Key parent;
+    bool first;
+  } cases[] = {{0, Key{}, true},
+               {0, key_of(7), true},
+               {64, Key{}, false},
+               {unknown, Key{}, true},
+               {unknown, key_of(7), false}};
+  Space space(32);
+  const Layout& layout = space.layout(1, SPECKV_PRESET_COMPACT);
+  ASSERT_GT(layout.stored_bytes[1], layout.stored_bytes[0]);
+  uint64_t number = 0;
+  for (const auto& each : cases) {
+    shm::Submission submission{};
+    submission.key = key_of(++number);
+    submission.position = each.position;
+    submission.parent = each.parent;
+    bool existed;
+    ASSERT_EQ(space.shard().put(submission, layout, block_of(layout, submission.key), 1, &existed),
+              0);
+    shm::Entry entry;
+    ASSERT_TRUE(space.find(number, &entry));
+    const auto* header = reinterpret_cast<const shm::SlotHeader*>(space.pool() + entry.ref);
+    EXPECT_EQ(header->payload_bytes, layout.stored_bytes[each.first]) << number;
+    EXPECT_EQ(bool(header->flags & shm::slot_first), each.first) << number;
+  }
+}
+
 TEST(Shard, AFullPoolEvictsAndWhatItKeepsIsWhole) {
   for (const char* policy : {"lru", "s3fifo"}) {
     Space space(8, 64, policy);
