@@ -7,7 +7,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace speckv::config;
-  static const KnownNames known{{"lru", "s3fifo"}, {{"exact", 1}, {"q8", 2}}, "q8"};
+  static const KnownNames known{{"lru", "s3fifo"}, "lru", "lru", {{"exact", 1}, {"q8", 2}}, "q8"};
   const auto parsed = parse_config({reinterpret_cast<const char*>(data), size}, "fuzz", known);
   if (!parsed.ok()) {
     if (parsed.status().error() != EINVAL || parsed.status().text().rfind("fuzz:", 0) != 0)
