@@ -10,16 +10,24 @@
 
 namespace speckv {
 
-// The record first: while it is complete, so are its segments (docs/protocol.md §3).
+// The record first: while it is complete, so are its segments (docs/protocol.md §3). Its memory may
+// have been lost a moment ago, so what it says is believed only where the slab tables agree; else
+// they are searched.
 template <typename Visit>
 void Shard::for_each_slot(uint32_t block, Visit&& visit) {
   const shm::Entry entry = blocks_[block].entry;
+  bool torn = false;
   visit(entry.ref);
   if (entry.flags & shm::entry_record) {
     const auto* meta = reinterpret_cast<const shm::RecordMeta*>(slot(entry.ref) + 1);
     const auto* refs = reinterpret_cast<const shm::SegmentRef*>(meta + 1);
-    for (uint32_t layer = 0; layer < entry.layers; layer++) visit(refs[layer].offset);
+    for (uint32_t layer = 0; layer < entry.layers; layer++) {
+      const uint64_t offset = refs[layer].offset;
+      if (slabs_.owner_of(offset) == block) visit(offset);
+      else torn = true;
+    }
   }
+  if (torn) slabs_.for_each_slot_of(block, visit);
 }
 
 bool Shard::evict_one(uint64_t now_ns) {

@@ -35,6 +35,7 @@ struct ShardCounters {
       put_stored_bytes{0};
   std::atomic<uint64_t> segments_refused{0};  // stored raw since the codec refused a page
   std::atomic<uint64_t> evicted{0}, removed{0}, guarded{0}, touches{0};
+  std::atomic<uint64_t> lost{0};  // blocks whose memory went
   std::atomic<uint64_t> blocks{0}, raw_bytes{0}, stored_bytes{0}, held_blocks{0}, limbo_blocks{0};
   std::atomic<uint64_t> free_units{0}, restored{0}, malformed{0};
   std::atomic<uint64_t> waste_ppm{0};  // of slabs: bytes that no slot can use
@@ -78,6 +79,9 @@ class Shard {
   int unhold(uint64_t hold, const Asker& asker);
   int adopt(uint64_t hold, const Asker& asker);
   void session_ended(uint64_t session_id);
+
+  // The memory of [offset, offset + bytes) of the pool is gone: so are the blocks that lay there.
+  void lose(uint64_t offset, uint64_t bytes);
 
   // Guards of the sessions that read this namespace; the data thread keeps the list.
   void set_guards(std::vector<const shm::GuardSlot*> guards) { guards_ = std::move(guards); }
@@ -132,6 +136,8 @@ class Shard {
   // hold.cpp
   void end_hold(Hold& hold);
   void expire_holds(uint64_t now_ns);
+  // lose.cpp
+  void drop_holds_of(const std::vector<uint8_t>& leaving);
   // restart.cpp
   bool restore_record(uint64_t offset);
   bool restore_single(uint64_t offset);

@@ -121,6 +121,10 @@ Result<std::shared_ptr<Session>> Control::open_session(const ucred& peer,
     return refuse(EACCES, "namespace " + std::string(hello.namespace_name) +
                               " does not exist or uid " + std::to_string(peer.uid) +
                               " may not use it: see [[namespace]] in the daemon's config");
+  if (spaces_[size_t(space)].gone)
+    return refuse(ENODEV, "the memory of namespace " + std::string(hello.namespace_name) +
+                              " is gone (the device was removed, or its first part is poisoned): "
+                              "restart speckvd when it is back");
   if (sessions_.size() >= config_.session.sessions_max)
     return refuse(EUSERS, "all " + std::to_string(config_.session.sessions_max) +
                               " sessions are taken: raise [session] sessions_max or close one");

@@ -20,6 +20,7 @@ Daemon::Daemon(config::Config config) : config_(std::move(config)) {}
 
 Daemon::~Daemon() {
   for (auto& thread : threads_) thread->stop();
+  losses_.reset();
   control_.reset();  // sessions end while data threads' mailboxes still exist
   threads_.clear();
 }
@@ -43,6 +44,7 @@ Status Daemon::start() {
   control_ = std::make_unique<Control>(config_, *medium_, spaces_, threads_);
   if (!config_.daemon.tables.empty()) status = control_->load_calibrations(config_.daemon.tables);
   if (status.ok()) status = control_->listen();
+  losses_ = std::make_unique<LossWatch>(control_->context(), *medium_, spaces_, threads_);
   if (status.ok())
     spdlog::info("speckvd listens on {}; medium: {}; isolation {}; codec {}", config_.daemon.socket,
                  medium_->describe(), medium_->isolation(), codec::isa());
@@ -65,6 +67,8 @@ Status Daemon::open_spaces() {
 
 Status Daemon::start_threads() {
   const uint32_t shards = config_.daemon.data_threads;
+  std::vector<std::vector<LostRange>> lost;  // before anybody looks for blocks there
+  for (Namespace& space : spaces_) lost.push_back(LossWatch::take_lost(space));
   for (uint32_t shard = 0; shard < shards; shard++) {
     std::unique_ptr<Engine> engine = make_cpu_engine();
     std::vector<DataThread::Space> parts;
@@ -85,6 +89,7 @@ Status Daemon::start_threads() {
       if (space.taken_over)
         spdlog::info("namespace {} shard {}: {} blocks restored", space.name, shard,
                      part->restore());
+      for (const LostRange& range : lost[i]) part->lose(range.offset, range.bytes);
       parts.push_back({std::move(part), reinterpret_cast<shm::IndexHeader*>(space.index->data())});
     }
     threads_.push_back(std::make_unique<DataThread>(shard, std::move(parts), std::move(engine)));

@@ -12,6 +12,7 @@
 
 #include "config/config.hpp"
 #include "loop/control.hpp"
+#include "loop/control_losses.hpp"
 #include "loop/data_thread.hpp"
 #include "pool/medium.hpp"
 #include "pool/namespace.hpp"
@@ -44,6 +45,7 @@ class Daemon {
   std::vector<Namespace> spaces_;
   std::vector<std::unique_ptr<DataThread>> threads_;
   std::unique_ptr<Control> control_;
+  std::unique_ptr<LossWatch> losses_;
   uint64_t started_ns_ = 0;
 };
 

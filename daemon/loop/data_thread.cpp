@@ -71,10 +71,13 @@ bool DataThread::post(Mail mail) {
 }
 
 bool DataThread::add_session(std::shared_ptr<Session> session) {
-  return post({std::move(session), true});
+  return post({std::move(session), true, 0, {}});
 }
 bool DataThread::remove_session(std::shared_ptr<Session> session) {
-  return post({std::move(session), false});
+  return post({std::move(session), false, 0, {}});
+}
+void DataThread::lose(uint32_t space, const LostRange& range) {
+  while (!post({nullptr, false, space, range})) std::this_thread::yield();
 }
 
 void DataThread::run() {
@@ -164,7 +167,8 @@ void DataThread::open_mail() {
     mail_.reserve(mail_max);
   }
   for (Mail& letter : mail) {
-    if (letter.add) admit(std::move(letter.session));
+    if (!letter.session) spaces_[letter.space].shard->lose(letter.lost.offset, letter.lost.bytes);
+    else if (letter.add) admit(std::move(letter.session));
     else dismiss(letter.session->identity().id);
   }
 }

@@ -43,14 +43,18 @@ class DataThread {
   // not read again.
   bool add_session(std::shared_ptr<Session> session);
   bool remove_session(std::shared_ptr<Session> session);
+  // This part of a namespace's pool is gone. Waits while the mailbox is full.
+  void lose(uint32_t space, const LostRange& range);
 
   const ShardCounters& counters(uint32_t space) const { return spaces_[space].shard->counters(); }
   const DataThreadCounters& counters() const { return counters_; }
 
  private:
   struct Mail {
-    std::shared_ptr<Session> session;
+    std::shared_ptr<Session> session;  // none: a loss
     bool add = false;
+    uint32_t space = 0;
+    LostRange lost;
   };
   struct Client {
     std::shared_ptr<Session> session;

@@ -40,6 +40,7 @@ void add_shard(const ShardCounters& from, watch::SpaceFacts* to) {
   add(&to->guarded_blocks, from.guarded);
   add(&to->removed_blocks, from.removed);
   add(&to->restored_blocks, from.restored);
+  add(&to->lost_blocks, from.lost);
   add(&to->malformed_submissions, from.malformed);
 }
 
@@ -86,6 +87,7 @@ std::vector<watch::SpaceFacts> LiveView::spaces() const {
     facts.index_bytes = space.index->bytes();
     facts.index_entries = config.index_entries;
     facts.units = space.units;
+    facts.lost_bytes = space.lost_bytes;
     for (const auto& thread : daemon_.threads()) {
       const ShardCounters& counters = thread->counters(uint32_t(i));
       add_shard(counters, &facts);

@@ -22,6 +22,8 @@ struct Namespace {
   uint32_t buckets = 0;  // of one shard's index
   uint64_t pool_id = 0;
   bool taken_over = false;  // the pool's slots may hold blocks: restore them
+  uint64_t lost_bytes = 0;  // of the pool: poison, or the device is gone
+  bool gone = false;        // its header is lost, and with it all of it
 
   uint64_t first_unit(uint32_t shard) const { return 1 + units * shard / shards; }
   uint64_t units_of(uint32_t shard) const {

@@ -167,7 +167,7 @@ bool SlabPool::can_allocate(uint32_t slot_bytes) {
 
 bool SlabPool::locate(uint64_t offset, uint32_t* ret_unit, uint32_t* ret_slot) const {
   const uint64_t unit = offset / shm::unit_bytes - first_unit_;
-  if (unit >= units_ || slab_of_[unit] == no_owner) return false;
+  if (unit >= units_ || slab_of_[unit] == no_owner || slab_of_[unit] == lost_owner) return false;
   *ret_unit = slab_of_[unit];
   if (offset < slot_offset(*ret_unit, 0)) return false;
   *ret_slot = uint32_t((offset - slot_offset(*ret_unit, 0)) / slabs_[*ret_unit].slot_bytes);
@@ -204,11 +204,42 @@ std::span<const uint32_t> SlabPool::cheapest_slab_but(uint32_t slot_bytes) const
   const uint32_t wanted = units_for(slot_bytes);
   const Slab* best = nullptr;
   for (const Slab& slab : slabs_) {
-    if (!slab.slot_bytes || slab.slot_bytes == slot_bytes || slab.units < wanted) continue;
+    if (!slab.slot_bytes || slab.slot_bytes == slot_bytes || slab.units < wanted || slab.lost)
+      continue;
     if (!best || uint64_t(slab.live) * best->slots < uint64_t(best->live) * slab.slots)
       best = &slab;
   }
   return best ? std::span<const uint32_t>(best->owners) : std::span<const uint32_t>();
+}
+
+void SlabPool::lose(uint64_t offset, uint64_t bytes) {
+  const uint64_t end = offset + bytes;
+  for (uint32_t unit = 0; unit < units_; unit++) {
+    if (slabs_[unit].slot_bytes) lose_slots(unit, offset, end);
+    if (slab_of_[unit] != no_owner || unit_offset(unit) >= end ||
+        unit_offset(unit) + shm::unit_bytes <= offset)
+      continue;
+    slab_of_[unit] = lost_owner;
+    free_units_--;
+  }
+}
+
+void SlabPool::lose_slots(uint32_t unit, uint64_t offset, uint64_t end) {
+  Slab& slab = slabs_[unit];
+  for (uint32_t slot = 0; slot < slab.slots; slot++) {
+    const uint64_t at = slot_offset(unit, slot);
+    if (at >= end || at + slab.slot_bytes <= offset || slab.owners[slot] == lost_owner) continue;
+    const uint64_t bit = 1ull << (slot % 64);
+    if (slab.free_bits[slot / 64] & bit) {
+      slab.free_bits[slot / 64] &= ~bit;
+      slab.live++;
+      size_class(slab.slot_bytes)->free_slots--;
+    } else {
+      live_bytes_ -= slab.slot_bytes;
+    }
+    slab.owners[slot] = lost_owner;
+    slab.lost = true;
+  }
 }
 
 bool SlabPool::plausible(const shm::SlabHeader& header, uint32_t unit) const {

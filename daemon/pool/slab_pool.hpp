@@ -19,6 +19,7 @@
 namespace speckv {
 
 constexpr uint32_t no_owner = UINT32_MAX;
+constexpr uint32_t lost_owner = UINT32_MAX - 2;  // of a slot whose memory is gone: never free again
 
 class SlabPool {
  public:
@@ -49,6 +50,13 @@ class SlabPool {
   // Calls visit(offset) for each live slot of this owner. visit may release it.
   template <typename Visit>
   void for_each_slot_of(uint32_t owner, Visit&& visit);
+  // Calls visit(offset, slot_bytes, owner) for each live slot. visit may release it.
+  template <typename Visit>
+  void for_each_live_slot(Visit&& visit);
+
+  // The memory of [offset, offset + bytes) is gone: takes the units and slots that lie in it out of
+  // use for ever, without touching them. Requires: no block owns one of these slots any more.
+  void lose(uint64_t offset, uint64_t bytes);
 
   uint64_t units() const { return units_; }
   uint64_t free_units() const { return free_units_; }
@@ -63,6 +71,7 @@ class SlabPool {
     uint32_t units = 0;
     uint32_t slots = 0;
     uint32_t live = 0;
+    bool lost = false;  // in part: it will never be empty
     std::vector<uint64_t> free_bits;
     std::vector<uint32_t> owners;
   };
@@ -84,6 +93,7 @@ class SlabPool {
   uint64_t slot_offset(uint32_t unit, uint32_t slot) const {
     return unit_offset(unit) + shm::slab_header_bytes + uint64_t(slot) * slabs_[unit].slot_bytes;
   }
+  void lose_slots(uint32_t unit, uint64_t offset, uint64_t end);
   bool locate(uint64_t offset, uint32_t* ret_unit, uint32_t* ret_slot) const;
   bool plausible(const shm::SlabHeader& header, uint32_t unit) const;
 
@@ -94,7 +104,7 @@ class SlabPool {
   uint64_t free_units_;
   uint64_t live_bytes_ = 0;
   std::vector<Slab> slabs_;        // by first unit
-  std::vector<uint32_t> slab_of_;  // unit -> first unit of its slab, or no_owner
+  std::vector<uint32_t> slab_of_;  // unit -> first unit of its slab, or no_owner, or lost_owner
   std::vector<SizeClass> classes_;
 };
 
@@ -126,6 +136,16 @@ void SlabPool::for_each_slot_of(uint32_t owner, Visit&& visit) {
   for (uint32_t unit = 0; unit < units_; unit++)
     for (uint32_t slot = 0; slot < slabs_[unit].slots; slot++)
       if (slabs_[unit].owners[slot] == owner) visit(slot_offset(unit, slot));
+}
+
+template <typename Visit>
+void SlabPool::for_each_live_slot(Visit&& visit) {
+  for (uint32_t unit = 0; unit < units_; unit++)
+    for (uint32_t slot = 0; slot < slabs_[unit].slots; slot++) {
+      const uint32_t owner = slabs_[unit].owners[slot];
+      if (owner != no_owner && owner != lost_owner)
+        visit(slot_offset(unit, slot), slabs_[unit].slot_bytes, owner);
+    }
 }
 
 }  // namespace speckv

@@ -39,6 +39,7 @@ struct SpaceFacts {
   uint64_t pool_bytes = 0, pool_page_bytes = 0;
   uint64_t index_bytes = 0, index_entries = 0;  // entries that the index has room for
   uint64_t units = 0, free_units = 0;           // of 2 MiB
+  uint64_t lost_bytes = 0;                      // of the pool: poison, or the device is gone
   double waste = 0;                             // share of the pool that no slot can use
   // gauges
   uint64_t blocks = 0, raw_bytes = 0, stored_bytes = 0, held_blocks = 0, limbo_blocks = 0;
@@ -50,6 +51,7 @@ struct SpaceFacts {
   uint64_t refused_segments = 0;  // stored raw since the codec refused a page
   uint64_t read_touches = 0;      // hits that clients reported (lossy)
   uint64_t evicted_blocks = 0, guarded_blocks = 0, removed_blocks = 0, restored_blocks = 0;
+  uint64_t lost_blocks = 0;  // their memory went
   uint64_t malformed_submissions = 0;
 };
 

@@ -61,6 +61,8 @@ ordered_json space_json(const SpaceFacts& facts) {
           {"guarded_blocks", facts.guarded_blocks},
           {"removed_blocks", facts.removed_blocks},
           {"restored_blocks", facts.restored_blocks},
+          {"lost_blocks", facts.lost_blocks},
+          {"lost_bytes", facts.lost_bytes},
           {"malformed_submissions", facts.malformed_submissions}};
 }
 

@@ -120,6 +120,11 @@ constexpr Metric<SpaceFacts> of_space[] = {
      [](const SpaceFacts& f) { return double(f.removed_blocks); }},
     {"speckv_restored_blocks", "gauge", "Blocks found in the pool when the daemon started.",
      [](const SpaceFacts& f) { return double(f.restored_blocks); }},
+    {"speckv_lost_blocks_total", "counter",
+     "Blocks whose memory went: poison, or a removed device.",
+     [](const SpaceFacts& f) { return double(f.lost_blocks); }},
+    {"speckv_pool_lost_bytes", "gauge", "Memory of the pool that went so.",
+     [](const SpaceFacts& f) { return double(f.lost_bytes); }},
     {"speckv_malformed_submissions_total", "counter", "Ring entries that could not be right.",
      [](const SpaceFacts& f) { return double(f.malformed_submissions); }},
 };

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// lose.cpp - memory that is gone (poison, the card was pulled): its blocks become misses, the rest
+// goes on.
+//
+// A block is lost when one of its slots, or its record, lies in such a part. Nothing there is read
+// or written; the block's other slots are free again. Readers need nothing of this: they see zeros
+// and fail their checks. It saves them the attempt, and keeps puts away from there.
+#include "journey/shard.hpp"
+#include "shm/atomics.hpp"
+
+namespace speckv {
+
+void Shard::lose(uint64_t offset, uint64_t bytes) {
+  const uint64_t end = offset + bytes;
+  const auto is_lost = [&](uint64_t at, uint64_t slot_bytes) {
+    return at < end && at + slot_bytes > offset;
+  };
+  std::vector<uint8_t> leaving(blocks_.size(), 0);
+  uint64_t blocks = 0;
+  slabs_.for_each_live_slot([&](uint64_t at, uint32_t slot_bytes, uint32_t owner) {
+    if (owner >= blocks_.size() || !is_lost(at, slot_bytes) || leaving[owner]) return;
+    leaving[owner] = 1;
+    blocks++;
+  });
+  for (uint32_t block = 0; blocks && block < blocks_.size(); block++)
+    if (leaving[block] && blocks_[block].state == BlockState::published) unpublish(block);
+  drop_holds_of(leaving);
+  std::erase_if(limbo_, [&](uint32_t block) { return leaving[block]; });
+  shm::full_fence();
+  slabs_.for_each_live_slot([&](uint64_t at, uint32_t slot_bytes, uint32_t owner) {
+    if (owner >= blocks_.size() || !leaving[owner] || is_lost(at, slot_bytes)) return;
+    shm::store_relaxed(slot(at)->gen, shm::load_relaxed(slot(at)->gen) | 1);
+    slabs_.release(at);
+  });
+  slabs_.lose(offset, bytes);
+  for (uint32_t block = 0; block < blocks_.size(); block++) {
+    if (!leaving[block]) continue;
+    blocks_[block] = Block{};
+    free_blocks_.push_back(block);
+  }
+  counters_.lost.fetch_add(blocks, std::memory_order_relaxed);
+}
+
+void Shard::drop_holds_of(const std::vector<uint8_t>& leaving) {
+  for (auto& [number, hold] : holds_)
+    held_blocks_ -= std::erase_if(hold.blocks, [&](uint32_t block) { return leaving[block]; });
+  for (uint32_t block = 0; block < leaving.size(); block++)
+    if (leaving[block]) pinned_[block] = 0;
+}
+
+}  // namespace speckv
