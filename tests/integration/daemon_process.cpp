@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -49,13 +50,18 @@ std::string make_folder() {
   return path;
 }
 
+std::string pool_table(const DaemonOptions& options) {
+  if (const char* other = std::getenv("SPECKV_TEST_POOL")) return other;
+  return "medium = \"" + options.medium + "\"\n" + options.pool_lines;
+}
+
 void write_config(const std::string& path, const std::string& folder,
                   const DaemonOptions& options) {
   std::ofstream file(path);
   file << "[daemon]\nsocket = \"" << folder << "/s\"\nruntime_dir = \"" << folder << "\"\n"
        << "data_threads = " << options.data_threads << "\nmetrics = \"\"\n"
-       << "[pool]\nmedium = \"" << options.medium << "\"\n"
-       << options.pool_lines << "\n[session]\n"
+       << options.daemon_lines << "\n[pool]\n"
+       << pool_table(options) << "\n[session]\n"
        << options.session_lines << "\n"
        << "[[namespace]]\nname = \"default\"\nbytes = \"" << options.pool_bytes << "\"\n"
        << "index_entries = " << options.index_entries << "\npreset = \"" << options.preset << "\"\n"
@@ -76,21 +82,31 @@ bool answers(const std::string& socket_path) {
 }  // namespace
 
 DaemonProcess::DaemonProcess(const DaemonOptions& options)
-    : folder_(make_folder()), socket_path_(folder_ + "/s") {
+    : folder_(make_folder()),
+      socket_path_(folder_ + "/s"),
+      uid_(options.uid),
+      keeper_(options.keeper) {
   write_config(folder_ + "/speckvd.toml", folder_, options);
+  if (uid_ == 0) return;
+  if (chown(folder_.c_str(), uid_, uid_) != 0 || chmod(folder_.c_str(), 0755) != 0) std::abort();
 }
 
 bool DaemonProcess::start() {
   const std::string config = folder_ + "/speckvd.toml", log = folder_ + "/log";
   pid_ = fork();
   if (pid_ == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that crashes leaves no daemon behind
+    prctl(PR_SET_PDEATHSIG, keeper_ ? SIGTERM : SIGKILL);  // a test that crashes leaves none behind
     const int fd = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(fd, 1);
     dup2(fd, 2);
     const char* other = std::getenv("SPECKVD");  // a build to test other than this one
-    execl(other ? other : SPECKVD_PATH, "speckvd", "--config", config.c_str(),
-          static_cast<char*>(nullptr));
+    const std::string daemon = other ? other : SPECKVD_PATH, keeper = daemon + "-keeper";
+    if (uid_ != 0 && (setgid(uid_) != 0 || setuid(uid_) != 0)) _exit(126);
+    prctl(PR_SET_PDEATHSIG, keeper_ ? SIGTERM : SIGKILL);  // again: it went with the uid
+    if (keeper_)
+      execl(keeper.c_str(), keeper.c_str(), daemon.c_str(), "--config", config.c_str(),
+            static_cast<char*>(nullptr));
+    execl(daemon.c_str(), "speckvd", "--config", config.c_str(), static_cast<char*>(nullptr));
     _exit(127);
   }
   for (int i = 0; i < 20'000; i++) {

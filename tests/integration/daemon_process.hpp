@@ -19,9 +19,12 @@ struct DaemonOptions {
   unsigned data_threads = 2;
   std::string medium = "shm";
   std::string pool_lines;       // more of [pool], TOML
+  std::string daemon_lines;     // more of [daemon]
   std::string session_lines;    // more of [session], TOML
   std::string namespace_lines;  // more of the namespace `default`
   std::string more;             // more tables
+  uid_t uid = 0;                // whom it runs as, when the test is root
+  bool keeper = false;          // started by speckvd-keeper: pid() is then the keeper's
 };
 
 class DaemonProcess {
@@ -47,6 +50,8 @@ class DaemonProcess {
 
   std::string folder_;
   std::string socket_path_;
+  uid_t uid_;
+  bool keeper_;
   pid_t pid_ = -1;
 };
 
