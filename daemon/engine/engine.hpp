@@ -21,8 +21,8 @@ class Engine {
  public:
   virtual ~Engine() = default;
   // raw: [K|V][head][token][channel], contiguous, owned by the client and perhaps changing
-  // meanwhile; the engine reads each byte exactly once from there. out: at least
-  // layout.segment_bytes(preset, first).
+  // meanwhile: the engine is never led astray by that, and the sum is of what it stored. out: at
+  // least layout.segment_bytes(preset, first).
   [[nodiscard]] virtual codec::Refusal encode(const Layout& layout, const codec::Preset& preset,
                                               uint32_t layer, bool first,
                                               std::span<const std::byte> raw,

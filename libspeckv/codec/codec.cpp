@@ -2,7 +2,7 @@
 // codec.cpp - the registry, the names and the preset tables.
 #include "codec/codec.hpp"
 
-#include <algorithm>
+#include <array>
 #include <iterator>
 
 #include "codec/chanq.hpp"
@@ -107,22 +107,29 @@ void chanq_unpage(CodecId id, const PageShape& shape, const std::byte* in, const
 }
 
 constexpr CodecEntry codecs[] = {
-    {CodecId::raw, "raw", raw_size, raw_page, raw_unpage},
-    {CodecId::paper, "paper", paper_size, paper_page, paper_unpage},
-    {CodecId::q8, "q8", q8_size, q8_page, q8_unpage},
-    {CodecId::rowq3, "rowq3", rowq_size, rowq_page, rowq_unpage},
-    {CodecId::rowq4, "rowq4", rowq_size, rowq_page, rowq_unpage},
-    {CodecId::rowq5, "rowq5", rowq_size, rowq_page, rowq_unpage},
-    {CodecId::rowq6, "rowq6", rowq_size, rowq_page, rowq_unpage},
-    {CodecId::rowq8, "rowq8", rowq_size, rowq_page, rowq_unpage},
-    {CodecId::chanq2_5, "chanq2.5", chanq_size, chanq_page, chanq_unpage},
-    {CodecId::chanq3, "chanq3", chanq_size, chanq_page, chanq_unpage},
-    {CodecId::chanq3_5, "chanq3.5", chanq_size, chanq_page, chanq_unpage},
-    {CodecId::chanq4, "chanq4", chanq_size, chanq_page, chanq_unpage},
-    {CodecId::chanq4_5, "chanq4.5", chanq_size, chanq_page, chanq_unpage},
-    {CodecId::chanq5, "chanq5", chanq_size, chanq_page, chanq_unpage},
-    {CodecId::chanq7, "chanq7", chanq_size, chanq_page, chanq_unpage},
+    {CodecId::raw, "raw", raw_size, raw_page, raw_unpage, true},
+    {CodecId::paper, "paper", paper_size, paper_page, paper_unpage, false},
+    {CodecId::q8, "q8", q8_size, q8_page, q8_unpage, true},
+    {CodecId::rowq3, "rowq3", rowq_size, rowq_page, rowq_unpage, false},
+    {CodecId::rowq4, "rowq4", rowq_size, rowq_page, rowq_unpage, false},
+    {CodecId::rowq5, "rowq5", rowq_size, rowq_page, rowq_unpage, false},
+    {CodecId::rowq6, "rowq6", rowq_size, rowq_page, rowq_unpage, false},
+    {CodecId::rowq8, "rowq8", rowq_size, rowq_page, rowq_unpage, false},
+    {CodecId::chanq2_5, "chanq2.5", chanq_size, chanq_page, chanq_unpage, false},
+    {CodecId::chanq3, "chanq3", chanq_size, chanq_page, chanq_unpage, false},
+    {CodecId::chanq3_5, "chanq3.5", chanq_size, chanq_page, chanq_unpage, false},
+    {CodecId::chanq4, "chanq4", chanq_size, chanq_page, chanq_unpage, false},
+    {CodecId::chanq4_5, "chanq4.5", chanq_size, chanq_page, chanq_unpage, false},
+    {CodecId::chanq5, "chanq5", chanq_size, chanq_page, chanq_unpage, false},
+    {CodecId::chanq7, "chanq7", chanq_size, chanq_page, chanq_unpage, false},
 };
+
+// By id: the place in codecs, from 1. Looked up once a page.
+constexpr std::array<uint8_t, 256> places = [] {
+  std::array<uint8_t, 256> made{};
+  for (uint8_t i = 0; i < std::size(codecs); ++i) made[static_cast<uint8_t>(codecs[i].id)] = i + 1;
+  return made;
+}();
 
 struct PresetEntry {
   uint32_t id;
@@ -146,9 +153,8 @@ bool exists(const Preset& preset) {
 }  // namespace
 
 const CodecEntry* find_codec(CodecId id) {
-  const auto* entry =
-      std::find_if(std::begin(codecs), std::end(codecs), [id](auto& e) { return e.id == id; });
-  return entry == std::end(codecs) ? nullptr : entry;
+  const size_t i = places[static_cast<uint8_t>(id)];
+  return i == 0 ? nullptr : &codecs[i - 1];
 }
 
 size_t encoded_bytes(CodecId id, const PageShape& shape, const ChanTable* table) {

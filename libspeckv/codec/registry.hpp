@@ -26,6 +26,9 @@ struct CodecEntry {
                     const ChanTable* table, const EncodeHints& hints);
   void (*decode)(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
                  const ChanTable* table, const DecodeHints& hints);
+  // encode() may be given values that change while it runs: it then makes some page of values that
+  // were there. True where nothing that is read twice decides an index, a length or a branch.
+  bool takes_changing;
 };
 
 // Returns: nullptr when this build has no such codec.

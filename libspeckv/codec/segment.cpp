@@ -9,6 +9,7 @@
 #include "codec/raw.hpp"
 #include "codec/registry.hpp"
 #include "codec/stream.hpp"
+#include "codec/strided.hpp"
 
 namespace speckv::codec {
 namespace {
@@ -110,35 +111,76 @@ ptrdiff_t next_page(const Walk& at, const ConstPlane& plane) {
 // the way. Larger ones (head_dim near SPECKV_HEAD_DIM_MAX) are made in place.
 constexpr size_t scratch_bytes = 20 << 10;
 
-Refusal encode_kind(const SegmentPlan& plan, Kind kind, const ConstPlane& in,
-                    const ChanTable* tables, Checksum& sum, std::byte*& out) {
+// A page's values as they were when they were read, each once.
+struct PageCopy {
+  alignas(64) std::byte bytes[size_t{2} * 64 * SPECKV_HEAD_DIM_MAX];
+};
+
+struct Encoding {
+  const SegmentPlan& plan;
+  const ConstPlane& in;
+  const ChanTable* tables;
+  Checksum& sum;
+  PageCopy* copy;  // nullptr: the input is steady
+};
+
+// Encodes the page at `at` into made.
+Refusal encode_page(const Encoding& encoding, const Walk& at, const PageShape& shape,
+                    std::byte* made) {
+  const CodecEntry* codec = find_codec(at.codec());
+  const ChanTable* table = encoding.tables == nullptr ? nullptr : encoding.tables + at.head;
+  ConstView view = page_view<ConstView>(encoding.plan, encoding.in, at.head, at.page);
+  ptrdiff_t next = next_page(at, encoding.in);
+  if (encoding.copy != nullptr && !codec->takes_changing) {
+    const auto value = ptrdiff_t(value_bytes(shape.dtype));
+    gather(shape, view, 0, shape.values(), encoding.copy->bytes);
+    // The encoder fetches the next page's own bytes while it works on the copy of this one.
+    if (next != 0) next += view.base - encoding.copy->bytes;
+    view = {encoding.copy->bytes, value * shape.head_dim, value};
+  }
+  return codec->encode(at.codec(), shape, view, made, table, {next});
+}
+
+Refusal encode_kind(const Encoding& encoding, Kind kind, std::byte*& out) {
   alignas(64) std::byte scratch[scratch_bytes];
-  PageShape shape = plan.shape;
+  PageShape shape = encoding.plan.shape;
   shape.kind = kind;
-  for (Walk at{plan, kind, 0, 0}; at.head < plan.heads;) {
-    const ConstView view = page_view<ConstView>(plan, in, at.head, at.page);
-    if (const uint32_t run = raw_run(at, in); run > 0) {
-      const RowSpan span = row_span(plan, run, view.token_stride);
-      checksum_rows(sum, {out, ptrdiff_t(span.row_bytes), view.base, view.token_stride,
-                          span.row_bytes, span.rows, true});
+  for (Walk at{encoding.plan, kind, 0, 0}; at.head < encoding.plan.heads;) {
+    if (const uint32_t run = raw_run(at, encoding.in); run > 0) {
+      const ConstView view = page_view<ConstView>(encoding.plan, encoding.in, at.head, at.page);
+      const RowSpan span = row_span(encoding.plan, run, view.token_stride);
+      checksum_rows(encoding.sum, {out, ptrdiff_t(span.row_bytes), view.base, view.token_stride,
+                                   span.row_bytes, span.rows, true});
       out += span.row_bytes * span.rows;
       step(at, run);
       continue;
     }
-    const CodecEntry* codec = find_codec(at.codec());
-    const ChanTable* table = tables == nullptr ? nullptr : tables + at.head;
-    const size_t used = codec->bytes(at.codec(), shape), bytes = at.bytes();
+    const size_t used = find_codec(at.codec())->bytes(at.codec(), shape), bytes = at.bytes();
     std::byte* made = bytes <= scratch_bytes ? scratch : out;
-    const Refusal refusal =
-        codec->encode(at.codec(), shape, view, made, table, {next_page(at, in)});
+    const Refusal refusal = encode_page(encoding, at, shape, made);
     if (refusal != Refusal::none) return refusal;
     std::memset(made + used, 0, bytes - used);
-    if (made == out) checksum_update(sum, out, bytes);
-    else checksum_rows(sum, {out, 0, made, 0, bytes, 1, true});
+    if (made == out) checksum_update(encoding.sum, out, bytes);
+    else checksum_rows(encoding.sum, {out, 0, made, 0, bytes, 1, true});
     out += bytes;
     step(at, 1);
   }
   return Refusal::none;
+}
+
+// Returns: as encode_segment().
+Refusal encode_kinds(const SegmentPlan& plan, const SegmentView& in, const ChanTable* tables,
+                     PageCopy* copy, std::byte* out, uint64_t* ret_checksum) {
+  Checksum sum;
+  Refusal refusal = Refusal::none;
+  for (const Kind kind : kinds) {
+    const ConstPlane& plane = kind == Kind::k ? in.k : in.v;
+    refusal = encode_kind({plan, plane, tables, sum, copy}, kind, out);
+    if (refusal != Refusal::none) break;
+  }
+  stream_fence();
+  if (refusal == Refusal::none) *ret_checksum = checksum_final(sum);
+  return refusal;
 }
 
 void decode_kind(const SegmentPlan& plan, Kind kind, const Plane& out, const ChanTable* tables,
@@ -213,23 +255,14 @@ bool preset_for(const speckv_layout& layout, uint32_t preset_id, Preset* ret_pre
 
 Refusal encode_segment(const speckv_layout& layout, const Preset& preset, uint32_t layer,
                        bool first_block, const SegmentView& in, std::span<std::byte> out,
-                       uint64_t* ret_checksum, const ChanTable* tables) {
+                       uint64_t* ret_checksum, const ChanTable* tables, Input input) {
   SegmentPlan plan;
   if (!plan_segment(layout, preset, first_block, &plan) || out.size() < plan.bytes)
     return Refusal::unsupported_shape;
   const ChanTable* own = layer_tables(layout, layer, tables);
-  Checksum sum;
-  std::byte* to = out.data();
-  for (const Kind kind : kinds) {
-    const Refusal refusal = encode_kind(plan, kind, kind == Kind::k ? in.k : in.v, own, sum, to);
-    if (refusal != Refusal::none) {
-      stream_fence();
-      return refusal;
-    }
-  }
-  stream_fence();
-  *ret_checksum = checksum_final(sum);
-  return Refusal::none;
+  if (input == Input::steady) return encode_kinds(plan, in, own, nullptr, out.data(), ret_checksum);
+  PageCopy copy;
+  return encode_kinds(plan, in, own, &copy, out.data(), ret_checksum);
 }
 
 uint64_t decode_segment(const speckv_layout& layout, const Preset& preset, uint32_t layer,

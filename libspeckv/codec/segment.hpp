@@ -66,14 +66,19 @@ size_t segment_bytes(const speckv_layout& layout, const Preset& preset, bool fir
 // (SPECKV_PRESET_DAEMON is) or the layout is malformed.
 bool preset_for(const speckv_layout& layout, uint32_t preset_id, Preset* ret_preset);
 
+// changing: somebody may write the input meanwhile. A codec that this could lead astray gets a copy
+// of the page on the stack; what comes out is some page, whole and with its right checksum.
+// steady: encoded where it lies.
+enum class Input : uint8_t { steady, changing };
+
 // Encodes one segment and its checksum. `tables`: ChanTables::data() of the layout, or nullptr.
 // A refused page refuses the segment: out is then undefined and the caller stores it with
-// Preset{raw, raw, raw}. Requires: out.size() >= segment_bytes(). The input may be read more than
-// once: copy it first if its owner may write.
+// Preset{raw, raw, raw}. Requires: out.size() >= segment_bytes().
 [[nodiscard]] Refusal encode_segment(const speckv_layout& layout, const Preset& preset,
                                      uint32_t layer, bool first_block, const SegmentView& in,
                                      std::span<std::byte> out, uint64_t* ret_checksum,
-                                     const ChanTable* tables = nullptr);
+                                     const ChanTable* tables = nullptr,
+                                     Input input = Input::steady);
 
 // Decodes one segment. Returns: the checksum of the stored bytes as they were read; the caller
 // compares it with the header's. Total: any bytes decode to something. Bytes fewer than

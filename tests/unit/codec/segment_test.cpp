@@ -2,12 +2,15 @@
 // Proves that a segment is its pages in the documented order, each padded to 32 bytes, under the
 // checksum of exactly those bytes; that every stride a caller may have gives the same stored bytes
 // and comes back; that the first page of a sequence takes preset.first; and that short or damaged
-// input cannot write outside the output.
+// input cannot write outside the output; that an input rewritten during the encode gives some
+// segment under its right checksum.
 #include "codec/segment.hpp"
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstring>
+#include <thread>
 
 #include "codec/checksum.hpp"
 #include "pages.hpp"
@@ -245,6 +248,58 @@ TEST(Segment, ChecksumSeesADamagedByte) {
     }
   }
 }
+
+TEST(Segment, ChangingInputOfNobodyIsTheSameAsSteady) {
+  const speckv_layout layout = make_layout(2, 80, 64, 32, SPECKV_DTYPE_F16);
+  for (uint32_t id = SPECKV_PRESET_EXACT; id <= SPECKV_PRESET_TIGHT; ++id) {
+    Preset preset;
+    ASSERT_TRUE(preset_for(layout, id, &preset));
+    for (const Memory memory : memories) {
+      Tensor k(layout, memory), v(layout, memory);
+      fill(layout, k, 1), fill(layout, v, 2);
+      std::vector<std::byte> steady(segment_bytes(layout, preset, true)), changing(steady.size());
+      uint64_t sums[2];
+      ASSERT_EQ(encode_segment(layout, preset, 0, true, {k.in(), v.in()}, steady, &sums[0]),
+                Refusal::none);
+      ASSERT_EQ(encode_segment(layout, preset, 0, true, {k.in(), v.in()}, changing, &sums[1],
+                               nullptr, Input::changing),
+                Refusal::none);
+      EXPECT_TRUE(steady == changing && sums[0] == sums[1]) << preset_name(id);
+    }
+  }
+}
+
+// A race on purpose, so not for ThreadSanitizer.
+#if !defined(__SANITIZE_THREAD__)
+TEST(Segment, RewrittenInputIsStoredUnderItsOwnChecksum) {
+  const speckv_layout layout = make_layout(2, 64, 64, 32, SPECKV_DTYPE_F16);
+  Tensor k(layout, Memory::per_head), v(layout, Memory::per_head);
+  fill(layout, k, 1), fill(layout, v, 2);
+  std::atomic<bool> stop{false};
+  std::thread scribbler([&] {  // values that change their scales, and such that are refused
+    Random random(3);
+    while (!stop.load(std::memory_order_relaxed)) {
+      auto* at = reinterpret_cast<volatile uint16_t*>(k.bytes.data());
+      const uint64_t bits = random();
+      at[bits % (k.bytes.size() / 2)] = uint16_t(bits >> 48 & (bits >> 40 & 1 ? 0x7fff : 0x3fff));
+    }
+  });
+  for (uint32_t id = SPECKV_PRESET_EXACT; id <= SPECKV_PRESET_TIGHT; ++id) {
+    Preset preset;
+    ASSERT_TRUE(preset_for(layout, id, &preset));
+    for (int i = 0; i < 300; ++i) {
+      std::vector<std::byte> stored(segment_bytes(layout, preset, i % 2 != 0));
+      uint64_t checksum = 0;
+      if (encode_segment(layout, preset, 0, i % 2 != 0, {k.in(), v.in()}, stored, &checksum,
+                         nullptr, Input::changing) == Refusal::none) {
+        EXPECT_EQ(checksum_of(stored), checksum) << preset_name(id);
+      }
+    }
+  }
+  stop = true;
+  scribbler.join();
+}
+#endif
 
 }  // namespace
 }  // namespace speckv::codec::testing
