@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <numeric>
 #include <random>
 
@@ -51,6 +53,21 @@ TEST(ChanTable, FileReadsBack) {
   EXPECT_EQ(back.weight, weights.weight);
   EXPECT_EQ(back.layers, 3);
   EXPECT_EQ(std::memcmp(back.weights_digest, weights.weights_digest, SPECKV_DIGEST_BYTES), 0);
+}
+
+// A change of the format needs tables made anew.
+TEST(ChanTable, TheCommittedTablesRead) {
+  for (const char* name : {"smollm2-135m-f16.chan", "smollm2-135m-q4_0.chan"}) {
+    std::ifstream in(std::string(SPECKV_TABLES_FOLDER "/") + name, std::ios::binary);
+    const std::string file((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    ChanWeights weights;
+    std::string error;
+    ASSERT_TRUE(parse_chan_weights(std::as_bytes(std::span(file)), &weights, &error))
+        << name << ": " << error;
+    EXPECT_EQ(weights.layers, 30) << name;
+    EXPECT_EQ(weights.kv_heads, 3) << name;
+    EXPECT_EQ(weights.pairs, 32) << name;
+  }
 }
 
 TEST(ChanTable, EveryDamagedByteAndEveryShorterFileIsRefused) {
