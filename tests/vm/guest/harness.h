@@ -132,5 +132,7 @@ int hold_node(int node);
 int region_bind(void);
 int region_unbind(void);
 int region_ensure(void);
+int card_remove(void);
+int card_rescan(void);
 
 #endif /* VM_GUEST_HARNESS_H */

@@ -15,4 +15,6 @@ case $(readlink $driver) in
 *device_dax) ;;
 *) cat /tmp/daxctl && exit 1 ;;
 esac
-/t/vmtests devdax
+. /t/environment
+# shellcheck disable=SC2046
+/t/vmtests $(cat /t/groups)

@@ -78,7 +78,8 @@ static void op_alloc(struct player *player)
 {
 	struct slot *slot = any(player);
 	struct speckv_alloc request = {
-		.bytes = pick(10) ? (1 + pick(8)) * GRANULE : pick(~0ULL),
+		/* Mostly small: most of the time would go into zeroing. */
+		.bytes = pick(8) ? GRANULE : pick(4) ? pick(9) * GRANULE : pick(~0ULL),
 		.cookie = pick(~0ULL),
 		.timeout_ms = pick(20),
 	};
@@ -284,8 +285,8 @@ static void op_rebind(void)
 static void play(struct player *player, unsigned long operations)
 {
 	static void (*const calls[])(struct player *) = {
-		op_open, op_alloc, op_alloc, op_free,	  op_export, op_export, op_map,	    op_map,
-		op_touch, op_touch, op_touch, op_bend_map, op_pin,    op_look,	op_garbage,
+		op_open, op_alloc, op_free,  op_export,	  op_export, op_map,  op_map,
+		op_touch, op_touch, op_touch, op_bend_map, op_pin,    op_look, op_garbage,
 	};
 
 	while (operations--) {

@@ -4,11 +4,15 @@
 #
 # Sourced by tests/vm/rig. Always TCG: the rig's results must not depend on whether the host has a
 # usable KVM, and it never looks at /dev/kvm. The hypervisor bit of the CPU is off because Linux
-# refuses to commit a CXL region under a hypervisor that cannot invalidate caches by range.
+# refuses to commit a CXL region under a hypervisor that cannot invalidate caches by range. So are the
+# bits of the fast string instructions: TCG makes a step of each byte of them, and memset without
+# them stores eight at a time.
 
 # What must never be on a console, whatever the tests say.
 RIG_SPLAT='BUG:|WARNING:|Oops|KASAN|Kernel panic|general protection fault|Call Trace:'
 RIG_SPLAT+='|RIG insmod .* failed'
+
+RIG_CPU=max,-hypervisor,-erms,-fsrm,-fsrs,-fzrm
 
 # Guest's second serial port is QEMU's own QMP port: a test unplugs and plugs the card by writing
 # to /dev/ttyS1.
@@ -16,7 +20,7 @@ rig_qemu_arguments() {
 	local hdm=${RIG_HDM:-1G} ram=${RIG_RAM:-1G}
 	local window=cxl-fmw.0.targets.0=cxl.1,cxl-fmw.0.size=4G
 	QEMU=(
-		qemu-system-x86_64 -accel tcg,thread=multi -cpu max,-hypervisor -smp "${RIG_SMP:-2}"
+		qemu-system-x86_64 -accel tcg,thread=multi -cpu "$RIG_CPU" -smp "${RIG_SMP:-2}"
 		-machine "q35,cxl=on,memory-backend=ram0,$window"
 		-m "$ram,slots=4,maxmem=8G"
 		-object "memory-backend-memfd,id=ram0,size=$ram,share=on"
@@ -36,23 +40,30 @@ RIG_APPEND_FIXED="console=ttyS0 quiet panic=-1 oops=panic panic_on_warn=1 \
 mitigations=off nokaslr tsc=reliable \
 no_timer_check cryptomgr.notests lsm= audit=0 rcupdate.rcu_expedited=1 pcie_ports=native"
 
-# rig_run KERNEL TESTS [qemu arguments...] - boot KERNEL, run TESTS/run.sh in it; 0 if it said so
-# and nothing splatted.
+# rig_run [--systemd] KERNEL TESTS [qemu arguments...] - boot KERNEL, run TESTS/run.sh in it; 0 if
+# it said so and nothing splatted.
 rig_run() {
-	local release work seconds=${RIG_TIMEOUT:-540}
+	local release work image=rig_image seconds=${RIG_TIMEOUT:-540}
+	local append="$RIG_APPEND_FIXED ${RIG_APPEND:-}"
+	if [ "$1" = --systemd ]; then
+		image=rig_systemd_image
+		append+=" systemd.unit=rig.target systemd.getty_auto=0"
+		append+=" systemd.firstboot=0 systemd.show_status=0"
+		shift
+	fi
 	release=$(rig_kernel "$1") || exit 1
 	local tests=$2
 	shift 2
 	[ -f "$tests/run.sh" ] || rig_die "$tests has no run.sh"
 	work=$(mktemp -d -p "$RIG_ROOT/rig" run.XXXXXX)
-	rig_image "$release" "$tests" "$work/initrd.cpio"
+	"$image" "$release" "$tests" "$work/initrd.cpio"
 	ln "$(rig_vmlinux "$release")" "$work/vmlinux"
 	rig_qemu_arguments
 	# shellcheck disable=SC2016
 	timeout --foreground -k 5 "$seconds" \
 		unshare --mount --pid --fork --kill-child --mount-proc="$RIG_ROOT/proc" \
 		chroot "$RIG_ROOT" sh -c 'cd "$1" && shift && exec "$@"' sh "${work#"$RIG_ROOT"}" \
-		"${QEMU[@]}" -append "$RIG_APPEND_FIXED ${RIG_APPEND:-}" "$@" </dev/null 2>&1 |
+		"${QEMU[@]}" -append "$append" "$@" </dev/null 2>&1 |
 		sed -u 's|\r$||' | tee "$work/console" |
 		grep -av --line-buffered '^RIG EXIT 0$' || :
 	local verdict=0
