@@ -33,14 +33,14 @@ static int check_poison(const struct speckv_poison *poison)
 	return speckv_check_poison(poison, DEVICE_BYTES);
 }
 
-static void info(struct kunit *test)
+static void info_arguments(struct kunit *test)
 {
 	struct speckv_info good = {};
 
 	EXPECT_ZERO_FROM(test, good, flags, speckv_check_info);
 }
 
-static void alloc(struct kunit *test)
+static void alloc_arguments(struct kunit *test)
 {
 	struct speckv_alloc good = { .bytes = SPECKV_GRANULE_BYTES }, bad = good;
 
@@ -61,7 +61,7 @@ static void alloc(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, check_alloc(&bad), -EINVAL);
 }
 
-static void free(struct kunit *test)
+static void free_arguments(struct kunit *test)
 {
 	struct speckv_free good = { .handle = 1 }, bad = good;
 
@@ -70,7 +70,7 @@ static void free(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, speckv_check_free(&bad), -EINVAL);
 }
 
-static void export(struct kunit *test)
+static void export_arguments(struct kunit *test)
 {
 	struct speckv_export good = { .flags = SPECKV_EXPORT_NEW, .fd = -1 }, bad;
 	const u32 verbs[] = { 0, SPECKV_EXPORT_NEW | SPECKV_EXPORT_ADD, 0x80,
@@ -93,7 +93,7 @@ static void export(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, speckv_check_export(&bad), -EINVAL);
 }
 
-static void stat(struct kunit *test)
+static void stat_arguments(struct kunit *test)
 {
 	struct speckv_stat good = { .fd = -1 }, bad = { .fd = -2 };
 
@@ -101,7 +101,7 @@ static void stat(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, speckv_check_stat(&bad), -EINVAL);
 }
 
-static void list(struct kunit *test)
+static void list_arguments(struct kunit *test)
 {
 	struct speckv_list good = { .count = 1, .entries = 4096 }, bad = good;
 
@@ -112,7 +112,7 @@ static void list(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, speckv_check_list(&bad), -EINVAL);
 }
 
-static void poison(struct kunit *test)
+static void poison_arguments(struct kunit *test)
 {
 	struct speckv_poison good = { .flags = SPECKV_POISON_MARK, .bytes = 1 }, bad = good;
 
@@ -128,8 +128,10 @@ static void poison(struct kunit *test)
 }
 
 static struct kunit_case cases[] = {
-	KUNIT_CASE(info), KUNIT_CASE(alloc), KUNIT_CASE(free), KUNIT_CASE(export),
-	KUNIT_CASE(stat), KUNIT_CASE(list),  KUNIT_CASE(poison), {}
+	KUNIT_CASE(info_arguments),   KUNIT_CASE(alloc_arguments),
+	KUNIT_CASE(free_arguments),   KUNIT_CASE(export_arguments),
+	KUNIT_CASE(stat_arguments),   KUNIT_CASE(list_arguments),
+	KUNIT_CASE(poison_arguments), {}
 };
 
 struct kunit_suite speckv_check_suite = {

@@ -101,7 +101,7 @@ rig_setup() {
 			"Pin: release n=$RIG_SUITE-backports" 'Pin-Priority: 990' \
 			>"$RIG_SCRATCH/preferences"
 		rig_say "making $RIG_ROOT (1.1 GB, a few minutes, once)"
-		# The debug kernel is keyed by its own source and configuration, and outlives the root.
+		# The debug kernel has a key of its own, and outlives the root.
 		[ ! -d "$RIG_ROOT/rig/debug" ] || mv "$RIG_ROOT/rig/debug" "$RIG_ROOT.debug"
 		rm -rf "$RIG_ROOT"
 		rig_setup_make "$RIG_ROOT" >"$RIG_SCRATCH/log" 2>&1 ||

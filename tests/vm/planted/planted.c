@@ -5,7 +5,6 @@
  * A debug kernel that lost its checks looks exactly like a driver without bugs; this tells the two
  * apart. Only tests/vm/vm-test loads it, in a guest of its own.
  */
-#include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
@@ -15,7 +14,7 @@
 static DEFINE_MUTEX(first);
 static DEFINE_MUTEX(second);
 static DEFINE_SPINLOCK(spin);
-static int volatile shift = 40;
+static volatile int shift = 40;
 
 /* lockdep: two orders of two locks; no deadlock, since nobody else is here. */
 static void lock_inversion(void)
@@ -33,7 +32,7 @@ static void lock_inversion(void)
 static void sleep_in_atomic(void)
 {
 	spin_lock(&spin);
-	usleep_range(10, 20);
+	kfree(kmalloc(8, GFP_KERNEL));
 	spin_unlock(&spin);
 }
 
