@@ -68,6 +68,8 @@ class Story {
 };
 
 bool Story::begin() {
+  if (!eventually([] { return region_bytes("free") == region_bytes("size"); }))
+    return failed("region");
   tell("region", "/dev/speckv0 is %lu MiB of CXL memory (%s), all of it zeroed and free",
        (unsigned long)(region_bytes("size") / mib),
        read_file("/sys/class/speckv/speckv0/dax_device").substr(0, 6).c_str());

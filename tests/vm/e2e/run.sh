@@ -26,7 +26,7 @@ mount -t tmpfs tmp /t/root/tmp
 ip link set lo up
 
 insmod /t/speckv.ko drain_seconds=20 || fail "the module loads"
-sh /t/speckv-bind dax0.0 >/tmp/bind || fail "speckv-bind gives it the device"
+sh /t/speckv-bind dax0.0 >/tmp/bind 2>&1 || fail "speckv-bind gives it the device"
 sh /t/region-up >/tmp/region 2>&1 || fail "$(cat /tmp/region)"
 chown 1003:1003 /dev/speckv0
 if wanted demo; then
