@@ -101,7 +101,7 @@ static int request_ranges(struct speckv_region *region, struct device *dev)
 		/* Not devm: an abandoned map must keep its addresses. */
 		if (!request_mem_region(range->start, range_len(range), region->dax_name)) {
 			dev_err(dev,
-				"[%#llx-%#llx] is taken, see /proc/iomem; unbind its driver first\n",
+				"[%#llx-%#llx] is taken, see /proc/iomem; unbind its user first\n",
 				range->start, range->end);
 			release_ranges(region, i);
 			return -EBUSY;

@@ -33,8 +33,8 @@ int region_ensure(void)
 }
 
 /*
- * Takes the card away as its PCI slot would, but without the slot's five seconds; returns when every
- * driver has let go of it.
+ * Takes the card away as its PCI slot would, but without the slot's five seconds; returns when
+ * every driver has let go of it.
  */
 int card_remove(void)
 {

@@ -4,9 +4,9 @@
 #
 # Sourced by tests/vm/rig. Always TCG: the rig's results must not depend on whether the host has a
 # usable KVM, and it never looks at /dev/kvm. The hypervisor bit of the CPU is off because Linux
-# refuses to commit a CXL region under a hypervisor that cannot invalidate caches by range. So are the
-# bits of the fast string instructions: TCG makes a step of each byte of them, and memset without
-# them stores eight at a time.
+# refuses to commit a CXL region under a hypervisor that cannot invalidate caches by range. So are
+# the bits of the fast string instructions: TCG makes a step of each byte of them, and memset
+# without them stores eight at a time.
 
 # What must never be on a console, whatever the tests say.
 RIG_SPLAT='BUG:|WARNING:|Oops|KASAN|Kernel panic|general protection fault|Call Trace:'

@@ -3,8 +3,8 @@
 # systemd.sh - a guest whose first process is systemd, for testing units, udev rules and
 # modprobe.d: a Debian of its own, small enough to be an initramfs.
 #
-# Sourced by tests/vm/rig. The tree is made once by mmdebstrap and cached as an archive; the kernel's
-# modules and the tests are two more archives behind it.
+# Sourced by tests/vm/rig. The tree is made once by mmdebstrap and cached as an archive; the
+# kernel's modules and the tests are another one behind it.
 
 RIG_SYSTEMD_PACKAGES=(systemd systemd-sysv udev kmod libstdc++6)
 
@@ -19,7 +19,8 @@ rig_systemd_make() {
 		--dpkgopt='path-exclude=/usr/share/zoneinfo/*' \
 		--dpkgopt='path-exclude=/usr/lib/udev/hwdb.d/*' \
 		--include="$(IFS=, && printf '%s' "${RIG_SYSTEMD_PACKAGES[*]}")" \
-		"$RIG_SUITE" "$out.tar" "deb $mirror $RIG_SUITE main" "deb $mirror $RIG_SUITE-updates main"
+		"$RIG_SUITE" "$out.tar" \
+		"deb $mirror $RIG_SUITE main" "deb $mirror $RIG_SUITE-updates main"
 }
 
 # The test is a unit after multi-user.target; it talks on the console and ends the machine.
@@ -81,6 +82,11 @@ rig_systemd_image() {
 	cp -a "$tests/." "$tree/t/"
 	rm -rf "$tree/t/rootfs"
 	[ ! -d "$tests/rootfs" ] || cp -a "$tests/rootfs/." "$tree/"
+	# Its own libraries are newer than this machine's, and systemd needs them to be.
+	rig_in_root cpio --quiet -it <"$base" | grep -oE '[^/]+\.so\.[0-9.]+$' |
+		while read -r file; do
+			rm -f "$tree/usr/local/lib/x86_64-linux-gnu/$file"
+		done
 	rig_module_files "$release" | while read -r file; do
 		to=$tree/usr${file%.xz}
 		mkdir -p "$(dirname "$to")"
