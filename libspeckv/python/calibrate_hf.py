@@ -19,6 +19,9 @@ import numpy as np
 
 import chan_table
 
+# Families whose RoPE turns neighbours (2i, 2i + 1); all others turn i and the one half a head on.
+INTERLEAVED = {"cohere", "cohere2", "glm", "glm4"}
+
 
 class Statistics:
     """Sums of one layer over a text: E[q^2] and residual for each kv head and pair."""
@@ -83,10 +86,25 @@ def rope_of(config, layer):
     return head_dim, int(head_dim * share), float(base)
 
 
-def hook(module, add, heads, head_dim):
+def by_token(values, tokens, heads, head_dim):
+    """A projection's or norm's output, [1, tokens, heads * head_dim] or with the heads apart before
+    or behind the tokens. Returns: [tokens, heads, head_dim], or stops with a sentence."""
+    if values.ndim == 4 and values.shape[1] == heads and values.shape[2] == tokens != heads:
+        values = values.swapaxes(1, 2)
+    if values.size != tokens * heads * head_dim:
+        sys.exit(
+            f"calibrate_hf: queries or keys of shape {values.shape}; the config says {tokens} "
+            f"tokens, {heads} heads, {head_dim} channels"
+        )
+    if not np.isfinite(values).all():
+        sys.exit("calibrate_hf: the model computed NaN or infinity")
+    return values.reshape(tokens, heads, head_dim)
+
+
+def hook(module, add, tokens, heads, head_dim):
     def on_output(_module, _inputs, output):
         values = output.detach().float().cpu().numpy()
-        add(values.reshape(-1, heads, head_dim))
+        add(by_token(values, tokens, heads, head_dim))
 
     return module.register_forward_hook(on_output)
 
@@ -94,16 +112,22 @@ def hook(module, add, heads, head_dim):
 def calibrate(model, config, token_ids, page_tokens):
     """Runs token_ids (a [1, n] tensor) through the model. Returns: [layers][kv heads][pairs]."""
     layers = model.get_decoder().layers if hasattr(model, "get_decoder") else model.model.layers
-    statistics, hooks = [], []
+    statistics, hooks, tokens = [], [], token_ids.shape[1]
     for number, layer in enumerate(layers):
         head_dim, rotated, theta = rope_of(config, number)
         kv_heads = config.num_key_value_heads
-        mine = Statistics(kv_heads, head_dim, rotated, theta, page_tokens)
+        half_split = getattr(config, "model_type", "") not in INTERLEAVED
+        mine = Statistics(kv_heads, head_dim, rotated, theta, page_tokens, half_split)
         attention = layer.self_attn
+        if not hasattr(attention, "q_proj") or not hasattr(attention, "k_proj"):
+            sys.exit(
+                "calibrate_hf: an attention without q_proj and k_proj (fused projections, MLA) "
+                "cannot be measured; store such layouts as raw or q8"
+            )
         q = getattr(attention, "q_norm", None) or attention.q_proj
         k = getattr(attention, "k_norm", None) or attention.k_proj
-        hooks.append(hook(q, mine.add_queries, config.num_attention_heads, head_dim))
-        hooks.append(hook(k, mine.add_keys, kv_heads, head_dim))
+        hooks.append(hook(q, mine.add_queries, tokens, config.num_attention_heads, head_dim))
+        hooks.append(hook(k, mine.add_keys, tokens, kv_heads, head_dim))
         statistics.append(mine)
     try:
         model(token_ids, use_cache=False)

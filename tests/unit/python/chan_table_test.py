@@ -91,7 +91,7 @@ def hooks_collect():
     config = types.SimpleNamespace(
         head_dim=DIM, num_attention_heads=4, num_key_value_heads=HEADS, rope_theta=1e4
     )
-    got = calibrate_hf.calibrate(Model(), config, None, TOKENS)
+    got = calibrate_hf.calibrate(Model(), config, np.zeros((1, 128)), TOKENS)
     first, second = chan_table.pairs_of(DIM, DIM, True)
     keys = k.reshape(128, HEADS, DIM)
     turned = keys.copy()
