@@ -11,7 +11,7 @@ export JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 PRESET ?= release
 
-.PHONY: help run test test-all test-vm bench quality install deps format format-check lint clean
+.PHONY: help run test test-all test-vm demo-cxl bench quality install deps format format-check lint clean
 
 help: ## this list
 	@echo 'speckv: a KV-cache tier in CXL memory for LLM servers. See README.md.'
@@ -34,12 +34,16 @@ test: ## [tools/test] every part of the product's tests, each against its budget
 	@tools/test
 
 test-all: ## [tools/test] test, the full sanitizer suites, 60 s of each fuzz target
-	@tools/need build test vm lint
+	@tools/need build test vm lint python
 	@tools/test --all
 
 test-vm: ## [tests/vm/vm-test] the kernel driver on two kernels in QEMU
-	@tools/need build vm
+	@tools/need build test vm
 	@tests/vm/vm-test
+
+demo-cxl: ## [tests/vm/e2e/e2e] a CXL card in QEMU: put, get, crash, pull the card
+	@tools/need build test vm
+	@tests/vm/e2e/e2e --demo
 
 bench: ## [tests/bench/run] every number of the design, as ratios side by side
 	@tools/need build test bench
@@ -54,7 +58,7 @@ install: ## [libspeckv/src/CMakeLists.txt] daemon, library, headers, man pages, 
 	@tools/build install "$(DESTDIR)" "$(PREFIX)"
 
 deps: ## [tools/need] install the packages of every target
-	@tools/need build test run bench lint vm fpga
+	@tools/need build test run bench lint vm python fpga
 
 format: ## [.clang-format] rewrite C and C++ files that are not formatted
 	@tools/need lint

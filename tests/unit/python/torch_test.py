@@ -18,7 +18,7 @@ TOKENS, PAGE, LAYERS = 150, 16, 2
 
 
 class HeadsFirst(torch.nn.Module):
-    """A norm between projection and RoPE that sees [1, heads, tokens, head_dim], as Gemma's does."""
+    """A norm before RoPE that sees [1, heads, tokens, head_dim], as Gemma's does."""
 
     def forward(self, x):
         return x * 0.5
@@ -84,7 +84,7 @@ def pairs(config):
 
 
 def expected(config, q, k):
-    """256 * log2(E[q^2] * reach^2) as [kv heads][pairs], each page's K turned by its start alone."""
+    """256 * log2(E[q^2] * reach^2), [kv heads][pairs]; a page's K turned by its start alone."""
     group, weights = q.shape[1] // k.shape[1], []
     for head in range(k.shape[1]):
         row = []
