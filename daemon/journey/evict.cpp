@@ -74,10 +74,16 @@ void Shard::free_block(uint32_t block) {
 
 bool Shard::guarded(uint32_t block, uint64_t now_ns) const {
   const shm::Entry& entry = blocks_[block].entry;
+  const auto names_it = [&entry](const shm::GuardSlot& guard) {
+    if (shm::load_relaxed(guard.names[0].ref) == 0) return false;  // names are given from the first
+    for (const shm::GuardName& name : guard.names)
+      if (shm::load_relaxed(name.ref) == entry.ref && shm::load_relaxed(name.gen) == entry.gen)
+        return true;
+    return false;
+  };
   for (const shm::GuardSlot* session : guards_)
     for (uint32_t i = 0; i < shm::guard_slots; i++)
-      if (shm::load_relaxed(session[i].ref) == entry.ref &&
-          shm::load_relaxed(session[i].gen) == entry.gen &&
+      if (names_it(session[i]) &&
           now_ns - shm::load_relaxed(session[i].since_ns) < shm::guard_ignored_after_ns)
         return true;
   return false;

@@ -13,13 +13,14 @@ namespace {
 void feed(Checksum& state, std::byte* to, const std::byte* from, size_t n, bool stream) {
   const size_t whole = n / checksum_beat * checksum_beat;
   if (whole > 0) simd::checksum_feed(state, {to, 0, from, 0, whole, 1, stream});
+  state.bytes += whole;
   if (whole < n) {
     std::byte padded[checksum_beat] = {};
     std::memcpy(padded, from + whole, n - whole);
     simd::checksum_feed(state, {nullptr, 0, padded, 0, checksum_beat, 1, false});
     if (to != nullptr) std::memcpy(to + whole, padded, n - whole);
   }
-  state.bytes += n;
+  state.bytes += n - whole;
 }
 
 }  // namespace

@@ -6,7 +6,8 @@
 
 namespace speckv::codec::simd {
 
-// Feeds whole beats, and copies them where rows.to says so; state.bytes is the caller's.
+// Feeds whole beats, and copies them where rows.to says so. The caller adds to state.bytes what it
+// fed before it calls again: 0 means a fresh state.
 void checksum_feed(Checksum& state, const ChecksumRows& rows);
 
 }  // namespace speckv::codec::simd

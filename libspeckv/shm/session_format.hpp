@@ -17,8 +17,9 @@
 
 namespace speckv::shm {
 
-constexpr uint64_t session_magic = 0x31305345534b5356ull;  // "VSKSES01"
+constexpr uint64_t session_magic = 0x32305345534b5356ull;  // "VSKSES02"
 constexpr uint32_t guard_slots = 64;  // reading threads of one session that can hold a guard
+constexpr uint32_t guard_names = 7;   // blocks that one guard can name: two cache lines of them
 constexpr uint32_t sq_entries = 1024;
 constexpr uint32_t cq_entries = 2048;  // the library keeps at most this many operations in flight
 constexpr uint32_t touch_entries = 4096;
@@ -55,14 +56,20 @@ struct alignas(64) RingIndex {
   uint32_t value;
 };
 
-struct GuardSlot {  // one thread's "I am reading this": a hint for the daemon, never waited for
-  uint64_t ref;     // 0: none
+struct GuardName {
+  uint64_t ref;  // 0: none
   uint64_t gen;
+};
+
+// One thread's "I am reading these": a hint for the daemon, never waited for. Several at once, so
+// that one full fence serves several small blocks.
+struct GuardSlot {
+  GuardName names[guard_names];
   uint64_t since_ns;
   uint32_t owner;  // used by the library alone: taken or free
-  uint32_t reserved[9];
+  uint32_t reserved;
 };
-static_assert(sizeof(GuardSlot) == 64);
+static_assert(sizeof(GuardSlot) == 128);
 
 struct ShardArea {
   RingIndex sq_tail;  // client

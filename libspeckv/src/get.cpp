@@ -4,6 +4,7 @@
 //
 // A hit makes no system call, takes no page fault, needs no daemon turn. Steps are numbered as in
 // docs/protocol.md.
+#include <algorithm>
 #include <cerrno>
 
 #include "src/connect.hpp"
@@ -54,7 +55,11 @@ struct Unset {
 class GroupReader {
  public:
   GroupReader(const Connection& connection, const LayoutInfo& info, Tally& tally)
-      : connection_(connection), info_(info), tally_(tally) {}
+      : connection_(connection),
+        info_(info),
+        tally_(tally),
+        prefetch_bytes_(sizeof(shm::SlotHeader) +
+                        info.stored[info.layout.preset & shm::slot_preset_mask][0].bytes) {}
 
   void read(speckv_get_op* ops, uint32_t ops_count) {
     for (uint32_t i = 0; i < ops_count; i++) look(ops[i], lookups_[i]);
@@ -66,8 +71,14 @@ class GroupReader {
       if (lookup.found) prefetch_slot(entries_[i]);
     }
     Guard guard(connection_);
-    for (uint32_t i = 0; i < ops_count; i++)
-      if (lookups_[i].wanted) finish(ops[i], lookups_[i], entries_[i], guard);
+    for (uint32_t from = 0; from < ops_count; from += shm::guard_names) {
+      const uint32_t end = std::min(from + shm::guard_names, ops_count);
+      protect(guard, from, end);
+      for (uint32_t i = from; i < end; i++) {
+        if (i + 1 < ops_count && lookups_[i + 1].found) prefetch_payload(entries_[i + 1]);
+        if (lookups_[i].wanted) finish(ops[i], lookups_[i], entries_[i], guard);
+      }
+    }
   }
 
  private:
@@ -90,6 +101,24 @@ class GroupReader {
     for (int line = 0; line < 4; line++) __builtin_prefetch(slot + line * 64);
   }
 
+  // The block to be read next comes while this one is decoded. What is longer than two pages comes
+  // by itself: the decoder reads ahead.
+  void prefetch_payload(const shm::Entry& entry) const {
+    const uint64_t bytes = std::min<uint64_t>(prefetch_bytes_, prefetch_bytes_max);
+    if (entry.ref >= connection_.pool.bytes || connection_.pool.bytes - entry.ref < bytes) return;
+    const std::byte* slot = connection_.pool.base + entry.ref;
+    for (uint64_t at = 0; at < bytes; at += 64) __builtin_prefetch(slot + at);
+  }
+
+  // (2), of some keys at once: the fence waits for all stores of the copies before it.
+  void protect(Guard& guard, uint32_t from, uint32_t end) {
+    const shm::Entry* named[shm::guard_names];
+    uint32_t count = 0;
+    for (uint32_t i = from; i < end; i++)
+      if (lookups_[i].found) named[count++] = &entries_[i];
+    if (count) guard.protect(named, count);
+  }
+
   bool ours(const shm::Entry& entry) {
     if (entry.fingerprint != info_.fingerprint) {
       tally_.foreign++;
@@ -99,6 +128,11 @@ class GroupReader {
            (entry.flags & shm::entry_record || entry.layers == 1);
   }
 
+  static void rename(Guard& guard, const shm::Entry& entry) {
+    const shm::Entry* const named[] = {&entry};
+    guard.protect(named, 1);
+  }
+
   void miss(speckv_get_op& op) {
     op.ret_result = -ENOENT;
     tally_.misses++;
@@ -106,7 +140,7 @@ class GroupReader {
 
   void finish(speckv_get_op& op, const Lookup& lookup, shm::Entry& entry, Guard& guard) {
     const shm::IndexView& index = view(lookup);
-    const BlockReader reader{connection_, info_, guard, index, lookup.key, lookup.hash};
+    const BlockReader reader{connection_, info_, index, lookup.key, lookup.hash};
     bool found = lookup.found;
     for (uint32_t attempt = 0;; attempt++) {
       if (!found || !ours(entry)) return miss(op);
@@ -122,6 +156,7 @@ class GroupReader {
       }
       tally_.retries++;
       found = index.find(lookup.key, lookup.hash, &entry);
+      if (found) rename(guard, entry);
     }
     touch(connection_, lookup.shard, entry.block);
     tally_.hits++;
@@ -131,6 +166,7 @@ class GroupReader {
   const Connection& connection_;
   const LayoutInfo& info_;
   Tally& tally_;
+  const uint64_t prefetch_bytes_;
   Unset<Lookup> lookups_;
   Unset<shm::Entry> entries_;
 };

@@ -17,9 +17,11 @@ constexpr uint32_t records_max = 1u
 constexpr uint32_t holds_max = 1024;     // of one session; expired ones are reused
 constexpr uint32_t stripes = 16;         // counters of calls: threads share one past 16
 constexpr uint32_t group_keys = 64;      // keys looked up together: covers DRAM latency, fits L1
-constexpr uint32_t read_tries = 4;       // the first and 3 retries, DESIGN 4a (3)
-constexpr uint32_t hold_group = 256;     // keys of one hold sent before waiting for answers
-constexpr uint32_t guard_tries = 4;      // slots looked at before reading without a guard
+constexpr uint64_t prefetch_bytes_max =
+    8192;                             // of the next block of a batch: fits L1 beside this one
+constexpr uint32_t read_tries = 4;    // the first and 3 retries, DESIGN 4a (3)
+constexpr uint32_t hold_group = 256;  // keys of one hold sent before waiting for answers
+constexpr uint32_t guard_tries = 4;   // slots looked at before reading without a guard
 constexpr uint32_t arena_chunks_max = 1u << 24;  // 1 TiB of 64 KiB chunks
 
 constexpr uint32_t open_timeout_ms = 2000;         // speckv.h

@@ -34,14 +34,17 @@ Guard::Guard(const Connection& connection) {
 
 Guard::~Guard() {
   if (!slot_) return;
-  shm::store_release(slot_->ref, 0);
+  for (shm::GuardName& name : slot_->names) shm::store_release(name.ref, 0);
   shm::store_release(slot_->owner, 0);
 }
 
-void Guard::protect(uint64_t ref, uint64_t gen) {
+void Guard::protect(const shm::Entry* const entries[], uint32_t count) {
+  read_step(2);
   if (!slot_) return;
-  shm::store_relaxed(slot_->gen, gen);
-  shm::store_relaxed(slot_->ref, ref);
+  for (uint32_t i = 0; i < shm::guard_names; i++) {
+    shm::store_relaxed(slot_->names[i].gen, i < count ? entries[i]->gen : 0);
+    shm::store_relaxed(slot_->names[i].ref, i < count ? entries[i]->ref : 0);
+  }
   shm::full_fence();
 }
 
@@ -70,8 +73,6 @@ Outcome BlockReader::misfit(const std::byte* slot, uint64_t gen) const {
 
 Outcome BlockReader::read(const shm::Entry& entry, const speckv_buf& buf, bool stream) const {
   if ((entry.gen & 1) || entry.gen == 0) return Outcome::changed;
-  read_step(2);
-  guard.protect(entry.ref, entry.gen);  // (2)
   read_step(3);
   if (!still_published(entry)) return Outcome::changed;  // (3)
   if (entry.flags & shm::entry_record) return read_record(entry, buf, stream);

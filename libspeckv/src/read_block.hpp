@@ -27,8 +27,9 @@ class Guard {
   ~Guard();
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
-  // Tells the daemon, then a full fence.
-  void protect(uint64_t ref, uint64_t gen);
+  // Names entries[0 .. count) and nothing else to the daemon, then one full fence for all of them.
+  // Requires: count <= shm::guard_names.
+  void protect(const shm::Entry* const entries[], uint32_t count);
 
  private:
   shm::GuardSlot* slot_ = nullptr;
@@ -39,12 +40,12 @@ enum class Outcome : uint8_t { hit, changed, corrupt };
 struct BlockReader {
   const Connection& connection;
   const LayoutInfo& info;
-  Guard& guard;
   const shm::IndexView& view;
   const Key& key;
   uint64_t hash;
 
-  // Requires: entry was found under key, its fingerprint and layers are the layout's.
+  // Steps (3) to (7). Requires: entry was found under key, its fingerprint and layers are the
+  // layout's, and the guard names it.
   Outcome read(const shm::Entry& entry, const speckv_buf& buf, bool stream) const;
 
  private:

@@ -39,15 +39,20 @@ class Reader {
     for (uint64_t i = 0; i < hot.objects(); ++i) keys_.push_back(key_of(i));
     batch_ = hot.object_bytes() < kBatchBelow ? kBatch : 1;
     ops_.resize(batch_);
+    picked_.resize(batch_);
     views_.resize(batch_);
   }
 
   uint64_t turn(uint64_t per_turn, uint32_t flags) {
     const uint64_t faults_before = minor_faults();
     for (uint64_t at = 0; at < per_turn; at += batch_) {
+      for (uint64_t& object : picked_) {  // who asks has the keys at hand
+        object = hot_.pick();
+        __builtin_prefetch(keys_[object].data());
+      }
       for (uint32_t i = 0; i < batch_; ++i) {
         speckv_get_op& op = ops_[i];
-        std::memcpy(op.key, keys_[hot_.pick()].data(), sizeof op.key);
+        std::memcpy(op.key, keys_[picked_[i]].data(), sizeof op.key);
         set_views(layout_, hot_.place(), &views_[i]);
         op.buf = {0, layout_.layers, views_[i].data()};
         op.flags = flags;
@@ -84,6 +89,7 @@ class Reader {
   std::vector<Key> keys_;
   uint32_t batch_ = 1;
   std::vector<speckv_get_op> ops_;
+  std::vector<uint64_t> picked_;
   std::vector<std::vector<speckv_view>> views_;
   uint64_t missed_ = 0;
   uint64_t faults_ = 0;

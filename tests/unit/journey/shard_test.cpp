@@ -172,8 +172,8 @@ TEST(Shard, AGuardedBlockIsNotReusedAtOnceAndAnOldGuardIsIgnored) {
   shm::Entry entry;
   ASSERT_TRUE(space.find(1, &entry));
   shm::GuardSlot guards[shm::guard_slots]{};
-  guards[3].ref = entry.ref;
-  guards[3].gen = entry.gen;
+  guards[3].names[0] = {1, 1};
+  guards[3].names[shm::guard_names - 1] = {entry.ref, entry.gen};
   guards[3].since_ns = 100;
   space.shard().set_guards({guards});
   for (uint64_t number = 10; number < 2000 && space.find(1); number++)

@@ -110,7 +110,9 @@ class SpoiledPool : public ::testing::Test {
     Guard guard(connection_);
     loaded_.assign(values_.size(), 0);
     const auto views = views_of(loaded_.data());
-    const BlockReader reader{connection_, info_, guard, connection_.views[0], key_, hash_key(key_)};
+    const shm::Entry* const named[] = {&entry};
+    guard.protect(named, 1);
+    const BlockReader reader{connection_, info_, connection_.views[0], key_, hash_key(key_)};
     return reader.read(entry, {0, layers, views.data()}, false);
   }
   // Spoils memory, reads, and puts it back.
