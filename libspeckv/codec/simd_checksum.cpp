@@ -82,9 +82,13 @@ void feed_rows(Checksum& checksum, const ChecksumRows& rows) {
                               : ptrdiff_t(ahead_bytes / rows.row_bytes) * rows.from_stride;
   const D64 d;
   Lanes state;
+  // A fresh state was stored in smaller pieces a moment ago: to load it as vectors would wait until
+  // all stores before it have reached the cache.
+  const uint64_t* sums = checksum.bytes == 0 ? checksum_start : checksum.sum;
   for (size_t i = 0; i < vectors; ++i) {
-    state.sum[i] = hn::LoadU(d, checksum.sum + i * lanes);
-    state.product[i] = hn::LoadU(d, checksum.product + i * lanes);
+    state.sum[i] = hn::LoadU(d, sums + i * lanes);
+    state.product[i] =
+        checksum.bytes == 0 ? hn::Zero(d) : hn::LoadU(d, checksum.product + i * lanes);
     state.mask[i] = hn::LoadU(d, checksum_mask + i * lanes);
   }
   for (size_t r = 0; r < rows.rows; ++r) {
@@ -121,7 +125,7 @@ HWY_EXPORT(checksum_feed);
 namespace simd {
 
 void checksum_feed(Checksum& state, const ChecksumRows& rows) {
-  HWY_DYNAMIC_DISPATCH(codec::checksum_feed)(state, rows);
+  HWY_DYNAMIC_DISPATCH(checksum_feed)(state, rows);
 }
 
 }  // namespace simd
