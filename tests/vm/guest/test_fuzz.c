@@ -284,22 +284,25 @@ static void op_rebind(void)
 
 static void play(struct player *player, unsigned long operations)
 {
+	/* What takes a memory's zeroing or a ring's making is rarer than what takes a look. */
 	static void (*const calls[])(struct player *) = {
-		op_open, op_alloc, op_free,  op_export,	  op_export, op_map,  op_map,
-		op_touch, op_touch, op_touch, op_bend_map, op_pin,    op_look, op_garbage,
+		op_open,  op_alloc,   op_alloc,	 op_free,    op_free,	 op_free,    op_export,
+		op_export, op_export, op_map,	 op_map,     op_touch,	 op_touch,   op_touch,
+		op_touch, op_touch,   op_touch,	 op_bend_map, op_bend_map, op_pin,   op_look,
+		op_look,  op_look,    op_garbage, op_garbage, op_garbage, op_garbage, op_garbage,
 	};
 
 	while (operations--) {
 		uint64_t choice = pick(1000);
 
 		__atomic_add_fetch(done, 1, __ATOMIC_RELAXED);
-		if (choice < 4)
+		if (choice < 2)
 			op_fork(player);
-		else if (choice == 4 && !pick(40))
+		else if (choice == 4 && !pick(80))
 			op_rebind();
 		else if (choice == 5 && !pick(20))
 			op_poison(player);
-		else if (choice < 60)
+		else if (choice < 30)
 			slot_close(any(player));
 		else
 			calls[pick(sizeof(calls) / sizeof(calls[0]))](player);
