@@ -33,8 +33,8 @@ test: ## [tools/test] every part of the product's tests, each against its budget
 	@tools/need build test vm
 	@tools/test
 
-test-all: ## [tools/test] test, the full sanitizer suites, 60 s of each fuzz target
-	@tools/need build test vm lint python
+test-all: ## [tools/test] test, a million codec pages, NEON, all sanitizers, fuzz
+	@tools/need build test vm lint python neon
 	@tools/test --all
 
 test-vm: ## [tests/vm/vm-test] the kernel driver on two kernels in QEMU

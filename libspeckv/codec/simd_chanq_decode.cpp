@@ -240,7 +240,7 @@ namespace simd {
 
 void chanq_decode_page(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
                        const ChanTable& table) {
-  HWY_DYNAMIC_DISPATCH(codec::chanq_decode_page)(id, shape, in, out, table);
+  HWY_DYNAMIC_DISPATCH(chanq_decode_page)(id, shape, in, out, table);
 }
 
 }  // namespace simd

@@ -302,7 +302,7 @@ namespace simd {
 
 bool chanq_encode_page(CodecId id, const PageShape& shape, const ConstView& in, std::byte* out,
                        const ChanTable& table, ptrdiff_t ahead) {
-  return HWY_DYNAMIC_DISPATCH(codec::chanq_encode_page)(id, shape, in, out, table, ahead);
+  return HWY_DYNAMIC_DISPATCH(chanq_encode_page)(id, shape, in, out, table, ahead);
 }
 }  // namespace simd
 }  // namespace speckv::codec

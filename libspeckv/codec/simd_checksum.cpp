@@ -60,9 +60,11 @@ HWY_INLINE void feed_beat(Lanes& state, const std::byte* from, std::byte* to) {
   for (size_t i = 0; i < vectors; ++i) {
     V64 word = hn::LoadU(d, reinterpret_cast<const uint64_t*>(from) + i * lanes);
     loaded_once(word);
-    auto* target = reinterpret_cast<uint64_t*>(to) + i * lanes;
-    if constexpr (move == Move::stream) hn::Stream(word, d, target);
-    if constexpr (move == Move::copy) hn::StoreU(word, d, target);
+    if constexpr (move != Move::none) {
+      auto* target = reinterpret_cast<uint64_t*>(to) + i * lanes;
+      if constexpr (move == Move::stream) hn::Stream(word, d, target);
+      else hn::StoreU(word, d, target);
+    }
     V64& sum = state.sum[i];
     sum = hn::Add(sum, hn::Add(word, hn::Set(d, checksum_step)));
     const V64 masked = hn::Xor(sum, state.mask[i]);
@@ -94,13 +96,16 @@ void feed_rows(Checksum& checksum, const ChecksumRows& rows) {
   for (size_t r = 0; r < rows.rows; ++r) {
     const std::byte* from = rows.from + ptrdiff_t(r) * rows.from_stride;
     std::byte* to = move == Move::none ? nullptr : rows.to + ptrdiff_t(r) * rows.to_stride;
+    const auto feed = [&](size_t at) {
+      feed_beat<move>(state, from + at, move == Move::none ? nullptr : to + at);
+    };
     size_t i = 0;
     for (; i + 2 * checksum_beat <= rows.row_bytes; i += 2 * checksum_beat) {
       __builtin_prefetch(from + i + ahead);
-      feed_beat<move>(state, from + i, to + i);
-      feed_beat<move>(state, from + i + checksum_beat, to + i + checksum_beat);
+      feed(i);
+      feed(i + checksum_beat);
     }
-    if (i < rows.row_bytes) feed_beat<move>(state, from + i, to + i);
+    if (i < rows.row_bytes) feed(i);
   }
   for (size_t i = 0; i < vectors; ++i) {
     hn::StoreU(state.sum[i], d, checksum.sum + i * lanes);

@@ -292,12 +292,12 @@ HWY_EXPORT(q8_decode_rows);
 namespace simd {
 
 bool q8_encode_rows(const ConstRows& in, bool bf16, uint8_t* scales, int8_t* codes) {
-  return HWY_DYNAMIC_DISPATCH(codec::q8_encode_rows)(in, bf16, scales, codes);
+  return HWY_DYNAMIC_DISPATCH(q8_encode_rows)(in, bf16, scales, codes);
 }
 
 void q8_decode_rows(const uint8_t* scales, const int8_t* codes, bool bf16, const Rows& out,
                     bool stream) {
-  HWY_DYNAMIC_DISPATCH(codec::q8_decode_rows)(scales, codes, bf16, out, stream);
+  HWY_DYNAMIC_DISPATCH(q8_decode_rows)(scales, codes, bf16, out, stream);
 }
 
 }  // namespace simd

@@ -148,7 +148,7 @@ namespace simd {
 
 void rowq_decode_rows(int bits, const PageShape& shape, const std::byte* in, const View& out,
                       bool stream) {
-  HWY_DYNAMIC_DISPATCH(codec::rowq_decode_rows)(bits, shape, in, out, stream);
+  HWY_DYNAMIC_DISPATCH(rowq_decode_rows)(bits, shape, in, out, stream);
 }
 
 }  // namespace simd

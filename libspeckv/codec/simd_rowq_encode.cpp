@@ -222,7 +222,7 @@ namespace simd {
 
 bool rowq_encode_rows(int bits, const PageShape& shape, const ConstView& in, std::byte* out,
                       ptrdiff_t ahead) {
-  return HWY_DYNAMIC_DISPATCH(codec::rowq_encode_rows)(bits, shape, in, out, ahead);
+  return HWY_DYNAMIC_DISPATCH(rowq_encode_rows)(bits, shape, in, out, ahead);
 }
 }  // namespace simd
 }  // namespace speckv::codec

@@ -139,8 +139,7 @@ TEST(Simd, EqualsGoldenOnEveryTarget) {
   const auto codecs = all_codecs();
   // The best target, which runs in production here, takes three quarters of the pages.
   const uint64_t best = pages * 3 / 4 / codecs.size() + 1;
-  const uint64_t others =
-      pages / 4 / codecs.size() / hwy::SupportedAndGeneratedTargets().size() + 1;
+  const uint64_t others = pages / 4 / codecs.size() / targets_count() + 1;
   const std::string best_target(isa());
   std::cout << "seed " << seed << ", " << codecs.size() << " codecs, " << best << " pages each on "
             << best_target << ", " << others << " on every other target\n";
@@ -150,6 +149,7 @@ TEST(Simd, EqualsGoldenOnEveryTarget) {
     const uint64_t each = target == best_target ? best : others;
     EXPECT_EQ(isa(), target);
     for (const CodecId codec : codecs) {
+      if (pages >= 1000000) std::cout << target << " " << name(codec) << std::endl;  // progress
       for (uint64_t i = 0; i < each; ++i) {
         const PageShape shape = random_shape(codec, random);
         const Texture texture = textures[random() % std::size(textures)];
