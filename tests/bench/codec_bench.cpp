@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codec_bench.hpp"
 
-#include <immintrin.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -16,6 +12,7 @@
 #include "codec/chan_table.hpp"
 #include "codec/half.hpp"
 #include "codec/segment.hpp"
+#include "memory.hpp"
 
 namespace speckv::bench {
 namespace {
@@ -24,46 +21,6 @@ using codec::CodecId;
 using codec::Preset;
 
 constexpr size_t object_bytes = 1 << 20;
-
-// Anonymous memory in huge pages where the system gives them.
-class Buffer {
- public:
-  explicit Buffer(size_t bytes) : bytes_(bytes) {
-    base_ = static_cast<std::byte*>(
-        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    if (base_ == MAP_FAILED) {
-      std::perror("codec bench: mmap");
-      std::exit(1);
-    }
-    madvise(base_, bytes, MADV_HUGEPAGE);
-    std::memset(base_, 1, bytes);
-  }
-  ~Buffer() { munmap(base_, bytes_); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  std::byte* at(size_t offset) { return base_ + offset; }
-  size_t bytes() const { return bytes_; }
-
- private:
-  std::byte* base_;
-  size_t bytes_;
-};
-
-size_t cache_bytes() {
-  const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
-  return bytes > 0 ? size_t(bytes) : size_t{32} << 20;
-}
-
-void stream_copy(void* to, const void* from, size_t n) {
-  auto* target = static_cast<__m128i*>(to);
-  const auto* source = static_cast<const __m128i*>(from);
-  for (size_t i = 0; i < n / 16; i += 4) {
-    for (size_t j = 0; j < 4; ++j) {
-      _mm_stream_si128(target + i + j, _mm_loadu_si128(source + i + j));
-    }
-  }
-  _mm_sfence();
-}
 
 struct Workload {
   speckv_layout layout{};
@@ -162,17 +119,22 @@ void take_turns(std::vector<Contender>& contenders, size_t objects, Buffer& ring
 struct Named {
   std::string name;
   Preset preset;
-  bool k = true, v = true;
 };
 
+// Every preset, then the codecs of K and of V on both halves of a segment: K apart and V apart.
 std::vector<Named> subjects() {
-  std::vector<Named> all;
+  std::vector<Named> all, apart;
   for (uint32_t id = SPECKV_PRESET_EXACT; id <= SPECKV_PRESET_TIGHT; ++id) {
     Preset preset;
-    if (codec::preset(id, &preset)) {
-      all.push_back({std::string(codec::preset_name(id)), preset});
-    }
+    if (!codec::preset(id, &preset)) continue;
+    all.push_back({std::string(codec::preset_name(id)), preset});
+    if (preset.k == preset.v) continue;
+    apart.push_back({"k/" + std::string(codec::name(preset.k)), {preset.k, preset.k, preset.k}});
+    apart.push_back({"v/" + std::string(codec::name(preset.v)), {preset.v, preset.v, preset.v}});
   }
+  const CodecId paper = CodecId::paper;
+  apart.push_back({"paper", {paper, paper, paper}});
+  all.insert(all.end(), apart.begin(), apart.end());
   return all;
 }
 
@@ -183,8 +145,8 @@ std::vector<CodecRow> codec_rows(const CodecBenchOptions& options) {
   std::string error;
   const auto tables = codec::ChanTables::make(work.layout, nullptr, &error);
   const codec::ChanTable* table = tables == nullptr ? nullptr : tables->data();
-  const size_t raw = work.raw_bytes(), set_bytes = 4 * cache_bytes();
-  Buffer ring(2 * cache_bytes() + 2 * raw);
+  const size_t raw = work.raw_bytes(), set_bytes = 4 * l3_bytes();
+  Buffer ring(2 * l3_bytes() + 2 * raw);
   const size_t raw_objects = set_bytes / raw;
   Buffer source(raw_objects * raw);
   for (size_t i = 0; i < raw_objects; ++i) {

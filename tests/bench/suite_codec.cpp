@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// suite_codec.cpp - rows encode/* and decode/*: our presets, and lz4, zstd and ggml's q8_0, each
-// beside memcpy.
+// suite_codec.cpp - rows encode/* and decode/*: our presets, their codecs for K and for V apart,
+// and lz4, zstd and ggml's cache types, each beside memcpy.
 //
 // Our rows come from codec_bench.cpp (segments of 1 MiB of fp16, checksum included). The peers get
 // objects of the same size and kind and the same turns with memcpy; they compute no checksum. lz4
-// and zstd keep every bit and so give little on KV: the setting says how much. ggml's q8_0 converts
-// through float rows, as its own KV cache does.
+// and zstd keep every bit and so give little on KV: the setting says how much.
 #include <dlfcn.h>
 #include <lz4.h>
 #include <zstd.h>
@@ -13,7 +12,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <memory>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "bench.hpp"
@@ -29,22 +30,25 @@ constexpr uint32_t kObjectsPerTurn = 4;
 constexpr uint32_t kDistinct = 8;  // objects with their own content; the set repeats them
 constexpr int kZstdLevel = 1;
 
-// ggml's own functions, from the engine that `make run` builds.
+// A cache type of ggml, by the library of the engine that `make run` builds. Rows go through
+// floats, as its own KV cache does.
 class Ggml {
  public:
-  explicit Ggml(const std::string& build_bin) {
+  Ggml(const std::string& build_bin, const std::string& type, size_t group_bytes)
+      : group_bytes_(group_bytes) {
     const std::string lib = build_bin + "/../../engine/lib/";
-    base_ = dlopen((lib + "libggml-base.so").c_str(), RTLD_NOW | RTLD_GLOBAL);
-    cpu_ = base_ ? dlopen((lib + "libggml-cpu.so").c_str(), RTLD_NOW) : nullptr;
-    if (cpu_ == nullptr) return;
-    find(cpu_, "ggml_cpu_fp16_to_fp32", &widen_);
-    find(cpu_, "ggml_cpu_fp32_to_fp16", &narrow_);
-    find(cpu_, "quantize_row_q8_0", &quantize_);
-    find(base_, "dequantize_row_q8_0", &dequantize_);
+    void* const base = dlopen((lib + "libggml-base.so").c_str(), RTLD_NOW | RTLD_GLOBAL);
+    void* const cpu = base ? dlopen((lib + "libggml-cpu.so").c_str(), RTLD_NOW) : nullptr;
+    if (cpu == nullptr) return;
+    find(cpu, "ggml_cpu_fp16_to_fp32", &widen_);
+    find(cpu, "ggml_cpu_fp32_to_fp16", &narrow_);
+    find(cpu, ("quantize_row_" + type).c_str(), &quantize_);
+    find(base, ("dequantize_row_" + type).c_str(), &dequantize_);
   }
   bool found() const { return widen_ && narrow_ && quantize_ && dequantize_; }
 
-  static size_t stored_bytes(size_t raw_bytes) { return raw_bytes / 64 * 34; }
+  // A group is 32 values.
+  size_t stored_bytes(size_t raw_bytes) const { return raw_bytes / 64 * group_bytes_; }
   void encode(std::byte* to, const std::byte* from, size_t raw_bytes) {
     for (size_t at = 0; at < raw_bytes; at += 2 * kRow) {
       widen_(from + at, row_.data(), kRow);
@@ -64,8 +68,7 @@ class Ggml {
   static void find(void* library, const char* name, F* ret_function) {
     *ret_function = reinterpret_cast<F>(dlsym(library, name));
   }
-  void* base_ = nullptr;
-  void* cpu_ = nullptr;
+  size_t group_bytes_;
   void (*widen_)(const void*, float*, int64_t) = nullptr;
   void (*narrow_)(const float*, void*, int64_t) = nullptr;
   void (*quantize_)(const float*, void*, int64_t) = nullptr;
@@ -81,7 +84,7 @@ struct Peer {
   std::function<void(std::byte* to, const std::byte* from, size_t stored)> decode;
 };
 
-std::vector<Peer> make_peers(Report& report, Ggml& ggml) {
+std::vector<Peer> make_peers(Report& report) {
   std::vector<Peer> peers;
   const int n = int(kObjectBytes);
   peers.push_back({"lz4", size_t(LZ4_compressBound(n)),
@@ -102,18 +105,23 @@ std::vector<Peer> make_peers(Report& report, Ggml& ggml) {
                    [](std::byte* to, const std::byte* from, size_t stored) {
                      ZSTD_decompress(to, kObjectBytes, from, stored);
                    }});
-  if (ggml.found()) {
-    peers.push_back({"ggml-q8_0", Ggml::stored_bytes(kObjectBytes),
-                     [&ggml](std::byte* to, const std::byte* from) {
-                       ggml.encode(to, from, kObjectBytes);
-                       return Ggml::stored_bytes(kObjectBytes);
+  for (const auto& [type, group_bytes] :
+       {std::pair{"q8_0", size_t{34}}, {"q5_0", size_t{22}}, {"q4_0", size_t{18}}}) {
+    const auto ggml = std::make_shared<Ggml>(report.options().build_bin, type, group_bytes);
+    const std::string name = std::string("ggml-") + type;
+    if (!ggml->found()) {
+      report.skip("encode/" + name + ", decode/" + name,
+                  "no engine in build/engine; tests/bench/engine/setup makes it");
+      continue;
+    }
+    peers.push_back({name, ggml->stored_bytes(kObjectBytes),
+                     [ggml](std::byte* to, const std::byte* from) {
+                       ggml->encode(to, from, kObjectBytes);
+                       return ggml->stored_bytes(kObjectBytes);
                      },
-                     [&ggml](std::byte* to, const std::byte* from, size_t) {
-                       ggml.decode(to, from, kObjectBytes);
+                     [ggml](std::byte* to, const std::byte* from, size_t) {
+                       ggml->decode(to, from, kObjectBytes);
                      }});
-  } else {
-    report.skip("encode/ggml-q8_0, decode/ggml-q8_0",
-                "no engine in build/engine; tests/bench/engine/setup makes it");
   }
   return peers;
 }
@@ -233,7 +241,6 @@ void add_our_rows(Report& report) {
 
 void suite_codec(Report& report) {
   add_our_rows(report);
-  Ggml ggml(report.options().build_bin);
   const size_t objects = 4 * l3_bytes() / kObjectBytes;
   const Buffer raw(objects * kObjectBytes);
   Buffer ring(2 * l3_bytes() + 4 * kObjectBytes);
@@ -245,7 +252,7 @@ void suite_codec(Report& report) {
                        kObjectBytes);
     }
   }
-  const std::vector<Peer> peers = make_peers(report, ggml);
+  const std::vector<Peer> peers = make_peers(report);
   for (const Peer& peer : peers) {
     if (!report.wants("encode/" + peer.name) && !report.wants("decode/" + peer.name)) continue;
     PeerRun run(raw, ring, peer);
