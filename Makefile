@@ -11,7 +11,8 @@ export JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 PRESET ?= release
 
-.PHONY: help run test test-all test-vm demo-cxl bench quality install deps format format-check lint clean
+.PHONY: help run test test-all test-vm demo-cxl bench quality install deps format format-check
+.PHONY: lint clean
 
 help: ## this list
 	@echo 'speckv: a KV-cache tier in CXL memory for LLM servers. See README.md.'

@@ -242,8 +242,8 @@ int ratio_percent(const std::string& extent, const std::string& shm) {
   return int(median(ratios) * 100 + 0.5);
 }
 
-// Measured under load: 94 % on Linux 6.12.117, 96 % on 7.3.4 (2 cores, Zen 3, TCG). The bound leaves
-// room for an emulated CPU that shares its host.
+// Measured under load: 94 % on Linux 6.12.117, 96 % on 7.3.4 (2 cores, Zen 3, TCG). The bound
+// leaves room for an emulated CPU that shares its host.
 TEST_F(Extent, AGetCostsWhatItCostsOnShm) {
   begin(extent_daemon());
   DaemonOptions options = extent_daemon();

@@ -15,8 +15,8 @@ wait_until() {
 }
 status=0
 in_root() {
-	chroot /t/root /bin/env -i HOME=/ PATH=/bin LD_LIBRARY_PATH=/lib SPECKVD=/bin/speckvd "$@" ||
-		status=1
+	chroot /t/root /bin/env -i HOME=/ PATH=/bin LD_LIBRARY_PATH=/lib SPECKVD=/bin/speckvd \
+		"$@" || status=1
 }
 wanted() { case " $(cat /t/groups) " in *" $1 "*) ;; *) return 1 ;; esac; }
 
@@ -49,12 +49,14 @@ if wanted modes; then
 	echo dax0.0 >/sys/bus/dax/drivers/speckv/unbind
 	rmmod speckv || fail "the module unloads"
 	[ -e /sys/bus/dax/devices/dax0.0/driver ] ||
-		daxctl reconfigure-device -m devdax dax0.0 >/tmp/daxctl 2>&1 || fail "$(cat /tmp/daxctl)"
+		daxctl reconfigure-device -m devdax dax0.0 >/tmp/daxctl 2>&1 ||
+		fail "$(cat /tmp/daxctl)"
 	wait_until '[ -e /dev/dax0.0 ]'
 	in_root /bin/guest_test --gtest_filter='Devdax.*'
 	echo online_movable >/sys/devices/system/memory/auto_online_blocks
 	insmod /lib/modules/kmem.ko
-	daxctl reconfigure-device -f -m system-ram dax0.0 >/tmp/daxctl 2>&1 || fail "$(cat /tmp/daxctl)"
+	daxctl reconfigure-device -f -m system-ram dax0.0 >/tmp/daxctl 2>&1 ||
+		fail "$(cat /tmp/daxctl)"
 	wait_until 'grep -q "MemTotal: *1048576 kB" /sys/devices/system/node/node1/meminfo'
 	in_root /bin/guest_test --gtest_filter='Numa.*'
 fi
