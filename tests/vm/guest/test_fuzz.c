@@ -27,6 +27,7 @@ struct player {
 	struct slot slots[SLOTS];
 	unsigned long operations;
 	uint64_t random;
+	bool is_child;
 	uint8_t mark; /* what it and its children write; nobody else may ever see it */
 };
 
@@ -264,6 +265,7 @@ static void op_fork(struct player *player)
 
 	if (!child) {
 		random_state = seed;
+		player->is_child = true;
 		play(player, 20 + pick(100));
 		_exit(0);
 	}
@@ -275,8 +277,16 @@ static void op_fork(struct player *player)
 		_exit(1);
 }
 
-static void op_rebind(void)
+/* Unbinding waits for pins, so not while this process holds one, or its parent that waits for it. */
+static void op_rebind(struct player *player)
 {
+	if (player->is_child)
+		return;
+	for (int i = 0; i < SLOTS; i++) {
+		if (player->slots[i].ring >= 0)
+			close(player->slots[i].ring);
+		player->slots[i].ring = -1;
+	}
 	if (region_unbind())
 		return;
 	write_file("/sys/bus/dax/drivers/speckv/bind", "dax0.0");
@@ -299,7 +309,7 @@ static void play(struct player *player, unsigned long operations)
 		if (choice < 2)
 			op_fork(player);
 		else if (choice == 4 && !pick(80))
-			op_rebind();
+			op_rebind(player);
 		else if (choice == 5 && !pick(20))
 			op_poison(player);
 		else if (choice < 30)
@@ -369,6 +379,7 @@ TEST_BALANCED(fuzz, random_calls_from_many_processes, BALANCE_NONE)
 		players[i].operations = operations / PROCESSES;
 		players[i].random = random_next();
 		players[i].mark = (uint8_t)(i + 1);
+		players[i].is_child = false;
 		children[i] = spawn(play_alone, &players[i]);
 	}
 	EXPECT(watch(children, operations));
