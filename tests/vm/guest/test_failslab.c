@@ -244,7 +244,8 @@ static int bind_with_fault(int fd, int nth, int *ret_left)
 
 /*
  * From the first allocation to the one in request_mem_region() (which says EBUSY), and from the
- * last one 30 back. What lies between is memremap_pages(): when the core has no memory there, it warns.
+ * last one 30 back. What lies between is memremap_pages(): when the core has no memory there, it
+ * warns.
  */
 TEST_BALANCED(failslab, bind, BALANCE_NONE)
 {

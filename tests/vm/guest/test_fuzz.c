@@ -277,7 +277,7 @@ static void op_fork(struct player *player)
 		_exit(1);
 }
 
-/* Unbinding waits for pins, so not while this process holds one, or its parent that waits for it. */
+/* Unbinding waits for pins: not while this process holds one, or its parent, which waits for it. */
 static void op_rebind(struct player *player)
 {
 	if (player->is_child)
