@@ -43,7 +43,9 @@ constexpr size_t vectors = checksum_lanes / lanes;
 
 // The compiler may not load the vector again from memory that somebody may have changed.
 HWY_INLINE void loaded_once(V64& v) {
-#if HWY_ARCH_X86
+#if HWY_TARGET == HWY_EMU128
+  asm("" : "+m"(v.raw));  // an array there
+#elif HWY_ARCH_X86
   asm("" : "+x"(v.raw));
 #elif HWY_ARCH_ARM
   asm("" : "+w"(v.raw));
