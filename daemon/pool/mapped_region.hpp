@@ -7,6 +7,7 @@
 // it. What it never does: create a file, decide who may read it, log.
 #pragma once
 
+#include <cerrno>
 #include <memory>
 #include <string>
 
@@ -98,6 +99,28 @@ Status check_numa_node(int node);
 Status check_memory(uint64_t bytes, int node);
 // Name for one file of a medium: no '/', not empty, not hidden.
 Status check_region_name(const std::string& name);
+
+// What a pool on a device keeps in DRAM: its index, which is rebuilt at each start and read at
+// random, and arenas. numa_node says where, since the device has a node of its own.
+class DeviceMedium : public Medium {
+ public:
+  explicit DeviceMedium(const MediumOptions& options) : options_(options) {}
+  Result<std::unique_ptr<Region>> open_index(const std::string& name, uint64_t bytes,
+                                             bool fresh) final {
+    if (!fresh) return Status(ENOENT, "the index of an earlier daemon went with it");
+    return make_memfd_region(name, bytes, near_memory());
+  }
+  Result<std::unique_ptr<Region>> open_session(uint64_t bytes) final {
+    return make_session_region(bytes, near_memory());
+  }
+  bool survives_daemon() const final { return true; }
+
+ protected:
+  const MediumOptions options_;
+
+ private:
+  MapOptions near_memory() const { return {options_.huge_pages, options_.numa_node, false}; }
+};
 
 // Whole media, registered in make_medium(). reason: why shm had to fall back, or "".
 Result<std::unique_ptr<Medium>> make_shm(const MediumOptions& options);

@@ -22,10 +22,10 @@
 namespace speckv::pool {
 namespace {
 
-class DevdaxMedium : public Medium {
+class DevdaxMedium : public DeviceMedium {
  public:
   DevdaxMedium(const MediumOptions& options, const DaxDevice& device, Fd wake)
-      : options_(options), device_(device), wake_(std::move(wake)) {}
+      : DeviceMedium(options), device_(device), wake_(std::move(wake)) {}
 
   // fresh: the same bytes, but they are not to be trusted.
   Result<std::unique_ptr<Region>> open_region(const std::string& name, uint64_t bytes,
@@ -39,14 +39,6 @@ class DevdaxMedium : public Medium {
     if (region.ok()) owner_ = name;
     return region;
   }
-  Result<std::unique_ptr<Region>> open_index(const std::string& name, uint64_t bytes,
-                                             bool fresh) override {
-    if (!fresh) return Status(ENOENT, "the index of an earlier daemon went with it");
-    return make_memfd_region(name, bytes, near_memory());
-  }
-  Result<std::unique_ptr<Region>> open_session(uint64_t bytes) override {
-    return make_session_region(bytes, near_memory());
-  }
   std::string describe() const override {
     return "devdax " + options_.path + ", " + std::to_string(device_.bytes >> 20) + " MiB, " +
            std::to_string(device_.align_bytes >> 10) + " KiB pages; index and arenas in DRAM" +
@@ -55,7 +47,6 @@ class DevdaxMedium : public Medium {
   std::string isolation() const override {
     return "by uid, one tenant (everyone with the device sees all of it)";
   }
-  bool survives_daemon() const override { return true; }
   int loss_fd() const override { return wake_.get(); }
   void clear_loss() override {
     uint64_t count = 0;
@@ -63,8 +54,6 @@ class DevdaxMedium : public Medium {
   }
 
  private:
-  // The device has a node of its own; numa_node says where index and arenas go.
-  MapOptions near_memory() const { return {options_.huge_pages, options_.numa_node, false}; }
   Result<std::unique_ptr<Region>> map_whole(uint64_t bytes, bool existed) {
     const Status fits = check_dax_request(device_, options_.path, bytes);
     if (!fits.ok()) return fits;
@@ -78,7 +67,6 @@ class DevdaxMedium : public Medium {
     return std::unique_ptr<Region>(std::move(region.value()));
   }
 
-  MediumOptions options_;
   DaxDevice device_;
   Fd wake_;
   std::string owner_;  // the pool that has the device

@@ -72,22 +72,14 @@ std::vector<LostRange> ExtentRegion::take_lost() {
   return ranges;
 }
 
-class ExtentMedium : public Medium {
+class ExtentMedium : public DeviceMedium {
  public:
   ExtentMedium(const MediumOptions& options, std::shared_ptr<ExtentDevice> device)
-      : options_(options), device_(std::move(device)) {}
+      : DeviceMedium(options), device_(std::move(device)) {}
   Status watch();
 
   Result<std::unique_ptr<Region>> open_region(const std::string& name, uint64_t bytes,
                                               bool fresh) override;
-  Result<std::unique_ptr<Region>> open_index(const std::string& name, uint64_t bytes,
-                                             bool fresh) override {
-    if (!fresh) return Status(ENOENT, "the index of an earlier daemon went with it");
-    return make_memfd_region(name, bytes, near_memory());
-  }
-  Result<std::unique_ptr<Region>> open_session(uint64_t bytes) override {
-    return make_session_region(bytes, near_memory());
-  }
   void keep_only(std::span<const std::string> region_names) override;
   std::string describe() const override {
     const int node = device_->info().numa_node;
@@ -97,17 +89,14 @@ class ExtentMedium : public Medium {
            describe_emulation(options_);
   }
   std::string isolation() const override { return "by the driver's read-only exports"; }
-  bool survives_daemon() const override { return true; }
   int fd_to_keep() const override { return device_->fd(); }
   int loss_fd() const override { return watched_.get(); }
   void clear_loss() override;
 
  private:
-  MapOptions near_memory() const { return {options_.huge_pages, options_.numa_node, false}; }
   Result<speckv_extent_entry> find_or_alloc(const std::string& name, uint64_t bytes, bool fresh,
                                             bool* ret_existed);
 
-  MediumOptions options_;
   std::shared_ptr<ExtentDevice> device_;
   std::map<std::string, uint64_t> handles_;  // of the regions opened here
   Fd wake_, events_, watched_;               // of the guards; of the kernel; both in one

@@ -5,33 +5,18 @@
 #include <cstring>
 
 #include "codec/simd_checksum.hpp"
-#include "codec/stream.hpp"
 
 namespace speckv::codec {
-namespace {
-
-void feed(Checksum& state, std::byte* to, const std::byte* from, size_t n, bool stream) {
-  const size_t whole = n / checksum_beat * checksum_beat;
-  if (whole > 0) simd::checksum_feed(state, {to, 0, from, 0, whole, 1, stream});
-  state.bytes += whole;
-  if (whole < n) {
-    std::byte padded[checksum_beat] = {};
-    std::memcpy(padded, from + whole, n - whole);
-    simd::checksum_feed(state, {nullptr, 0, padded, 0, checksum_beat, 1, false});
-    if (to != nullptr) std::memcpy(to + whole, padded, n - whole);
-  }
-  state.bytes += n - whole;
-}
-
-}  // namespace
 
 void checksum_update(Checksum& state, const void* data, size_t n) {
-  feed(state, nullptr, static_cast<const std::byte*>(data), n, false);
-}
-
-void checksum_copy(Checksum& state, void* dst, const void* src, size_t n, bool stream) {
-  feed(state, static_cast<std::byte*>(dst), static_cast<const std::byte*>(src), n, stream);
-  if (stream) stream_fence();
+  const auto* from = static_cast<const std::byte*>(data);
+  const size_t whole = n / checksum_beat * checksum_beat;
+  if (whole > 0) checksum_rows(state, {nullptr, 0, from, 0, whole, 1, false});
+  if (whole == n) return;
+  std::byte padded[checksum_beat] = {};
+  std::memcpy(padded, from + whole, n - whole);
+  simd::checksum_feed(state, {nullptr, 0, padded, 0, checksum_beat, 1, false});
+  state.bytes += n - whole;
 }
 
 void checksum_rows(Checksum& state, const ChecksumRows& rows) {

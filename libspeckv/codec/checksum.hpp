@@ -47,11 +47,8 @@ void checksum_update(Checksum& state, const void* data, size_t n);
 // flip unseen. High half: the same of the products and the byte count.
 uint64_t checksum_final(const Checksum& state);
 
-// memcpy(dst, src, n) and checksum_update(state, src, n) in one pass. stream: non-temporal stores,
-// for destinations that will not be read soon or do not fit the cache.
-void checksum_copy(Checksum& state, void* dst, const void* src, size_t n, bool stream);
-
-// Rows of bytes with a stride on each side. Requires: row_bytes % 32 == 0.
+// Rows of bytes with a stride on each side. Requires: row_bytes % 32 == 0. stream: non-temporal
+// stores, for destinations that will not be read soon or do not fit the cache.
 struct ChecksumRows {
   std::byte* to;  // nullptr: summed only
   ptrdiff_t to_stride;
@@ -62,9 +59,9 @@ struct ChecksumRows {
   bool stream;
 };
 
-// The same for rows. Every byte is loaded once, and what is stored is what was summed: the source
-// may change meanwhile. A series of these with `stream` ends with stream_fence() (stream.hpp);
-// checksum_copy() does so itself.
+// Feeds rows and copies them in one pass. Every byte is loaded once, and what is stored is what was
+// summed: the source may change meanwhile. A series of these with `stream` ends with stream_fence()
+// (stream.hpp).
 void checksum_rows(Checksum& state, const ChecksumRows& rows);
 
 }  // namespace speckv::codec

@@ -32,6 +32,15 @@ inline void full_fence() { std::atomic_thread_fence(std::memory_order_seq_cst); 
 inline void acquire_fence() { std::atomic_thread_fence(std::memory_order_acquire); }
 inline void release_fence() { std::atomic_thread_fence(std::memory_order_release); }
 
+// In a loop that waits for another core.
+inline void spin_pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 // A 64-bit word of a struct that has other members: the compiler must not think that they are
 // unrelated.
 using AliasedWord [[gnu::may_alias]] = uint64_t;

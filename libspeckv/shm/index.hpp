@@ -122,7 +122,7 @@ class IndexView {
     for (int spin = 0; spin < seq_spins_max; spin++) {
       const uint64_t seq = load_acquire(bucket.head.seq);
       if (seq & 1) {
-        relax();
+        spin_pause();
         continue;
       }
       bool found = false;
@@ -140,13 +140,6 @@ class IndexView {
     }
     *ret_overflow = 0;
     return false;
-  }
-  static void relax() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
   }
 
   const Bucket* table_ = nullptr;

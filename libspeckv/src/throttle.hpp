@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "shm/atomics.hpp"
 #include "src/clock.hpp"
 
 namespace speckv::lib {
@@ -29,7 +30,7 @@ class Throttle {
   // Spins until an access of `bytes` that began at start_ns could have ended.
   void charge(uint64_t start_ns, uint64_t bytes) {
     const uint64_t end_ns = due(start_ns, bytes);
-    while (now_ns() < end_ns) relax();
+    while (now_ns() < end_ns) shm::spin_pause();
   }
 
   // When an access that began at start_ns ends. An idle link saves up no credit: a burst after a
@@ -45,14 +46,6 @@ class Throttle {
   }
 
  private:
-  static void relax() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-  }
-
   uint64_t ps_per_byte_ = 0;
   uint64_t access_ns_ = 0;
   std::atomic<uint64_t> busy_until_ns_{0};  // the link is taken until then
