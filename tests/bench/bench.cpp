@@ -19,7 +19,7 @@ double seconds_of(Clock clock) {
   return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
 }
 
-std::string quoted(std::string_view text) {
+std::string json_string(std::string_view text) {
   std::string out = "\"";
   for (char c : text) {
     if (c == '"' || c == '\\') out += '\\';
@@ -88,12 +88,12 @@ std::string Report::json() const {
   for (const Row& row : rows_) {
     const auto kept = reached(row);
     out += out.size() > 1 ? ",\n " : "\n ";
-    out += "{\"name\": " + quoted(row.name) + ", \"value\": " + number(row.value) +
-           ", \"unit\": " + quoted(row.unit) + ", \"against\": " + quoted(row.against) +
+    out += "{\"name\": " + json_string(row.name) + ", \"value\": " + number(row.value) +
+           ", \"unit\": " + json_string(row.unit) + ", \"against\": " + json_string(row.against) +
            ", \"ratio\": " + (row.ratio ? number(*row.ratio) : "null") +
-           ", \"goal\": " + quoted(row.goal) +
+           ", \"goal\": " + json_string(row.goal) +
            ", \"reached\": " + (kept ? (*kept ? "true" : "false") : "null") +
-           ", \"setting\": " + quoted(row.setting) +
+           ", \"setting\": " + json_string(row.setting) +
            ", \"samples\": " + std::to_string(row.samples) + ", \"spread\": " + number(row.spread) +
            "}";
   }
