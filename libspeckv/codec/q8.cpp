@@ -61,10 +61,10 @@ bool q8_encode(const PageShape& shape, const ConstView& in, std::byte* out, ptrd
   auto* codes = reinterpret_cast<int8_t*>(out + q8_scale_bytes(shape));
   std::memset(out + q8_groups(shape), 0, q8_scale_bytes(shape) - q8_groups(shape));
   if (contiguous(shape, in.token_stride, in.channel_stride)) {
-    // Where pages follow each other 2 KiB ahead is better than a page.
+    // Where pages follow each other the encoder's next turn is what it needs next.
     const bool follows = next_page == ptrdiff_t(shape.raw_bytes());
     return encode_run(in.base, shape.values(), bf16, scales, codes,
-                      follows ? std::min<ptrdiff_t>(next_page, 2048) : next_page);
+                      follows ? std::min<ptrdiff_t>(next_page, 4096) : next_page);
   }
   if (in.channel_stride == 2 && shape.head_dim % q8_group == 0) {
     return simd::q8_encode_rows({in.base, in.token_stride, shape.head_dim, shape.tokens, next_page},

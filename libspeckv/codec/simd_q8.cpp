@@ -173,38 +173,56 @@ HWY_INLINE __m256 batch_factors(__m128i scales) {
   return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(by_step), power));
 }
 
-// Eight groups. Returns: the larger of each top and what was seen before.
+// Walks the groups of all rows in order.
+struct Groups {
+  const simd::ConstRows& in;
+  size_t per_row = in.values / q8_group;
+  const std::byte *row = in.base, *at = row;
+  size_t left = per_row;
+
+  HWY_INLINE const std::byte* next() {
+    const std::byte* group = at;
+    at += 2 * q8_group;
+    if (--left == 0) at = row += in.stride, left = per_row;
+    return group;
+  }
+};
+
+// Eight groups: what multiplies their values. Returns: their largest magnitudes.
 template <bool bf16>
-HWY_INLINE __m128i encode_batch(const std::byte* const groups[batch], __m128i seen, uint8_t* scales,
-                                int8_t* codes) {
-  const __m128i tops = batch_tops(groups);
-  const __m128i scale_words = batch_scales<bf16>(tops);
-  const __m128i bytes = _mm_and_si128(scale_words, _mm_set1_epi16(255));
+HWY_INLINE __m128i scale_batch(Groups& groups, uint8_t* scales, float* ret_factors) {
+  const std::byte* eight[batch];
+  for (const std::byte*& group : eight) group = groups.next();
+  const __m128i tops = batch_tops(eight);
+  const __m128i bytes = _mm_and_si128(batch_scales<bf16>(tops), _mm_set1_epi16(255));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(scales), _mm_packus_epi16(bytes, bytes));
-  alignas(32) float factors[batch];
-  _mm256_store_ps(factors, batch_factors<bf16>(bytes));
-  for (size_t g = 0; g < batch; ++g)
-    encode_group<bf16>(groups[g], factors[g], codes + g * q8_group);
-  return _mm_max_epu16(seen, tops);
+  _mm256_store_ps(ret_factors, batch_factors<bf16>(bytes));
+  return tops;
 }
 
-// Takes the groups of all rows eight at a time. Returns: how many groups that were.
+// Takes the groups of all rows eight at a time, 4 KiB of them twice: first their scales, then,
+// from the first-level cache, their codes. A factor comes at the end of a long chain of steps; far
+// ahead of its use nothing waits for it: 0.86 of the time of scales and codes batch by batch (Zen
+// 3). Returns: how many groups that were.
 template <bool bf16>
 HWY_INLINE size_t encode_batches(const simd::ConstRows& in, uint8_t* scales, int8_t* codes,
                                  uint32_t& ret_top) {
-  const size_t per_row = in.values / q8_group, all = per_row * in.rows / batch * batch;
-  const std::byte *row = in.base, *at = row;
-  size_t left = per_row;
+  constexpr size_t turn = 64;  // groups
+  alignas(32) float factors[turn];
+  Groups to_scale{in}, to_encode{in};
+  const size_t all = to_scale.per_row * in.rows / batch * batch;
   __m128i seen = _mm_setzero_si128();
-  for (size_t done = 0; done < all; done += batch) {
-    const std::byte* groups[batch];
-    for (size_t g = 0; g < batch; ++g) {
-      groups[g] = at;
-      if (in.ahead != 0) __builtin_prefetch(at + in.ahead, 0, 2);
-      at += 2 * q8_group;
-      if (--left == 0) at = row += in.stride, left = per_row;
+  for (size_t done = 0; done < all; done += turn) {
+    const size_t n = all - done < turn ? all - done : turn;
+    for (size_t g = 0; g < n; g += batch) {
+      const __m128i tops = scale_batch<bf16>(to_scale, scales + done + g, factors + g);
+      seen = _mm_max_epu16(seen, tops);
     }
-    seen = encode_batch<bf16>(groups, seen, scales + done, codes + done * q8_group);
+    for (size_t g = 0; g < n; ++g) {
+      const std::byte* group = to_encode.next();
+      if (in.ahead != 0) __builtin_prefetch(group + in.ahead, 0, 2);  // memory is idle now
+      encode_group<bf16>(group, factors[g], codes + (done + g) * q8_group);
+    }
   }
   const __m128i ones = _mm_set1_epi16(-1);
   ret_top = 0xffff ^ static_cast<uint16_t>(_mm_cvtsi128_si32(_mm_minpos_epu16(seen ^ ones)));
