@@ -34,21 +34,35 @@ struct ChanPlan {
   uint16_t plane[2 * chanq_pairs_max];  // offset of a channel's highest plane
 };
 
+// Each pair's width at its two channels. PairMap says which those are; here they come in runs, for
+// this is done for every page.
+inline void spread_widths(const PairMap& map, const uint8_t* by_pair, uint8_t* ret_by_channel) {
+  if (!map.half_split) {
+    for (size_t pair = 0; pair < map.pairs(); ++pair)
+      ret_by_channel[2 * pair] = ret_by_channel[2 * pair + 1] = by_pair[pair];
+    return;
+  }
+  const size_t turned = map.rotated / 2u;
+  for (size_t half = 0; half < 2; ++half) {
+    std::memcpy(ret_by_channel + half * turned, by_pair, turned);
+    std::memcpy(ret_by_channel + (half == 0 ? 2 * turned : turned + map.pairs()), by_pair + turned,
+                map.pairs() - turned);
+  }
+}
+
 inline ChanPlan make_plan(CodecId id, const PageShape& shape, const ChanTable& table) {
   ChanPlan plan;
   plan.head_dim = shape.head_dim;
   plan.tokens = shape.tokens;
   plan.plane_bytes = shape.tokens / 8u;
-  plan.width_max = 0;
   const auto& widths = table.widths[chanq_index(id)];
-  for (size_t pair = 0; pair < table.map.pairs(); ++pair) {
-    plan.width[table.map.first(pair)] = plan.width[table.map.second(pair)] = widths[pair];
-    if (widths[pair] > plan.width_max) plan.width_max = widths[pair];
-  }
+  spread_widths(table.map, &widths[0], plan.width);
+  plan.width_max = 0;
   size_t at = chanq_header + 2 * plan.head_dim;
   for (size_t c = 0; c < plan.head_dim; ++c) {
     plan.plane[c] = static_cast<uint16_t>(at);
     at += plan.width[c] * plan.plane_bytes;
+    if (plan.width[c] > plan.width_max) plan.width_max = plan.width[c];
   }
   return plan;
 }

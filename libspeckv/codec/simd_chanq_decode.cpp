@@ -75,8 +75,8 @@ HWY_INLINE V8 load_codes(const simd::ChanPlan& plan, const BitSpread& spread, si
   return load_own_planes(plan, spread, channel, token, in);
 }
 
-// How a granule's codes become values before the turn, 2^7 times them: code * slope + base, modulo
-// 2^32.
+// How a granule's codes become values before the turn, 2^8 times them: code * slope + base, modulo
+// 2^32, so that the 24 bits that count are the upper ones.
 struct Expander {
   V32 slope, base;
 };
@@ -93,8 +93,9 @@ HWY_INLINE void make_expanders(const Granule& g, const simd::ChanPlan& plan, con
     const V32 k = hn::ShiftRight<3>(step[i]);
     const V32 least = hn::Shl(hn::Sub(size, hn::Shl(size, width[i])), k);
     const V32 signed_anchor = hn::ShiftRight<24>(hn::ShiftLeft<24>(anchor[i]));
-    ret_expanders[i].slope = hn::Shl(hn::Add(size, size), k);
-    ret_expanders[i].base = hn::Add(least, hn::ShiftLeftSame(signed_anchor, shift + 9));
+    ret_expanders[i].slope = hn::Shl(hn::ShiftLeft<2>(size), k);
+    ret_expanders[i].base =
+        hn::Add(hn::Add(least, least), hn::ShiftLeftSame(signed_anchor, shift + 10));
   }
 }
 
@@ -103,23 +104,22 @@ HWY_INLINE V32 expand(const Expander& e, const uint8_t* codes) {
   return hn::Add(hn::Mul(hn::PromoteTo(D32(), hn::LoadU(d, codes)), e.slope), e.base);
 }
 
-// The 24 bits that count of two values: bits 15 to 30 as signed words, bits 7 to 14 as others.
-// Pairs are the other way round than on encode, (second, first): so the same tables turn the other
-// way.
+// The upper 16 bits of two values as signed words and the 8 below as others. Pairs are the other
+// way round than on encode, (second, first): so the same tables turn the other way.
 HWY_INLINE V16 high_words(V32 first, V32 second) {
-  return hn::OddEven(hn::BitCast(D16(), hn::ShiftLeft<1>(first)),
-                     hn::BitCast(D16(), hn::ShiftRight<15>(second)));
+  return hn::OddEven(hn::BitCast(D16(), first), hn::BitCast(D16(), hn::ShiftRight<16>(second)));
 }
 HWY_INLINE V16 low_words(V32 first, V32 second) {
-  const V16 both = hn::OddEven(hn::BitCast(D16(), hn::ShiftLeft<9>(first)),
-                               hn::BitCast(D16(), hn::ShiftRight<7>(second)));
-  return hn::And(both, hn::Set(D16(), int16_t{255}));
+  const hn::RebindToUnsigned<D16> unsigned_words;
+  const auto both = hn::OddEven(hn::BitCast(unsigned_words, hn::ShiftLeft<16>(first)),
+                                hn::BitCast(unsigned_words, second));
+  return hn::BitCast(D16(), hn::ShiftRight<8>(both));
 }
 
 // Sums of 24-bit values times turns: (high * 256 + low + 8192) >> 14 without leaving 32 bits.
 HWY_INLINE V32 turn_sum(V16 high, V16 low, V16 turn) {
-  const V32 carried = hn::Add(multiply_pairs(low, turn), hn::Set(D32(), 8192));
-  return hn::ShiftRight<6>(hn::Add(multiply_pairs(high, turn), hn::ShiftRight<8>(carried)));
+  const V32 carried = hn::Add(hn::ShiftRight<8>(multiply_pairs(low, turn)), hn::Set(D32(), 32));
+  return hn::ShiftRight<6>(hn::Add(multiply_pairs(high, turn), carried));
 }
 
 template <bool bf16>
