@@ -128,6 +128,7 @@ int calibrate(const Arguments& arguments) {
   if (!llama::calibrate(model.get(), llama::tokenize(model.get(), text), arguments.options,
                         &weights, &why))
     return fail(why);
+  if (!why.empty()) std::fprintf(stderr, "speckv-calibrate: note: %s\n", why.c_str());
   const std::vector<std::byte> table = codec::write_chan_weights(weights);
   std::ofstream out(arguments.out, std::ios::binary | std::ios::trunc);
   out.write(reinterpret_cast<const char*>(table.data()), std::streamsize(table.size()));

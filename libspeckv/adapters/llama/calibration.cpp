@@ -145,6 +145,7 @@ bool calibrate(llama_model* model, std::span<const llama_token> tokens,
         ret_weights->weight.push_back(codec::chan_weight(query * left[pair]));
       }
     }
+  *ret_why = run.tap.rope_note();
   return true;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// graph_tap.cpp - see graph_tap.hpp. Names of tensors are llama.cpp's: cache_k_l3, Qcur-3, Kcur-3.
+// graph_tap.cpp - see graph_tap.hpp. Names of tensors are llama.cpp's: cache_k_l3, Qcur-3.
 #include "graph_tap.hpp"
 
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 
@@ -56,10 +57,6 @@ GraphTap::LayerCache& GraphTap::cache(uint32_t layer) {
 // Before a node runs; its inputs are there. Returns: whether to stop after it.
 bool GraphTap::ask(const ggml_tensor& tensor) {
   uint32_t layer = 0;
-  if (is_rope_of(tensor, "Kcur-%u", &layer)) {
-    std::memcpy(&cache(layer).theta, &tensor.op_params[5], sizeof(float));
-    return false;
-  }
   if (tensor.op == GGML_OP_SET_ROWS) {
     learn_cache(tensor);
     return bool(on_stored);
@@ -81,12 +78,57 @@ void GraphTap::learn_cache(const ggml_tensor& tensor) {
   uint32_t layer = 0;
   if (layer_of(rows.name, "cache_k_l%u", &layer)) {
     cache(layer).k = &rows;
+    cache(layer).turn = turn_of(tensor.src[0]);
   } else if (layer_of(rows.name, "cache_v_l%u", &layer)) {
     cache(layer).v = &rows;
   } else {
     return;
   }
   check_rows(tensor);
+}
+
+// Looks up the graph from what is stored to the RoPE that made it. Between them only what moves
+// values or scales whole heads; a sum or product of matrices before any RoPE means there is none.
+GraphTap::Turn GraphTap::turn_of(const ggml_tensor* stored) {
+  const ggml_tensor* at = stored;
+  while (at && (at->op == GGML_OP_VIEW || at->op == GGML_OP_RESHAPE || at->op == GGML_OP_PERMUTE ||
+                at->op == GGML_OP_CONT || at->op == GGML_OP_CPY || at->op == GGML_OP_SCALE ||
+                at->op == GGML_OP_RMS_NORM))
+    at = at->src[0];
+  Turn turn;
+  if (!at || at->op != GGML_OP_ROPE) {
+    const bool plain = at && (at->op == GGML_OP_MUL_MAT || at->op == GGML_OP_ADD ||
+                              at->op == GGML_OP_MUL || at->op == GGML_OP_CLAMP);
+    turn.how = plain ? Turn::none : Turn::unseen;
+    return turn;
+  }
+  turn.how = Turn::seen;
+  turn.dims = at->op_params[1];
+  turn.mode = at->op_params[2];
+  std::memcpy(&turn.theta, &at->op_params[5], sizeof(float));
+  turn.factors = strays(*at);
+  return turn;
+}
+
+// Whether a RoPE's angles leave position * theta^(-2i / dims) by more than half a radian in a page.
+// Factors that stretch only slow pairs (Llama 3's, YaRN's) do not.
+bool GraphTap::strays(const ggml_tensor& rope) {
+  constexpr double page_tokens = 32, most = 0.5;
+  float theta, scale, extrapolation;
+  std::memcpy(&theta, &rope.op_params[5], sizeof theta);
+  std::memcpy(&scale, &rope.op_params[6], sizeof scale);
+  std::memcpy(&extrapolation, &rope.op_params[7], sizeof extrapolation);
+  const bool offset = rope.op_params[15] != 0;
+  if (extrapolation != 0) scale = 1;  // YaRN leaves fast pairs alone
+  const ggml_tensor* table = rope.src[2];
+  const bool readable = table && table->data && table->type == GGML_TYPE_F32 &&
+                        ggml_backend_buffer_is_host(table->buffer);
+  for (int i = 0; i < rope.op_params[1] / 2; i++) {
+    const double factor = readable ? double(static_cast<const float*>(table->data)[i]) : 1;
+    const double speed = std::pow(double(theta), -2.0 * i / rope.op_params[1]);
+    if (page_tokens * speed * std::abs(double(scale) / factor - 1) > most) return true;
+  }
+  return offset || (table && !readable);
 }
 
 void GraphTap::check_rows(const ggml_tensor& tensor) {
@@ -145,9 +187,40 @@ bool GraphTap::describe(uint32_t page_tokens, speckv_layout* ret_layout,
   shape.head_dim = uint32_t(k.ne[0]) / shape.kv_heads;
   shape.dtype = k.type == GGML_TYPE_BF16 ? SPECKV_DTYPE_BF16 : SPECKV_DTYPE_F16;
   if (!describe_layout(model_, shape, page_tokens, page_tokens, ret_layout, ret_why)) return false;
-  for (uint32_t layer = 0; layer < shape.layers; layer++)
-    if (caches_[layer].theta > 0) ret_layout->rope_theta[layer] = caches_[layer].theta;
+  take_turns(ret_layout);
   return true;
+}
+
+// The first layer whose RoPE was seen speaks for the model.
+const GraphTap::Turn* GraphTap::model_turn() const {
+  for (const LayerCache& layer : caches_)
+    if (layer.turn.how == Turn::seen) return &layer.turn;
+  return nullptr;
+}
+
+void GraphTap::take_turns(speckv_layout* layout) const {
+  const Turn* model = model_turn();
+  if (!model) return;
+  if (model->mode == GGML_ROPE_TYPE_NORMAL) layout->rope = SPECKV_ROPE_INTERLEAVED;
+  if (model->mode == GGML_ROPE_TYPE_NEOX) layout->rope = SPECKV_ROPE_HALF;
+  layout->rope_dims = uint32_t(model->dims);
+  for (uint32_t layer = 0; layer < layout->layers; layer++)
+    if (caches_[layer].turn.how == Turn::seen)
+      layout->rope_theta[layer] = caches_[layer].turn.theta;
+}
+
+std::string GraphTap::rope_note() const {
+  const Turn* model = model_turn();
+  std::string layers;
+  for (size_t layer = 0; model && layer < caches_.size(); layer++) {
+    const Turn& turn = caches_[layer].turn;
+    const bool same = turn.how == Turn::seen && !turn.factors && turn.dims == model->dims &&
+                      turn.mode == model->mode;
+    if (!same) layers += (layers.empty() ? "" : ", ") + std::to_string(layer);
+  }
+  if (layers.empty()) return {};
+  return "how K is turned in layers " + layers +
+         " is more than a base says (factors, or no RoPE at all): their K compresses worse";
 }
 
 }  // namespace speckv::llama

@@ -31,11 +31,17 @@ class GraphTap {
   // Sets the two callback fields; the caller makes its context with them.
   void attach(llama_context_params* params);
 
-  // After one llama_decode(): describes the cache as a layout with blocks of one page. Returns:
-  // false with one sentence when the layers differ, are not 16-bit rows in memory of the CPU, or
-  // the model file does not say how K is turned.
+  // After one llama_decode(): describes the cache as a layout with blocks of one page. How K is
+  // turned (pairing, channels, base of each layer) is what the graph did; the model file answers
+  // where the graph shows no RoPE before the cache. Returns: false with one sentence when the
+  // layers differ, are not 16-bit rows in memory of the CPU, or nothing says how K is turned.
   [[nodiscard]] bool describe(uint32_t page_tokens, speckv_layout* ret_layout,
                               std::string* ret_why) const;
+
+  // After describe(): one sentence on layers whose K is turned as no layout can say (factors on the
+  // angles, no RoPE beside layers that have it, other channels than layer 0's), empty when there
+  // are none. Pages stay within their codec's bounds; such layers compress worse.
+  std::string rope_note() const;
 
   // One layer's K or V from token `first` on. Requires: describe() was true. Tokens lie where their
   // positions say; in_order() is false once llama.cpp put one elsewhere.
@@ -47,10 +53,17 @@ class GraphTap {
   void expect(uint32_t tokens) { tokens_ = tokens; }
 
  private:
+  // How a layer's K is turned before the cache takes it.
+  struct Turn {
+    enum { unseen, none, seen } how = unseen;
+    int dims = 0, mode = 0;
+    float theta = 0;
+    bool factors = false;  // angles that are more than position * theta^(-2i / dims)
+  };
   struct LayerCache {
     const ggml_tensor* k = nullptr;
     const ggml_tensor* v = nullptr;
-    float theta = 0;  // 0: not seen, as the model file says
+    Turn turn;
     uint32_t fresh = 0;
   };
 
@@ -59,6 +72,10 @@ class GraphTap {
   void done(const ggml_tensor& tensor);
   void learn_cache(const ggml_tensor& tensor);
   void check_rows(const ggml_tensor& tensor);
+  static Turn turn_of(const ggml_tensor* stored);
+  static bool strays(const ggml_tensor& rope);
+  const Turn* model_turn() const;
+  void take_turns(speckv_layout* layout) const;
   LayerCache& cache(uint32_t layer);
   speckv_view view(const ggml_tensor* rows, uint32_t first) const;
   bool one_shape(std::string* ret_why) const;

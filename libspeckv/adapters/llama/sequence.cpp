@@ -18,6 +18,14 @@ std::string model_value(const llama_model* model, const std::string& key) {
   return llama_model_meta_val_str(model, key.c_str(), text, sizeof(text)) < 0 ? "" : text;
 }
 
+// Families whose converter writes no RoPE base, because they all have the engine's own.
+bool has_default_base(const std::string& family) {
+  for (const char* known :
+       {"gemma", "gemma2", "gptneox", "phi2", "stablelm", "orion", "plamo", "falcon"})
+    if (family == known) return true;
+  return false;
+}
+
 const uint8_t* bytes_of(std::span<const std::byte> blob) {
   return reinterpret_cast<const uint8_t*>(blob.data());
 }
@@ -78,6 +86,10 @@ bool describe_layout(const llama_model* model, const StateShape& shape, uint32_t
   const std::string dims = model_value(model, family + ".rope.dimension_count");
   const std::string theta = model_value(model, family + ".rope.freq_base");
   ret_layout->rope_dims = uint32_t(std::strtoul(dims.c_str(), nullptr, 10));
+  if (theta.empty() && has_default_base(family)) {
+    ret_layout->rope_theta[0] = 10000.0F;
+    return true;
+  }
   if (theta.empty()) {
     *ret_why = "the model file does not say its RoPE base (" + family +
                ".rope.freq_base), so how its K is turned is unknown; convert the model again";

@@ -216,8 +216,21 @@ class StateWalk {
       if (!fixed<uint32_t>(0, "cell count of another stream")) return false;
     }
     if (at_ == blob_.size()) return true;
+    if (second_cache()) {
+      return fail(
+          "state blob holds two KV caches, as of a model with sliding-window layers; this adapter "
+          "moves sequences of models with one cache only");
+    }
     return fail("state blob has " + std::to_string(blob_.size() - at_) +
                 " bytes after its end; this adapter reads the format of llama.cpp b10359");
+  }
+
+  // Whether what is left begins as a cache does: streams, then cells of this sequence.
+  bool second_cache() const {
+    uint32_t words[2] = {0, 0};
+    if (blob_.size() - at_ < sizeof words) return false;
+    std::memcpy(words, blob_.data() + at_, sizeof words);
+    return words[0] == map_->shape_.streams && words[1] <= kTokensMax;
   }
 
   std::span<std::byte> blob_;

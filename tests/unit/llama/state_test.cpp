@@ -195,6 +195,14 @@ TEST_P(StateTest, TrailingBytesAreRefused) {
   expect_refused(blob, "8 bytes after its end");
 }
 
+// As a model with sliding-window layers writes it: the second cache begins at its streams.
+TEST_P(StateTest, SecondCacheIsRefusedBySayingSo) {
+  std::vector<std::byte> blob = write_blob(spec_);
+  const std::vector<std::byte> second = write_blob(spec_);
+  blob.insert(blob.end(), second.begin() + 8, second.end());
+  expect_refused(blob, "sliding-window");
+}
+
 TEST_P(StateTest, FieldsThatCannotBeAreRefused) {
   const auto good = write_blob(spec_);
   const auto with = [&](size_t at, uint32_t value) {
