@@ -2,6 +2,7 @@
 // rows.cpp - see rows.hpp.
 #include "rows.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <sstream>
 #include <stdexcept>
@@ -23,6 +24,23 @@ uint32_t whole(const std::string& word, const std::string& value, uint32_t low, 
     throw std::runtime_error(word + ": expected a number from " + std::to_string(low) + " to " +
                              std::to_string(high));
   return uint32_t(number);
+}
+
+// "5-25/6:compact": layers 5, 11, 17, 23; "/6" may be left out.
+llama::LayerPreset layer_preset(const std::string& word, const std::string& value) {
+  llama::LayerPreset layers{0, 0, 1, 0};
+  const size_t colon = value.find(':');
+  const size_t dash = value.find('-');
+  const size_t slash = std::min(value.find('/'), colon);
+  if (dash > slash || colon == std::string::npos ||
+      !codec::parse_preset(value.substr(colon + 1), &layers.preset))
+    throw std::runtime_error(word + ": expected FIRST-LAST:PRESET or FIRST-LAST/STEP:PRESET");
+  layers.first = whole(word, value.substr(0, dash), 0, SPECKV_LAYERS_MAX - 1);
+  layers.last =
+      whole(word, value.substr(dash + 1, slash - dash - 1), layers.first, SPECKV_LAYERS_MAX - 1);
+  if (slash < colon)
+    layers.step = whole(word, value.substr(slash + 1, colon - slash - 1), 1, SPECKV_LAYERS_MAX);
+  return layers;
 }
 
 }  // namespace
@@ -52,6 +70,8 @@ llama::Variant Rows::parse(const std::string& word) {
       variant.page_tokens = whole(part, value, 32, 64);
     } else if (name == "generations") {
       variant.generations = whole(part, value, 1, 100);
+    } else if (name == "layers") {
+      variant.layers.push_back(layer_preset(part, value));
     } else if (name == "strict") {
       variant.strict = true;
     } else if (name == "name") {
@@ -60,6 +80,8 @@ llama::Variant Rows::parse(const std::string& word) {
       throw std::runtime_error("row " + word + ": what is " + part + "?");
     }
   }
+  if (!variant.layers.empty() && !variant.preset)
+    throw std::runtime_error("row " + word + ": which preset do the other layers take?");
   if (variant.name.empty()) variant.name = word;
   return variant;
 }

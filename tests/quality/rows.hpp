@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // rows.hpp - which variants a table has, from words: "compact", "tight,table=F,pages=64",
-// "compact,strict", "q8,generations=10", "ggml=q4_0". Called by main.cpp.
+// "compact,strict", "q8,generations=10", "ggml=q4_0", "tight,layers=5-25/6:compact" (layers 5, 11,
+// 17, 23 in compact: what a model with windows sees all of). Called by main.cpp.
 #pragma once
 
 #include <deque>

@@ -259,8 +259,9 @@ void TinyModelTest::cache_and_table_are_the_engines() {
     ASSERT_EQ(found.weight.size(), wanted.weight.size());
     const size_t pairs = truth_.model.head_dim / 2;
     for (size_t i = 0; i < found.weight.size(); i++)
-      if (!scaled(uint32_t(i / (pairs * truth_.model.kv_heads))))
+      if (!scaled(uint32_t(i / (pairs * truth_.model.kv_heads)))) {
         ASSERT_NEAR(found.weight[i], wanted.weight[i], 4) << "layer, head and pair " << i;
+      }
   }
 }
 
@@ -297,7 +298,9 @@ void TinyModelTest::sequences_of_two_caches_are_refused() {
   std::string why;
   const bool taken = llama::probe_shape(engine.context, &shape, &why);
   EXPECT_EQ(taken, truth_.model.window == 0) << why;
-  if (!taken) EXPECT_NE(why.find("sliding-window"), std::string::npos) << why;
+  if (!taken) {
+    EXPECT_NE(why.find("sliding-window"), std::string::npos) << why;
+  }
 }
 
 TEST_P(TinyModelTest, IsSeenAsItIs) {

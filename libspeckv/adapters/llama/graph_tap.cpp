@@ -216,7 +216,7 @@ std::string GraphTap::rope_note() const {
     const Turn& turn = caches_[layer].turn;
     const bool same = turn.how == Turn::seen && !turn.factors && turn.dims == model->dims &&
                       turn.mode == model->mode;
-    if (!same) layers += (layers.empty() ? "" : ", ") + std::to_string(layer);
+    if (!same) layers.append(layers.empty() ? "" : ", ").append(std::to_string(layer));
   }
   if (layers.empty()) return {};
   return "how K is turned in layers " + layers +

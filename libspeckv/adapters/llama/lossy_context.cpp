@@ -65,14 +65,27 @@ void LossyContext::describe() {
   clear();
   if (variant_.weights)
     std::copy_n(variant_.weights->weights_digest, SPECKV_DIGEST_BYTES, layout_.weights_digest);
-  require(codec::preset_for(layout_, variant_.preset, &preset_), "no such preset");
+  choose_presets();
   tables_ = codec::ChanTables::make(layout_, variant_.weights, &why);
   require(tables_ != nullptr, why);
-  stored_bytes_.resize(std::max(codec::segment_bytes(layout_, preset_, true),
-                                codec::segment_bytes(layout_, preset_, false)));
+  for (const codec::Preset& preset : presets_)
+    for (bool first : {false, true})
+      stored_bytes_.resize(
+          std::max(stored_bytes_.size(), codec::segment_bytes(layout_, preset, first)));
   if (!variant_.strict) return;
   require(variant_.page_tokens == step_tokens, "strict needs pages of 32 tokens");
   tap_.on_stored = [this](uint32_t layer) { round_trip(layer, tokens_); };
+}
+
+void LossyContext::choose_presets() {
+  for (uint32_t layer = 0; layer < layout_.layers; layer++) {
+    uint32_t chosen = variant_.preset;
+    for (const LayerPreset& other : variant_.layers)
+      if (layer >= other.first && layer <= other.last && (layer - other.first) % other.step == 0)
+        chosen = other.preset;
+    presets_.emplace_back();
+    require(codec::preset_for(layout_, chosen, &presets_.back()), "no such preset");
+  }
 }
 
 void LossyContext::clear() {
@@ -111,20 +124,21 @@ std::span<const float> LossyContext::step(std::span<const llama_token> tokens, b
 void LossyContext::round_trip(uint32_t layer, uint32_t first) {
   const speckv_view k = tap_.k(layer, first), v = tap_.v(layer, first);
   const bool opening = first == 0;
-  const size_t bytes = codec::segment_bytes(layout_, preset_, opening);
+  const codec::Preset& preset = presets_[layer];
+  const size_t bytes = codec::segment_bytes(layout_, preset, opening);
   const uint64_t raw = uint64_t(4) * layout_.kv_heads * layout_.head_dim * variant_.page_tokens;
   raw_ += raw;
   for (uint32_t i = 0; i < variant_.generations; i++) {
     uint64_t sum = 0;
     const codec::Refusal refusal =
-        codec::encode_segment(layout_, preset_, layer, opening, {const_plane(k), const_plane(v)},
+        codec::encode_segment(layout_, preset, layer, opening, {const_plane(k), const_plane(v)},
                               stored_bytes_, &sum, tables_->data());
     if (refusal != codec::Refusal::none) {  // the daemon would keep it raw
       stored_ += raw;
       refused_++;
       return;
     }
-    codec::decode_segment(layout_, preset_, layer, opening, std::span(stored_bytes_).first(bytes),
+    codec::decode_segment(layout_, preset, layer, opening, std::span(stored_bytes_).first(bytes),
                           {plane(k), plane(v)}, false, tables_->data());
   }
   stored_ += bytes;

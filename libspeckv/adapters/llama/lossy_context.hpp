@@ -22,14 +22,20 @@ namespace speckv::llama {
 
 inline constexpr uint32_t step_tokens = 32;  // at most, and never past a multiple of it
 
+// Layers first, first + step, ... up to last take another preset.
+struct LayerPreset {
+  uint32_t first, last, step, preset;
+};
+
 struct Variant {
   std::string name;
   uint32_t preset = 0;  // 0: KV stays as the engine keeps it
   const codec::ChanWeights* weights = nullptr;
-  ggml_type kv_type = GGML_TYPE_F16;  // of the engine's own cache
-  uint32_t page_tokens = 32;          // 32 or 64
-  uint32_t generations = 1;           // times a page is encoded and decoded again
-  bool strict = false;                // even the newest page is compressed before anything reads it
+  ggml_type kv_type = GGML_TYPE_F16;     // of the engine's own cache
+  uint32_t page_tokens = 32;             // 32 or 64
+  uint32_t generations = 1;              // times a page is encoded and decoded again
+  std::vector<LayerPreset> layers = {};  // the later one counts; needs a preset for the others
+  bool strict = false;  // even the newest page is compressed before anything reads it
 };
 
 class LossyContext {
@@ -53,6 +59,7 @@ class LossyContext {
  private:
   void open(llama_model* model, int threads);
   void describe();
+  void choose_presets();
   void round_trip(uint32_t layer, uint32_t first);
 
   GraphTap tap_;
@@ -60,7 +67,7 @@ class LossyContext {
   Variant variant_;
   uint32_t vocabulary_;
   speckv_layout layout_{};
-  codec::Preset preset_{};
+  std::vector<codec::Preset> presets_;  // of each layer
   std::unique_ptr<codec::ChanTables> tables_;
   std::vector<std::byte> stored_bytes_;
   uint32_t tokens_ = 0, tokens_max_;
