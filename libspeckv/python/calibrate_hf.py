@@ -6,8 +6,9 @@ for a Hugging Face model folder: E[q^2] and what is left of K, by forward hooks,
 MODEL is a local folder. --weights names the file whose SHA-256 the server registers as its
 layout's weights digest (or --digest says it in hex). Hooks sit where queries and keys are last
 seen before RoPE: q_norm and k_norm where the model has them, else q_proj and k_proj; K is turned
-here as the model's RoPE turns it. Needs numpy, torch and transformers, talks to no daemon. RoPE
-with scaling factors is refused: chanq knows a base and nothing else.
+here as the model's RoPE turns it. Needs numpy, torch and transformers, talks to no daemon. chanq
+knows a RoPE's base and nothing else: linear factors make a layer's K compress worse, factors on
+slow pairs alone (llama3, yarn) do not, others are refused.
 """
 
 import argparse
@@ -26,7 +27,9 @@ INTERLEAVED = {"cohere", "cohere2", "glm", "glm4"}
 class Statistics:
     """Sums of one layer over a text: E[q^2] and residual for each kv head and pair."""
 
-    def __init__(self, kv_heads, head_dim, rotated, theta, page_tokens, half_split=True):
+    def __init__(self, kv_heads, rope, page_tokens, half_split=True):
+        """rope: rope_of()'s."""
+        head_dim, rotated, theta, self.slower = rope
         self.kv_heads, self.head_dim, self.rotated = kv_heads, head_dim, rotated
         self.theta, self.page_tokens, self.half_split = theta, page_tokens, half_split
         self.first, self.second = chan_table.pairs_of(head_dim, rotated, half_split)
@@ -46,7 +49,7 @@ class Statistics:
     def add_keys(self, k):
         """k: [tokens, kv heads, head_dim] before RoPE, from position 0. Page 0 is stored otherwise
         and not counted."""
-        angle = chan_table.angles(len(k), self.head_dim, self.rotated, self.theta)
+        angle = chan_table.angles(len(k), self.head_dim, self.rotated, self.theta) / self.slower
         for page in range(1, len(k) // self.page_tokens):
             rows = slice(page * self.page_tokens, (page + 1) * self.page_tokens)
             for head in range(self.kv_heads):
@@ -66,24 +69,37 @@ class Statistics:
         return [[chan_table.weight_of(pair) for pair in head] for head in cost]
 
 
-def rope_of(config, layer):
-    """Returns: (rotated channels, base) of a layer, or stops with a sentence."""
-    scaling = getattr(config, "rope_scaling", None) or {}
-    kind = scaling.get("rope_type", scaling.get("type", "default"))
-    base = getattr(config, "rope_theta", None) or scaling.get("rope_theta")
+def parameters_of(config, layer):
+    """What the config says of a layer's RoPE, older and newer transformers alike."""
     kinds = getattr(config, "layer_types", None)
+    kind = kinds[layer] if kinds else "full_attention"
+    new = getattr(config, "rope_parameters", None) or {}
+    if kind in new or "full_attention" in new:
+        return new.get(kind) or new["full_attention"]
+    if new:
+        return new
     local = getattr(config, "rope_local_base_freq", None)
-    if local and kinds and kinds[layer] == "sliding_attention":
-        base, kind = local, "default"
+    if local and kind == "sliding_attention":
+        return {"rope_theta": local}
+    old = getattr(config, "rope_scaling", None) or {}
+    return {**old, "rope_theta": getattr(config, "rope_theta", None) or old.get("rope_theta")}
+
+
+def rope_of(config, layer):
+    """Returns: (head_dim, rotated channels, base, by what angles are smaller than the base says) of
+    a layer, or stops with a sentence."""
+    said = parameters_of(config, layer)
+    kind, base = said.get("rope_type", said.get("type", "default")), said.get("rope_theta")
     if base is None:
         sys.exit("calibrate_hf: the model's config has no rope_theta: how K is turned is unknown")
-    if kind != "default":
+    if kind not in ("default", "linear", "llama3", "yarn"):
         sys.exit(f"calibrate_hf: RoPE of type {kind} has factors that chanq does not know")
     head_dim = getattr(config, "head_dim", None) or (
         config.hidden_size // config.num_attention_heads
     )
-    share = getattr(config, "partial_rotary_factor", None) or 1.0
-    return head_dim, int(head_dim * share), float(base)
+    share = said.get("partial_rotary_factor", getattr(config, "partial_rotary_factor", None)) or 1.0
+    slower = float(said.get("factor", 1)) if kind == "linear" else 1.0
+    return head_dim, int(head_dim * share), float(base), slower
 
 
 def by_token(values, tokens, heads, head_dim):
@@ -114,10 +130,10 @@ def calibrate(model, config, token_ids, page_tokens):
     layers = model.get_decoder().layers if hasattr(model, "get_decoder") else model.model.layers
     statistics, hooks, tokens = [], [], token_ids.shape[1]
     for number, layer in enumerate(layers):
-        head_dim, rotated, theta = rope_of(config, number)
-        kv_heads = config.num_key_value_heads
+        rope = rope_of(config, number)
+        head_dim, kv_heads = rope[0], config.num_key_value_heads
         half_split = getattr(config, "model_type", "") not in INTERLEAVED
-        mine = Statistics(kv_heads, head_dim, rotated, theta, page_tokens, half_split)
+        mine = Statistics(kv_heads, rope, page_tokens, half_split)
         attention = layer.self_attn
         if not hasattr(attention, "q_proj") or not hasattr(attention, "k_proj"):
             sys.exit(

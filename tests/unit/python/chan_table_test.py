@@ -75,7 +75,7 @@ class Module:
             each(self, (), Tensor(self.values))
 
 
-def hooks_collect():
+def hooks_collect(slower):
     random = np.random.default_rng(3)
     q, k = random.normal(size=(128, 4 * DIM)), random.normal(size=(128, HEADS * DIM))
     attention = types.SimpleNamespace(q_proj=Module(q), k_proj=Module(k))
@@ -89,14 +89,16 @@ def hooks_collect():
             attention.k_proj.run()
 
     config = types.SimpleNamespace(
-        head_dim=DIM, num_attention_heads=4, num_key_value_heads=HEADS, rope_theta=1e4
-    )
+        head_dim=DIM, num_attention_heads=4, num_key_value_heads=HEADS, rope_theta=1e4,
+        rope_scaling={"rope_type": "linear", "factor": slower},
+    )  # fmt: skip
     got = calibrate_hf.calibrate(Model(), config, np.zeros((1, 128)), TOKENS)
     first, second = chan_table.pairs_of(DIM, DIM, True)
     keys = k.reshape(128, HEADS, DIM)
     turned = keys.copy()
+    angle = chan_table.angles(128, DIM, DIM, 1e4)[:, None, :] / slower
     turned[..., first], turned[..., second] = chan_table.turn(
-        keys[..., first], keys[..., second], chan_table.angles(128, DIM, DIM, 1e4)[:, None, :]
+        keys[..., first], keys[..., second], angle
     )
     for head in range(HEADS):
         left = sum(
@@ -112,7 +114,8 @@ def hooks_collect():
 
 
 def refused_configs():
-    for bad in ({"rope_theta": None}, {"rope_theta": 1e4, "rope_scaling": {"rope_type": "llama3"}}):
+    unknown = {"rope_theta": 1e4, "rope_scaling": {"rope_type": "dynamic"}}
+    for bad in ({"rope_theta": None}, unknown):
         config = types.SimpleNamespace(hidden_size=64, num_attention_heads=1, **bad)
         try:
             calibrate_hf.rope_of(config, 0)
@@ -122,6 +125,28 @@ def refused_configs():
         sys.exit(f"{bad} was taken")
 
 
+def read_configs():
+    """Layers 0 (a window) and 1 of configs as transformers 4 and 5 have them."""
+    kinds = ["sliding_attention", "full_attention"]
+    linear = {"rope_type": "linear", "factor": 8.0}
+    scaled = {"rope_theta": 1e6, **linear}
+    cases = (
+        ({"rope_theta": 1e5}, (64, 64, 1e5, 1), (64, 64, 1e5, 1)),
+        ({"rope_theta": 1e6, "rope_scaling": linear, "rope_local_base_freq": 1e4,
+          "layer_types": kinds}, (64, 64, 1e4, 1), (64, 64, 1e6, 8)),
+        ({"layer_types": kinds,
+          "rope_parameters": {"sliding_attention": {"rope_theta": 1e4}, "full_attention": scaled}},
+         (64, 64, 1e4, 1), (64, 64, 1e6, 8)),
+        ({"rope_parameters": {"rope_theta": 5e5, "rope_type": "llama3", "factor": 32.0,
+                              "partial_rotary_factor": 0.5}}, (64, 32, 5e5, 1), (64, 32, 5e5, 1)),
+    )  # fmt: skip
+    for given, *wanted in cases:
+        config = types.SimpleNamespace(hidden_size=64, num_attention_heads=1, **given)
+        got = [calibrate_hf.rope_of(config, layer) for layer in (0, 1)]
+        if got != wanted:
+            sys.exit(f"{given} was read as {got}, expected {wanted}")
+
+
 def main():
     for words, rotated, half_split in (([], 64, False), (["half"], 48, True)):
         printed = subprocess.run([sys.argv[1], *words], capture_output=True, text=True, check=True)
@@ -129,7 +154,9 @@ def main():
         if want != got:
             at = next(i for i, (a, b) in enumerate(zip(want, got)) if a != b)
             sys.exit(f"{words or 'interleaved'}: tables differ from byte {at} on")
-    hooks_collect()
+    for slower in (1, 8):
+        hooks_collect(slower)
+    read_configs()
     refused_configs()
     print("4 parts passed")
 
