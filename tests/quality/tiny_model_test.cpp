@@ -7,6 +7,7 @@
 // makes must be the one computed from that K and Q; and presets on such a model must cost in order.
 // The truth is turned here by formulas of this file's own.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -117,7 +118,8 @@ class TinyModelTest : public testing::TestWithParam<std::string> {
  protected:
   TinyModelTest() : truth_(tiny_model(GetParam())) {
     llama_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
-    path_ = testing::TempDir() + "speckv-tiny-" + GetParam() + ".gguf";
+    path_ =
+        testing::TempDir() + "speckv-tiny-" + GetParam() + "-" + std::to_string(getpid()) + ".gguf";
     write_tiny_model(truth_.model, std::string(ENGINE_ROOT) + "/models/smollm2-135m-q4_0.gguf",
                      path_);
     model_ = llama_model_load_from_file(path_.c_str(), llama_model_default_params());
