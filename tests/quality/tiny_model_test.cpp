@@ -228,7 +228,8 @@ codec::ChanWeights TinyModelTest::expected(Watch& watch, bool queries) {
             for (uint32_t c : {truth_.first(pair), truth_.second(pair)})
               energy += double(q[c]) * double(q[c]) / (2.0 * group * tokens_taken);
           }
-        residual /= tokens_taken / page_tokens - 1;
+        constexpr uint32_t pages = tokens_taken / page_tokens - 1;
+        residual /= pages;
         weights.weight.push_back(codec::chan_weight(queries ? energy * residual : residual));
       }
   return weights;

@@ -3,7 +3,6 @@
 #include "sequence.hpp"
 
 #include <cstdlib>
-#include <cstring>
 #include <vector>
 
 namespace speckv::llama {
@@ -59,7 +58,7 @@ bool probe_shape(llama_context* context, StateShape* ret_shape, std::string* ret
 
 bool describe_layout(const llama_model* model, const StateShape& shape, uint32_t block_tokens,
                      uint32_t page_tokens, speckv_layout* ret_layout, std::string* ret_why) {
-  std::memset(ret_layout, 0, sizeof(*ret_layout));
+  *ret_layout = speckv_layout{};
   ret_layout->size = sizeof(*ret_layout);
   ret_layout->dtype = shape.dtype;
   ret_layout->layers = shape.layers;
