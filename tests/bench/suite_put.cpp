@@ -6,8 +6,12 @@
 // beside memcpy of the same objects into a ring as large. The daemon gets to work between the
 // turns. put-sustained: puts without end, the daemon evicting as it must; wall time beside the time
 // that encoding the same objects takes in one thread (encode_segment, checksum included).
+// encode-handed-over: the same encoding of objects that another CPU has just written, as a client
+// does for the data thread: what of put-sustained is the machine's caches and not the daemon.
+#include <atomic>
 #include <cstdio>
 #include <cstring>
+#include <thread>
 
 #include "codec/segment.hpp"
 #include "hot_set.hpp"
@@ -149,11 +153,12 @@ class Encoder {
         out_(std::max<uint64_t>(2 * l3_bytes(), stored_)) {}
 
   uint64_t turn(uint64_t objects) {
-    for (uint64_t i = 0; i < objects; ++i) {
-      set_views(layout_, hot_.object(hot_.pick()), &views_);
-      for (uint32_t layer = 0; layer < layout_.layers; ++layer) encode(layer);
-    }
+    for (uint64_t i = 0; i < objects; ++i) encode_object(hot_.object(hot_.pick()));
     return objects;
+  }
+  void encode_object(const std::byte* object) {
+    set_views(layout_, object, &views_);
+    for (uint32_t layer = 0; layer < layout_.layers; ++layer) encode(layer);
   }
 
  private:
@@ -192,6 +197,47 @@ void add_rate(Report& report, const std::string& name, uint64_t bytes, const Tim
   row.samples = put.samples;
   row.spread = put.spread;
   report.add(row);
+}
+
+// Copies the hot set's objects into the arena, on another CPU: this one spins meanwhile.
+void write_elsewhere(HotSet& hot, Buffer& arena) {
+  std::atomic<bool> written = false;
+  std::thread writer([&] {
+    for (uint64_t at = 0; at < arena.bytes(); at += hot.object_bytes())
+      std::memcpy(arena.at(at), hot.object(hot.pick()), hot.object_bytes());
+    written = true;
+  });
+  while (!written) {
+  }
+  writer.join();
+}
+
+void run_handed_over(Report& report, uint64_t bytes, uint32_t preset, const std::string& codec) {
+  const std::string name = "encode-handed-over/" + size_text(bytes) + "/" + codec;
+  if (!report.wants(name)) return;
+  report.progress(name);
+  codec::Preset how;
+  if (!codec::preset(preset, &how)) return report.skip(name, "no such preset in this build");
+  HotSet hot(bytes);
+  Buffer arena(kArenaBytes);
+  const speckv_layout layout = layout_of(bytes, preset);
+  Encoder encoder(hot, layout, how);
+  const uint64_t objects = arena.bytes() / bytes;
+  const std::vector<Contender> alone = {{"encode", [&] { return encoder.turn(objects); }}};
+  const std::vector<Contender> handed = {{"encode", [&] {
+                                            for (uint64_t i = 0; i < objects; ++i)
+                                              encoder.encode_object(arena.at(i * bytes));
+                                            return objects;
+                                          }}};
+  std::vector<double> alone_s, handed_s;
+  const uint32_t rounds = report.options().quick ? 3 : 12;
+  for (uint32_t round = 0; round < rounds; ++round) {
+    alone_s.push_back(take_turns(alone, 1, Clock::wall)[0].median_s);
+    write_elsewhere(hot, arena);
+    handed_s.push_back(take_turns(handed, 1, Clock::wall, false)[0].median_s);
+  }
+  add_rate(report, name, bytes, timing_of(handed_s), timing_of(alone_s), "",
+           "encode_segment() of a " + size_text(kArenaBytes) + " arena that another CPU wrote");
 }
 
 void run_sustained(Report& report, uint64_t bytes, uint32_t preset, const std::string& codec) {
@@ -241,6 +287,8 @@ void run_sustained(Report& report, uint64_t bytes, uint32_t preset, const std::s
 
 void suite_put(Report& report) {
   for (uint64_t bytes = 4 << 10; bytes <= 4 << 20; bytes *= 4) run_busy(report, bytes);
+  run_handed_over(report, 1 << 20, SPECKV_PRESET_EXACT, "exact");
+  run_handed_over(report, 1 << 20, SPECKV_PRESET_Q8, "q8");
   run_sustained(report, 1 << 20, SPECKV_PRESET_EXACT, "exact");
   run_sustained(report, 1 << 20, SPECKV_PRESET_Q8, "q8");
 }
