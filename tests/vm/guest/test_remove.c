@@ -3,6 +3,8 @@
  * test_remove.c - the region goes away under mapped, pinned and busy users: by unbinding, by
  * destroying the CXL region, and by pulling the card. Readers miss, writers get SIGBUS, calls say
  * ENODEV, and the kernel lives. The frame puts the region back after each test.
+ *
+ * Pulling the card is a group of its own, `pull`: see vm-test, "debug_pull".
  */
 #include <linux/io_uring.h>
 
@@ -256,7 +258,7 @@ TEST_BALANCED(remove, twenty_rounds_with_live_pins, BALANCE_NONE)
 	}
 }
 
-TEST_BALANCED(remove, pulling_the_card_under_readers_and_a_pin, BALANCE_NONE)
+TEST_BALANCED(pull, the_card_under_readers_and_a_pin, BALANCE_NONE)
 {
 	struct stage stage = set_stage();
 	struct holder holder = {.hold_us = 8000000};

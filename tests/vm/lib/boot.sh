@@ -73,8 +73,32 @@ rig_run() {
 	return $verdict
 }
 
+# Linux 7.3's pciehp takes two locks of its own in both orders when a card is pulled, and lockdep
+# says so. Two lines of that report, and nothing else between them, are no complaint about anybody
+# here: "WARNING: ..." and "Call Trace:". One that names speckv stays what it is.
+rig_without_known() {
+	awk '
+	function end() {
+		if (known()) sub(/WARNING: possible circular[^\n]*/, "(known)", block)
+		if (known()) sub(/Call Trace:/, "(known)", block)
+		printf "%s", block
+		inside = 0
+	}
+	function known() {
+		return block ~ /\(&ctrl->reset_lock\)[^\n]*at: pciehp_unconfigure_device/ && \
+			block ~ /\(pci_rescan_remove_lock\)[^\n]*at: pciehp_unconfigure_device/ && \
+			block !~ /speckv_/
+	}
+	!inside && /WARNING: possible circular locking dependency/ { block = ""; inside = 1 }
+	!inside { print; next }
+	{ block = block $0 "\n" }
+	/<\/TASK>/ { end() }
+	END { if (inside) end() }' "$1"
+}
+
 rig_judge() {
-	local console=$1
+	local console=$1.judged
+	rig_without_known "$1" >"$console"
 	if grep -qaE "$RIG_SPLAT" "$console"; then
 		rig_say "$2: the kernel complained:"
 		grep -naE "$RIG_SPLAT" "$console" | head -5 >&2
