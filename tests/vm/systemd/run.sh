@@ -35,6 +35,7 @@ state() { systemctl is-active speckvd; }
 has_extents() { [ "$(used_bytes)" -gt 0 ]; }
 show() { systemctl show -P "$1" speckvd; }
 
+echo # systemd leaves the console in the middle of a line
 ldconfig
 systemd-sysusers && systemd-tmpfiles --create speckv.conf
 udevadm settle
