@@ -8,7 +8,7 @@
 # some ten minutes of CPU. Never takes a kernel that lost a line of its configuration: what Kconfig
 # cannot have, it drops without a word.
 
-RIG_DEBUG_PACKAGES=(flex bison bc libelf-dev libssl-dev)
+RIG_DEBUG_PACKAGES=(flex bison bc libelf-dev libssl-dev perl python3)
 RIG_DEBUG_MUST=(KASAN KASAN_VMALLOC PROVE_LOCKING DEBUG_ATOMIC_SLEEP FAILSLAB DEBUG_OBJECTS UBSAN
 	KUNIT)
 

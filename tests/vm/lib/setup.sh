@@ -14,8 +14,6 @@ RIG_PACKAGES=(
 	qemu-system-x86 seabios       # from backports: stable's QEMU has no vfio-user
 	gcc libc6-dev make dwarves    # the kernels' own compiler; pahole reads BTF
 	kmod cpio xz-utils zstd       # to make an initramfs
-	perl python3                  # kernel-doc, run by W=1 builds
-	sparse dkms                   # for tests/vm/driver-lint
 	busybox-static ndctl cxl daxctl
 )
 
@@ -56,7 +54,6 @@ backports=$(newest trixie-backports)
 apt-get install -y --no-install-recommends "linux-image-$stable" "linux-headers-$stable"
 apt-get install -y --no-install-recommends -t trixie-backports \
 	"linux-binary-$backports" "linux-modules-$backports" "linux-headers-$backports"
-for release in "$stable" "$backports"; do depmod "$release"; done
 mkdir -p /rig
 printf 'stable %s\nbackports %s\n' "$stable" "$backports" >/rig/kernels
 SCRIPT
@@ -100,7 +97,7 @@ rig_setup() {
 		printf '%s\n' 'Package: qemu-system-* seabios' \
 			"Pin: release n=$RIG_SUITE-backports" 'Pin-Priority: 990' \
 			>"$RIG_SCRATCH/preferences"
-		rig_say "making $RIG_ROOT (1.1 GB, a few minutes, once)"
+		rig_say "making $RIG_ROOT (1 GB, a few minutes, once)"
 		# The debug kernel has a key of its own, and outlives the root.
 		[ ! -d "$RIG_ROOT/rig/debug" ] || mv "$RIG_ROOT/rig/debug" "$RIG_ROOT.debug"
 		rm -rf "$RIG_ROOT"
