@@ -44,7 +44,7 @@ UNIT
 # rig_systemd_base - path of the cached archive.
 rig_systemd_base() {
 	local out tree stamp
-	stamp=$(rig_setup_hash; declare -f rig_systemd_make rig_systemd_units)
+	stamp=$(rig_setup_hash; declare -f rig_systemd_make rig_systemd_units rig_systemd_base)
 	stamp=$(printf '%s\n' "$stamp" "${RIG_SYSTEMD_PACKAGES[@]}" | sha256sum | cut -c1-12)
 	out=$RIG_ROOT/rig/systemd-$stamp.cpio
 	if [ ! -s "$out" ]; then

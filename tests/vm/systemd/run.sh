@@ -38,8 +38,8 @@ show() { systemctl show -P "$1" speckvd; }
 echo # systemd leaves the console in the middle of a line
 ldconfig
 systemd-sysusers && systemd-tmpfiles --create speckv.conf
-# udevd looks users up when it reads its rules; whether sysusers ran before it at boot is chance.
-udevadm control --reload
+# udevd looked the rule's user up when it started, and does not reload rules that have not changed.
+systemctl restart systemd-udevd
 udevadm settle
 does "udev loads the card's modules" udevadm wait --timeout=120 /sys/bus/cxl/devices/mem0
 does "speckv loads with the options of modprobe.d" modprobe speckv
