@@ -42,7 +42,7 @@ echo "ok 2 - bind: speckv-bind, create-region, /dev/speckv0"
 status=$?
 [ $status = 0 ] || dmesg | sed -n '/Run .init/,$p' | tail -30 | sed 's/^/# /'
 
-# lockdep says one thing and from then on looks at nothing; then what came after has not been tested.
+# lockdep says one thing and from then on looks at nothing; what came after has not been tested.
 if [ -e /proc/lockdep_stats ] && [ "$(cat /t/groups)" != pull ]; then
 	if grep -qE '^ *debug_locks: *1$' /proc/lockdep_stats; then
 		echo "ok 3 - lockdep: watched to the end"
