@@ -67,16 +67,19 @@ TEST_F(Guard, WhatIsGoneReadsAsZerosAndIsToldOnce) {
   EXPECT_TRUE(watch->take_lost().empty());
 }
 
+// Unseen by ThreadSanitizer: writers that meet the same loss have memory changed under them, which
+// is what a guard is for.
+[[gnu::no_sanitize_thread]] void write_byte(std::byte* at) {
+  *static_cast<volatile std::byte*>(at) = std::byte{1};
+}
+
 TEST_F(Guard, ManyThreadsMayMeetTheSameLoss) {
   const auto watch = guard();
   cut(0);
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; i++)
     threads.emplace_back([this] {
-      for (uint64_t at = 0; at < bytes; at += 4096) {
-        volatile std::byte* here = data_ + at;
-        here[0] = std::byte{1};
-      }
+      for (uint64_t at = 0; at < bytes; at += 4096) write_byte(data_ + at);
     });
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(watch->take_lost().size(), bytes / granule);
