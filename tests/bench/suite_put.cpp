@@ -16,6 +16,7 @@
 #include "codec/segment.hpp"
 #include "hot_set.hpp"
 #include "live.hpp"
+#include "shm/atomics.hpp"
 
 namespace speckv::bench {
 namespace {
@@ -207,8 +208,7 @@ void write_elsewhere(HotSet& hot, Buffer& arena) {
       std::memcpy(arena.at(at), hot.object(hot.pick()), hot.object_bytes());
     written = true;
   });
-  while (!written) {
-  }
+  while (!written) shm::spin_pause();
   writer.join();
 }
 

@@ -26,29 +26,23 @@ struct Named {
   TinyModel model;
 };
 
+TinyModel gemma3(float linear_factor) {
+  return {.family = "gemma3",
+          .layers = 7,
+          .head_dim = 256,
+          .theta = 1e6F,
+          .theta_windows = 1e4F,
+          .window = 64,
+          .pattern = 6,
+          .linear_factor = linear_factor,
+          .head_norms = true,
+          .post_norms = true};
+}
+
 const std::vector<Named>& known() {
   static const std::vector<Named> all = {
-      {"gemma3",
-       {.family = "gemma3",
-        .layers = 7,
-        .head_dim = 256,
-        .theta = 1e6F,
-        .theta_windows = 1e4F,
-        .window = 64,
-        .pattern = 6,
-        .head_norms = true,
-        .post_norms = true}},
-      {"gemma3-scaled",
-       {.family = "gemma3",
-        .layers = 7,
-        .head_dim = 256,
-        .theta = 1e6F,
-        .theta_windows = 1e4F,
-        .window = 64,
-        .pattern = 6,
-        .linear_factor = 8,
-        .head_norms = true,
-        .post_norms = true}},
+      {"gemma3", gemma3(0)},
+      {"gemma3-scaled", gemma3(8)},
       {"gemma2",
        {.family = "gemma2",
         .layers = 4,
