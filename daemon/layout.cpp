@@ -2,29 +2,25 @@
 // layout.cpp - see layout.hpp.
 #include "layout.hpp"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
-#include <fstream>
-
-#include "shm/wire.hpp"
 
 namespace speckv {
 
-Result<const Layout*> LayoutTable::add(const speckv_layout& desc, uint32_t default_preset) {
+Result<const Layout*> LayoutTable::add(const speckv_layout& desc, uint32_t default_preset,
+                                       const std::string& space) {
   char why[256] = "";
   const int error = shm::check_layout(desc, why, sizeof why);
   if (error) return Status(error, why);
-  const CalibrationTable* calibration = calibration_for(desc);
-  const uint64_t fingerprint =
-      shm::stored_fingerprint(shm::layout_fingerprint(desc), calibration ? calibration->hash : 0);
+  const auto widths = widths_for(desc, space);
+  if (!widths.ok()) return widths.status();
   uint32_t preset = desc.preset == SPECKV_PRESET_DAEMON ? default_preset : desc.preset;
   if (desc.dtype == SPECKV_DTYPE_F8) preset = SPECKV_PRESET_EXACT;
   for (const auto& known : table_)
-    if (known->fingerprint == fingerprint && known->preset_id == preset) return known.get();
+    if (known->widths == widths.value() && known->preset_id == preset) return known.get();
   if (table_.size() == layouts_max)
     return Status(
         EMFILE,
@@ -32,17 +28,14 @@ Result<const Layout*> LayoutTable::add(const speckv_layout& desc, uint32_t defau
   auto layout = std::make_unique<Layout>();
   layout->desc = desc;
   layout->desc.preset = preset;
-  layout->fingerprint = fingerprint;
+  layout->widths = widths.value();
   layout->preset_id = preset;
   const codec::Preset raw{codec::CodecId::raw, codec::CodecId::raw, codec::CodecId::raw};
   if (!codec::preset_for(desc, preset, &layout->preset))
     return Status(EPROTOTYPE, "preset " + std::string(codec::preset_name(preset)) +
                                   " is not in this build: use exact or q8");
-  std::string why_not;
-  layout->tables =
-      codec::ChanTables::make(desc, calibration ? &calibration->weights : nullptr, &why_not);
-  if (calibration && !layout->tables) return Status(EPROTOTYPE, "calibration table: " + why_not);
-  layout->calibration = calibration;
+  layout->measures =
+      layout->preset.k >= codec::CodecId::chanq2_5 && layout->preset.k <= codec::CodecId::chanq7;
   layout->block_bytes = shm::raw_block_bytes(desc);
   layout->segment_raw_bytes = shm::raw_segment_bytes(desc);
   for (int first = 0; first < 2; first++)
@@ -57,45 +50,55 @@ Result<const Layout*> LayoutTable::add(const speckv_layout& desc, uint32_t defau
 
 const CalibrationTable* LayoutTable::calibration_for(const speckv_layout& desc) const {
   for (const auto& table : calibrations_)
-    if (std::memcmp(table->weights.weights_digest, desc.weights_digest, SPECKV_DIGEST_BYTES) == 0 &&
-        table->weights.layers == desc.layers && table->weights.kv_heads == desc.kv_heads &&
-        table->weights.pairs * 2u == desc.head_dim)
-      return table.get();
+    if (table->is_for(desc)) return table.get();
   return nullptr;
 }
 
-namespace {
-
-Result<int> sealed_copy(const std::string& bytes) {
-  const int fd = memfd_create("speckv-table", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0) return Status::from_errno("memfd for a calibration table");
-  if (write(fd, bytes.data(), bytes.size()) != ssize_t(bytes.size()) ||
-      fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    const Status status = Status::from_errno("filling a calibration table's memfd");
-    close(fd);
-    return status;
+Result<LayoutWidths*> LayoutTable::widths_for(const speckv_layout& desc, const std::string& space) {
+  const uint64_t fingerprint = shm::layout_fingerprint(desc);
+  if (const auto known = widths_.find({space, fingerprint}); known != widths_.end()) {
+    if (known->second->fits(desc)) return known->second.get();
+    return Status(EEXIST, "another layout of this namespace has the same fingerprint");
   }
-  return fd;
+  // Equal widths and a table's, and the sums of what is measured.
+  const uint64_t heads = uint64_t{desc.layers} * desc.kv_heads;
+  const uint64_t bytes =
+      heads * (2 * sizeof(codec::ChanTable) + desc.head_dim / 2 * sizeof(double));
+  if (bytes > widths_bytes_max - widths_bytes_)
+    return Status(EMFILE,
+                  "the layouts that this daemon has seen take 512 MiB of widths, its limit:"
+                  " restart it to forget unused ones");
+  char name[20];
+  std::snprintf(name, sizeof name, "%016llx", static_cast<unsigned long long>(fingerprint));
+  auto made = LayoutWidths::make(
+      desc, calibration_for(desc),
+      own_folder_.empty() ? "" : own_folder_ + "/" + space + "-" + name + ".chan");
+  if (!made.ok()) return made.status();
+  widths_bytes_ += bytes;
+  return (widths_[{space, fingerprint}] = std::move(made.value())).get();
 }
 
-Result<std::unique_ptr<CalibrationTable>> read_calibration(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file || bytes.empty() || bytes.size() > wire::table_bytes_max)
-    return Status(EINVAL, path + ": cannot be read, is empty or is larger than 16 MiB");
-  auto table = std::make_unique<CalibrationTable>();
-  std::string why;
-  if (!codec::parse_chan_weights(std::as_bytes(std::span(bytes)), &table->weights, &why))
-    return Status(EINVAL, path + ": " + why);
-  auto copy = sealed_copy(bytes);
-  if (!copy.ok()) return copy.status();
-  table->fd = copy.value();
-  table->bytes = uint32_t(bytes.size());
-  table->hash = shm::hash_table(bytes.data(), bytes.size());
-  return table;
+Status LayoutTable::measure_in(const std::string& folder) {
+  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
+    return Status::from_errno("mkdir " + folder);
+  own_folder_ = folder;
+  return {};
 }
 
-}  // namespace
+std::vector<Status> LayoutTable::adopt_measured() {
+  std::vector<Status> told;
+  for (auto& [name, widths] : widths_) {
+    const auto adopted = widths->adopt();
+    const std::string who = "namespace " + name.first + ": widths measured on " +
+                            std::to_string(KeyReach::tokens_wanted) + " tokens of K";
+    if (!adopted.ok())
+      told.emplace_back(adopted.status().error(),
+                        who + " cannot be kept and are not used: " + adopted.status().text());
+    else if (adopted.value())
+      told.emplace_back(0, who + "; pages of this layout are stored with them from now on");
+  }
+  return told;
+}
 
 Status LayoutTable::load_calibrations(const std::string& folder) {
   std::error_code error;

@@ -124,7 +124,9 @@ std::string describe(const Config& config) {
   append(&text, "runtime_dir", config.daemon.runtime_dir);
   append(&text, "data_threads", std::to_string(config.daemon.data_threads));
   const bool tables = !config.daemon.tables.empty();
-  append(&text, "tables", tables ? config.daemon.tables : "none: equal widths");
+  append(&text, "tables", tables ? config.daemon.tables : "none");
+  append(&text, "measure_widths",
+         config.daemon.measure_widths ? "of layouts without a table" : "no: equal widths");
   append(&text, "log_level", config.daemon.log_level);
   append(&text, "metrics",
          config.daemon.metrics_port ? "http://" + config.daemon.metrics_host + ":" +

@@ -10,7 +10,8 @@
 // them. What it never does: clamp a value, ignore a key, open the pool. It reads the file and the
 // user database, no more.
 //
-//   [daemon]       socket, socket_mode, runtime_dir, data_threads, tables, log_level, metrics
+//   [daemon]       socket, socket_mode, runtime_dir, data_threads, tables, measure_widths,
+//                  log_level, metrics
 //   [pool]         medium, path, bytes, numa_node, huge_pages, emulated_gb_s, emulated_ns
 //   [session]      arena_bytes, arena_bytes_max, arenas_bytes_max, sessions_max, hold_ms_max,
 //   holds_max
@@ -41,6 +42,7 @@ struct DaemonConfig {
   std::string runtime_dir = "/run/speckv";
   uint32_t data_threads = limits::data_threads_default;
   std::string tables;              // folder of calibration tables (*.chan); empty: none
+  bool measure_widths = true;      // of layouts that have no table there
   std::string log_level = "info";  // trace, debug, info, warn, error, off
   std::string metrics_host = "127.0.0.1";
   uint16_t metrics_port = 9108;  // 0: no metrics server (metrics = "")

@@ -37,6 +37,7 @@ void read_daemon(TableReader table, DaemonConfig* ret) {
                                   std::to_string(limits::socket_path_bytes_max) + " bytes");
   table.integer("data_threads", 1, limits::data_threads_max, &ret->data_threads);
   read_path(table, "tables", limits::path_bytes_max, &ret->tables);
+  table.flag("measure_widths", &ret->measure_widths);
   table.one_of("log_level", log_levels, &ret->log_level);
   std::string mode;
   if (table.string("socket_mode", 8, &mode) && !parse_mode(mode, &ret->socket_mode))

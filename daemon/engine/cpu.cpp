@@ -8,8 +8,9 @@ namespace {
 
 class CpuEngine final : public Engine {
  public:
-  codec::Refusal encode(const Layout& layout, const codec::Preset& preset, uint32_t layer,
-                        bool first, std::span<const std::byte> raw, std::span<std::byte> out,
+  codec::Refusal encode(const Layout& layout, const codec::Preset& preset,
+                        const codec::ChanTables* tables, uint32_t layer, bool first,
+                        std::span<const std::byte> raw, std::span<std::byte> out,
                         uint64_t* ret_checksum) override {
     const std::byte* source = raw.data();
     const auto value = ptrdiff_t(shm::value_bytes(layout.desc));
@@ -20,8 +21,7 @@ class CpuEngine final : public Engine {
         {source + shm::half_segment_bytes(layout.desc), token, head, value}};
     // The client may write its arena meanwhile.
     return codec::encode_segment(layout.desc, preset, layer, first, view, out, ret_checksum,
-                                 layout.tables ? layout.tables->data() : nullptr,
-                                 codec::Input::changing);
+                                 tables ? tables->data() : nullptr, codec::Input::changing);
   }
   std::string_view name() const override { return "cpu"; }
 };

@@ -20,12 +20,12 @@ namespace speckv {
 class Engine {
  public:
   virtual ~Engine() = default;
-  // raw: [K|V][head][token][channel], contiguous, owned by the client and perhaps changing
-  // meanwhile: the engine is never led astray by that, and the sum is of what it stored. out: at
-  // least layout.segment_bytes(preset, first).
+  // tables: of all layers and heads (Widths::tables), or nullptr. raw: [K|V][head][token][channel],
+  // contiguous, owned by the client and perhaps changing meanwhile: the engine is never led astray
+  // by that, and the sum is of what it stored. out: at least layout.segment_bytes(preset, first).
   [[nodiscard]] virtual codec::Refusal encode(const Layout& layout, const codec::Preset& preset,
-                                              uint32_t layer, bool first,
-                                              std::span<const std::byte> raw,
+                                              const codec::ChanTables* tables, uint32_t layer,
+                                              bool first, std::span<const std::byte> raw,
                                               std::span<std::byte> out, uint64_t* ret_checksum) = 0;
   virtual std::string_view name() const = 0;
 };

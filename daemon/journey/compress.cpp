@@ -18,23 +18,22 @@ bool may_open_sequence(const shm::Submission& submission) {
 }
 }  // namespace
 
-int Shard::compress_segment(const shm::Submission& submission, const Layout& layout, uint32_t block,
-                            uint32_t layer, std::span<const std::byte> raw, uint64_t now_ns,
-                            Placed* ret_placed) {
-  const bool exact = layout.preset_id == SPECKV_PRESET_EXACT;
-  int error = encode_into(submission, layout, block, layer, raw, exact, now_ns, ret_placed);
+int Shard::compress_segment(const Incoming& incoming, uint32_t block, uint32_t layer,
+                            std::span<const std::byte> raw, Placed* ret_placed) {
+  const bool exact = incoming.layout.preset_id == SPECKV_PRESET_EXACT;
+  int error = encode_into(incoming, block, layer, raw, exact, ret_placed);
   if (error != -EILSEQ) return error;
   counters_.segments_refused.fetch_add(1, std::memory_order_relaxed);
-  return encode_into(submission, layout, block, layer, raw, true, now_ns, ret_placed);
+  return encode_into(incoming, block, layer, raw, true, ret_placed);
 }
 
 // Returns: 0; -ENOSPC; -EILSEQ when the codec refused a page, nothing kept.
-int Shard::encode_into(const shm::Submission& submission, const Layout& layout, uint32_t block,
-                       uint32_t layer, std::span<const std::byte> raw, bool as_raw, uint64_t now_ns,
-                       Placed* ret_placed) {
-  const bool first = may_open_sequence(submission);
+int Shard::encode_into(const Incoming& incoming, uint32_t block, uint32_t layer,
+                       std::span<const std::byte> raw, bool as_raw, Placed* ret_placed) {
+  const Layout& layout = incoming.layout;
+  const bool first = may_open_sequence(incoming.submission);
   const uint32_t payload = as_raw ? layout.stored_raw_bytes : layout.stored_bytes[first];
-  const uint64_t offset = allocate_slot(payload, block, now_ns);
+  const uint64_t offset = allocate_slot(payload, block, incoming.now_ns);
   if (!offset) return -ENOSPC;
 
   shm::SlotHeader* header =
@@ -45,13 +44,14 @@ int Shard::encode_into(const shm::Submission& submission, const Layout& layout, 
   auto* bytes = reinterpret_cast<std::byte*>(header + 1);
   uint64_t sum = 0;
   const codec::Refusal refusal = options_.engine->encode(
-      layout, as_raw ? raw_preset : layout.preset, layer, first, raw, {bytes, payload}, &sum);
+      layout, as_raw ? raw_preset : layout.preset, incoming.widths.tables.get(), layer, first, raw,
+      {bytes, payload}, &sum);
   if (refusal != codec::Refusal::none) {
     slabs_.release(offset);
     return -EILSEQ;
   }
-  header->key = submission.key;
-  header->fingerprint = layout.fingerprint;
+  header->key = incoming.submission.key;
+  header->fingerprint = incoming.widths.fingerprint;
   header->layer = uint16_t(layer);
   header->flags = uint16_t(as_raw ? uint32_t(SPECKV_PRESET_EXACT) : layout.preset_id);
   if (first) header->flags |= shm::slot_first;
@@ -61,6 +61,14 @@ int Shard::encode_into(const shm::Submission& submission, const Layout& layout, 
   shm::store_release(header->gen, gen);  // W5
   *ret_placed = {offset, gen, shm::slot_bytes_for(payload)};
   return 0;
+}
+
+// While a layout has no table of its own: what this block, which is stored, says of its keys.
+void Shard::measure(const Incoming& incoming, std::span<const std::byte> arena) {
+  if (!incoming.layout.measures) return;
+  KeyReach* reach = incoming.layout.widths->reach();
+  if (reach && reach->add(arena, may_open_sequence(incoming.submission)) && options_.on_measured)
+    options_.on_measured();
 }
 
 }  // namespace speckv

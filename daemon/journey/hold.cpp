@@ -9,11 +9,11 @@
 
 namespace speckv {
 
-int Shard::hold(const shm::Submission& submission, uint64_t fingerprint, const Asker& asker,
+int Shard::hold(const shm::Submission& submission, const Layout& layout, const Asker& asker,
                 uint64_t now_ns) {
   shm::Entry known;
   if (!index_.find(submission.key, hash_key(submission.key), &known) ||
-      known.fingerprint != fingerprint)
+      !layout.widths->takes(known.fingerprint))
     return -ENOENT;
   if (held_blocks_ >= options_.holds_max || blocks_[known.block].holds == UINT8_MAX) return -EDQUOT;
   Hold& hold = holds_[submission.hold];

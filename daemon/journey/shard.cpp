@@ -27,7 +27,7 @@ int Shard::put(const shm::Submission& submission, const Layout& layout,
   const uint64_t hash = hash_key(submission.key);
   shm::Entry known;
   if (index_.find(submission.key, hash, &known)) {
-    if (known.fingerprint == layout.fingerprint) {
+    if (layout.widths->takes(known.fingerprint)) {
       *ret_existed = true;
       counters_.puts_existed.fetch_add(1, std::memory_order_relaxed);
       touch(known.block, now_ns);
@@ -42,27 +42,29 @@ int Shard::put(const shm::Submission& submission, const Layout& layout,
   int error = allocate_block(&block, now_ns);
   if (error) return error;
   under_way_.clear();
+  const Incoming incoming{submission, layout, layout.widths->current(), now_ns};
   const auto layers = layout.desc.layers;
   for (uint32_t layer = 0; layer < layers && !error; layer++) {
     Placed segment;
-    error =
-        compress_segment(submission, layout, block, layer,
-                         arena.subspan(layer * layout.segment_raw_bytes, layout.segment_raw_bytes),
-                         now_ns, &segment);
+    error = compress_segment(
+        incoming, block, layer,
+        arena.subspan(layer * layout.segment_raw_bytes, layout.segment_raw_bytes), &segment);
     if (!error) under_way_.push_back(segment);
   }
   Placed head;
   if (!error && layers == 1) head = under_way_[0];
-  if (!error && layers > 1) error = write_record(submission, layout, block, now_ns, &head);
-  if (!error) error = publish(block, submission, layout, head, now_ns);
+  if (!error && layers > 1) error = write_record(incoming, block, &head);
+  if (!error) error = publish(block, incoming, head);
   if (error) undo(block);
+  else measure(incoming, arena);
   (error ? counters_.puts_failed : counters_.puts).fetch_add(1, std::memory_order_relaxed);
   return error;
 }
 
-int Shard::remove(const Key& key, uint64_t fingerprint) {
+int Shard::remove(const Key& key, const Layout& layout) {
   shm::Entry known;
-  if (!index_.find(key, hash_key(key), &known) || known.fingerprint != fingerprint) return -ENOENT;
+  if (!index_.find(key, hash_key(key), &known) || !layout.widths->takes(known.fingerprint))
+    return -ENOENT;
   if (pinned_[known.block]) return -EBUSY;
   unpublish(known.block);  // guards are not asked: whoever reads it now misses, as it should
   shm::full_fence();
@@ -77,9 +79,9 @@ void Shard::touch(uint32_t block, uint64_t now_ns) {
   counters_.touches.fetch_add(1, std::memory_order_relaxed);
 }
 
-void Shard::touch_key(const Key& key, uint64_t fingerprint, uint64_t now_ns) {
+void Shard::touch_key(const Key& key, const Layout& layout, uint64_t now_ns) {
   shm::Entry known;
-  if (index_.find(key, hash_key(key), &known) && known.fingerprint == fingerprint)
+  if (index_.find(key, hash_key(key), &known) && layout.widths->takes(known.fingerprint))
     touch(known.block, now_ns);
 }
 

@@ -51,6 +51,8 @@ struct ShardOptions {
   uint32_t holds_max = 4096;  // held blocks of this shard
   uint64_t hold_ns_max = 60'000'000'000;
   Engine* engine = nullptr;
+  // Called on the data thread, once for a layout: its reach() has enough, control may adopt().
+  std::function<void()> on_measured;
 };
 
 // Who asks; never trusted further than this.
@@ -70,11 +72,11 @@ class Shard {
   // layout.block_bytes of them. Returns: 0 or a negative errno; ret_existed: it was there already.
   int put(const shm::Submission& submission, const Layout& layout, std::span<const std::byte> arena,
           uint64_t now_ns, bool* ret_existed);
-  int remove(const Key& key, uint64_t fingerprint);
+  int remove(const Key& key, const Layout& layout);
   void touch(uint32_t block, uint64_t now_ns);
-  void touch_key(const Key& key, uint64_t fingerprint, uint64_t now_ns);
+  void touch_key(const Key& key, const Layout& layout, uint64_t now_ns);
 
-  int hold(const shm::Submission& submission, uint64_t fingerprint, const Asker& asker,
+  int hold(const shm::Submission& submission, const Layout& layout, const Asker& asker,
            uint64_t now_ns);
   int unhold(uint64_t hold, const Asker& asker);
   int adopt(uint64_t hold, const Asker& asker);
@@ -98,6 +100,12 @@ class Shard {
     uint64_t until_ns = 0;
     std::vector<uint32_t> blocks;
   };
+  struct Incoming {  // what `put` is working on; widths: the same for all of it
+    const shm::Submission& submission;
+    const Layout& layout;
+    const Widths& widths;
+    uint64_t now_ns;
+  };
   struct Placed {  // one slot of a block under way
     uint64_t offset = 0;
     uint64_t gen = 0;
@@ -110,17 +118,14 @@ class Shard {
   bool make_room(uint32_t slot_bytes, uint64_t now_ns);
   uint64_t next_gen();
   // compress.cpp
-  int compress_segment(const shm::Submission& submission, const Layout& layout, uint32_t block,
-                       uint32_t layer, std::span<const std::byte> raw, uint64_t now_ns,
-                       Placed* ret_placed);
-  int encode_into(const shm::Submission& submission, const Layout& layout, uint32_t block,
-                  uint32_t layer, std::span<const std::byte> raw, bool as_raw, uint64_t now_ns,
-                  Placed* ret_placed);
+  int compress_segment(const Incoming& incoming, uint32_t block, uint32_t layer,
+                       std::span<const std::byte> raw, Placed* ret_placed);
+  int encode_into(const Incoming& incoming, uint32_t block, uint32_t layer,
+                  std::span<const std::byte> raw, bool as_raw, Placed* ret_placed);
+  void measure(const Incoming& incoming, std::span<const std::byte> arena);
   // write.cpp
-  int write_record(const shm::Submission& submission, const Layout& layout, uint32_t block,
-                   uint64_t now_ns, Placed* ret_placed);
-  int publish(uint32_t block, const shm::Submission& submission, const Layout& layout,
-              const Placed& placed, uint64_t now_ns);
+  int write_record(const Incoming& incoming, uint32_t block, Placed* ret_placed);
+  int publish(uint32_t block, const Incoming& incoming, const Placed& placed);
   void undo(uint32_t block);
   predict::BlockFacts facts_of(uint32_t block, const Key& parent, uint32_t position,
                                uint32_t block_tokens, uint64_t now_ns);

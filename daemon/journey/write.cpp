@@ -11,8 +11,8 @@
 
 namespace speckv {
 
-int Shard::write_record(const shm::Submission& submission, const Layout& layout, uint32_t block,
-                        uint64_t now_ns, Placed* ret_placed) {
+int Shard::write_record(const Incoming& incoming, uint32_t block, Placed* ret_placed) {
+  const auto& [submission, layout, widths, now_ns] = incoming;
   const uint32_t layers = layout.desc.layers;
   const uint32_t payload = shm::record_payload_bytes(layers);
   const uint64_t offset = allocate_slot(payload, block, now_ns);
@@ -31,7 +31,7 @@ int Shard::write_record(const shm::Submission& submission, const Layout& layout,
   codec::Checksum sum;
   codec::checksum_update(sum, meta, payload);
   header->key = submission.key;
-  header->fingerprint = layout.fingerprint;
+  header->fingerprint = widths.fingerprint;
   header->layer = shm::layer_record;
   header->flags = uint16_t(layout.preset_id);
   header->payload_bytes = payload;
@@ -42,8 +42,8 @@ int Shard::write_record(const shm::Submission& submission, const Layout& layout,
   return 0;
 }
 
-int Shard::publish(uint32_t block, const shm::Submission& submission, const Layout& layout,
-                   const Placed& placed, uint64_t now_ns) {
+int Shard::publish(uint32_t block, const Incoming& incoming, const Placed& placed) {
+  const auto& [submission, layout, widths, now_ns] = incoming;
   Block& fresh = blocks_[block];
   fresh.state = BlockState::compressed;
   fresh.raw_bytes = uint32_t(std::min<uint64_t>(layout.block_bytes, UINT32_MAX));
@@ -51,7 +51,7 @@ int Shard::publish(uint32_t block, const shm::Submission& submission, const Layo
   fresh.entry.key = submission.key;
   fresh.entry.ref = placed.offset;
   fresh.entry.gen = placed.gen;
-  fresh.entry.fingerprint = layout.fingerprint;
+  fresh.entry.fingerprint = widths.fingerprint;
   fresh.entry.block = block;
   fresh.entry.layers = uint16_t(layout.desc.layers);
   fresh.entry.flags = layout.desc.layers > 1 ? shm::entry_record : 0;

@@ -135,21 +135,22 @@ bool Connection::on_layout(const std::byte* message, size_t bytes) {
   Status status = parse_layout(message, bytes, &desc);
   if (status.ok() && !session_) status = {EBADMSG, "a layout before hello: open a session first"};
   if (!status.ok()) return send_error(status.error(), status.text());
-  auto layout = control_.layouts_.add(
-      desc, control_.config_.namespaces[session_->identity().space].preset_id);
+  const config::NamespaceConfig& space = control_.config_.namespaces[session_->identity().space];
+  auto layout = control_.layouts_.add(desc, space.preset_id, space.name);
   if (!layout.ok()) return send_error(layout.status().error(), layout.status().text());
   const int number = session_->add_layout(layout.value());
   if (number < 0)
     return send_error(-number, "this session has 64 layouts, its limit: open another session");
   wire::LayoutReply reply{};
   reply.header = make_header(wire::Type::layout_ok, sizeof reply);
-  reply.fingerprint = layout.value()->fingerprint;
+  const Widths& widths = layout.value()->widths->current();
+  reply.fingerprint = widths.fingerprint;
+  session_->tell_widths(uint32_t(number), widths.fingerprint);
   reply.number = uint32_t(number);
   reply.preset = layout.value()->preset_id;
-  const CalibrationTable* table = layout.value()->calibration;
-  if (!table) return send(&reply, sizeof reply);
-  reply.table_bytes = table->bytes;
-  return send(&reply, sizeof reply, &table->fd, 1);
+  if (!widths.file) return send(&reply, sizeof reply);
+  reply.table_bytes = widths.file->bytes;
+  return send(&reply, sizeof reply, &widths.file->fd, 1);
 }
 
 bool Connection::on_control(const std::byte* message, size_t bytes) {

@@ -77,6 +77,15 @@ Status Control::listen() {
   return {};
 }
 
+void Control::measured() {
+  asio::post(context_, [this] {
+    for (const Status& told : layouts_.adopt_measured()) {
+      spdlog::log(told.ok() ? spdlog::level::info : spdlog::level::err, "{}", told.text());
+      counters_.widths_measured += told.ok();
+    }
+  });
+}
+
 void Control::accept() {
   acceptor_.async_accept([this](boost::system::error_code error, Protocol::socket socket) {
     if (!acceptor_.is_open()) return;

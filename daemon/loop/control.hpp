@@ -28,6 +28,7 @@ namespace speckv {
 
 struct ControlCounters {
   uint64_t sessions_opened = 0, sessions_refused = 0, sessions_closed = 0, malformed = 0;
+  uint64_t widths_measured = 0;
 };
 
 class Connection;
@@ -45,6 +46,10 @@ class Control {
   Status listen();
   // Before listen(). Returns: the first table that could not be read.
   Status load_calibrations(const std::string& folder) { return layouts_.load_calibrations(folder); }
+  // Before listen(): layouts without a table measure their own widths, kept in folder.
+  Status measure_in(const std::string& folder) { return layouts_.measure_in(folder); }
+  // Any data thread: some layout has been measured; the control thread takes it over soon.
+  void measured();
   void set_answer(AnswerFn answer) { answer_ = std::move(answer); }
   boost::asio::io_context& context() { return context_; }
   void run() { context_.run(); }

@@ -43,6 +43,8 @@ Status Daemon::start() {
   if (!status.ok()) return status;
   control_ = std::make_unique<Control>(config_, *medium_, spaces_, threads_);
   if (!config_.daemon.tables.empty()) status = control_->load_calibrations(config_.daemon.tables);
+  if (status.ok() && config_.daemon.measure_widths)
+    status = control_->measure_in(config_.daemon.runtime_dir + "/widths");
   if (status.ok()) status = control_->listen();
   losses_ = std::make_unique<LossWatch>(control_->context(), *medium_, spaces_, threads_);
   if (status.ok())
@@ -85,6 +87,7 @@ Status Daemon::start_threads() {
       options.holds_max = config_.session.holds_max / shards + 1;
       options.hold_ns_max = config_.session.hold_ms_max * 1'000'000;
       options.engine = engine.get();
+      options.on_measured = [this] { control_->measured(); };  // sessions come after control_
       auto part = std::make_unique<Shard>(options);
       if (space.taken_over)
         spdlog::info("namespace {} shard {}: {} blocks restored", space.name, shard,

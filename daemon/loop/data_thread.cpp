@@ -245,15 +245,17 @@ int DataThread::serve(Client& client, const shm::Submission& submission, uint32_
       session.drain_touches(shard_, [&](uint32_t block) { shard.touch(block, now_ns_); });
       bool existed = false;
       const int result = shard.put(submission, *layout, arena, now_ns_, &existed);
-      *ret_flags = existed ? 1 : 0;  // SPECKV_COMPLETION_EXISTED
+      if (existed) *ret_flags |= shm::completion_existed;
+      if (!session.knows_widths(submission.layout, layout->widths->current().fingerprint))
+        *ret_flags |= shm::completion_new_widths;
       return result;
     }
     case shm::Op::remove:
-      return shard.remove(submission.key, layout->fingerprint);
+      return shard.remove(submission.key, *layout);
     case shm::Op::hold:
-      return shard.hold(submission, layout->fingerprint, asker, now_ns_);
+      return shard.hold(submission, *layout, asker, now_ns_);
     case shm::Op::touch:
-      shard.touch_key(submission.key, layout->fingerprint, now_ns_);
+      shard.touch_key(submission.key, *layout, now_ns_);
       return 0;
     default:
       return -EINVAL;

@@ -65,6 +65,7 @@ watch::DaemonFacts LiveView::daemon() const {
   facts.sessions_opened = counters.sessions_opened;
   facts.sessions_refused = counters.sessions_refused;
   facts.sessions_closed = counters.sessions_closed;
+  facts.widths_measured = counters.widths_measured;
   facts.malformed_messages = counters.malformed;
   facts.arenas_bytes_max = config.session.arenas_bytes_max;
   for (const auto& session : daemon_.control().sessions())

@@ -52,6 +52,15 @@ class Session {
   // Any thread. Returns: nullptr when there is no such number.
   const Layout* layout(uint32_t number) const;
 
+  // The widths that this session's library was last told of, by the number of a layout. Control
+  // thread tells, data threads ask.
+  void tell_widths(uint32_t number, uint64_t fingerprint) {
+    told_[number].store(fingerprint, std::memory_order_relaxed);
+  }
+  bool knows_widths(uint32_t number, uint64_t fingerprint) const {
+    return told_[number].load(std::memory_order_relaxed) == fingerprint;
+  }
+
   // Data thread of `shard` only, all below.
   // Copies the next submission. Returns: false when there is none. A tail that cannot be counts as
   // none.
@@ -89,6 +98,7 @@ class Session {
   std::vector<int> doorbells_;
   std::vector<Cursor> cursors_;
   std::array<std::atomic<const Layout*>, session_layouts_max> layouts_{};
+  std::array<std::atomic<uint64_t>, session_layouts_max> told_{};
   std::atomic<uint64_t> dropped_{0};
 };
 

@@ -30,6 +30,7 @@ struct DaemonFacts {
   uint32_t sessions_max = 0;
   uint64_t sessions_opened = 0, sessions_refused = 0, sessions_closed = 0;
   uint64_t malformed_messages = 0;  // on the socket
+  uint64_t widths_measured = 0;     // layouts whose measured widths were taken into use
   uint64_t arenas_bytes = 0, arenas_bytes_max = 0;
 };
 

@@ -29,6 +29,7 @@ ordered_json daemon_json(const DaemonFacts& facts) {
           {"sessions_refused", facts.sessions_refused},
           {"sessions_closed", facts.sessions_closed},
           {"malformed_messages", facts.malformed_messages},
+          {"widths_measured", facts.widths_measured},
           {"arenas_bytes", facts.arenas_bytes},
           {"arenas_bytes_max", facts.arenas_bytes_max}};
 }

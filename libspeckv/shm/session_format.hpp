@@ -45,6 +45,12 @@ struct Submission {
 };
 static_assert(sizeof(Submission) == 128);
 
+enum CompletionFlags : uint32_t {
+  completion_existed = 1,  // SPECKV_COMPLETION_EXISTED
+  // Stored by bit widths that this session was not told of: its library asks for the layout again.
+  completion_new_widths = 2,
+};
+
 struct Completion {
   uint64_t user_data;
   int32_t result;

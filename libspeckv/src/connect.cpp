@@ -42,15 +42,14 @@ int send_layout(const Session& session, int socket, uint32_t layout) {
 // What the daemon answered to send_layout(): result is receive_message()'s. Returns: 0 or -errno.
 int take_layout_reply(const Session& session, Connection& connection, uint32_t layout, int result,
                       const Message& message) {
-  connection.layout_number[layout] = layout_refused;
   if (result != 0) return result;
   if (message.type() != wire::Type::layout_ok) return -EPROTO;
   const auto& reply = message.as<wire::LayoutReply>();
   if (reply.number >= layouts_max) return -EPROTO;
-  const bool known = layout < session.layouts_count.load();
-  const int tables = take_tables(message, known, &session.layouts[layout]);
+  const int tables = take_tables(message, &session.layouts[layout]);
   if (tables != 0) return tables;
-  connection.layout_number[layout] = int16_t(reply.number);
+  if (connection.layout_number[layout] != int16_t(reply.number))  // asked again: puts read it now
+    connection.layout_number[layout] = int16_t(reply.number);
   return 0;
 }
 
@@ -76,6 +75,7 @@ int finish(Session& session) {
   Connection* connection = session.handshake.connection;
   session.handshake = {};
   Connection* old = session.current.load();
+  if (connection == old) return 1;  // layouts were asked for again
   {
     Locked rings(session.rings);
     if (old) mark_lost(session, *old);
@@ -85,6 +85,19 @@ int finish(Session& session) {
   if (old) session.reconnects.fetch_add(1, std::memory_order_relaxed);
   reclaim(session);
   return 1;
+}
+
+// Asks the living daemon for all layouts again: it may have other widths than it told of. Without
+// waiting: the answers come as those of a handshake do.
+void ask_again(Session& session) {
+  session.widths_wanted.store(false);
+  if (session.layouts_count == 0) return;
+  Connection& connection = *session.current.load();
+  if (send_layout(session, connection.socket, 0) != 0) return;
+  session.handshake.stage = Handshake::Stage::layouts;
+  session.handshake.connection = &connection;
+  session.handshake.layout = 0;
+  session.handshake.deadline_ns = deadline_after(session.timeout_ns);
 }
 
 // A layout that the daemon refuses now does not end the connection; these do.
@@ -116,8 +129,20 @@ int handshake_start(Session& session) {
 }
 
 void handshake_drop(Session& session) {
-  if (session.handshake.connection) discard(*session.handshake.connection);
+  Connection* connection = session.handshake.connection;
   session.handshake = {};
+  if (!connection) return;
+  if (connection != session.current.load()) return discard(*connection);
+  // An answer that comes later would be taken for another one's.
+  Locked rings(session.rings);
+  mark_lost(session, *connection);
+}
+
+bool finish_asking(Session& session) {
+  const bool asking = session.handshake.connection == session.current.load();
+  while (asking && session.handshake.stage != Handshake::Stage::idle)
+    if (handshake_step(session, session.handshake.deadline_ns) < 0) return false;
+  return session.handshake.stage == Handshake::Stage::idle;
 }
 
 int handshake_step(Session& session, uint64_t until_ns) {
@@ -178,6 +203,12 @@ bool hung_up(const Connection& connection) {
   return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
 }
 
+void want_widths(Session& session) {
+  // The first time at once, then as often as maintain() looks.
+  if (!session.widths_wanted.exchange(true, std::memory_order_relaxed))
+    session.next_check_ns.store(0, std::memory_order_relaxed);
+}
+
 void mark_lost(Session& session, Connection& connection) {
   if (connection.lost.exchange(true)) return;
   drain_connection(session, connection);
@@ -203,6 +234,9 @@ void maintain(Session& session) {
       handshake_start(session);
     }
   }
+  if (session.handshake.stage == Handshake::Stage::idle && session.widths_wanted.load() &&
+      !current->lost.load())
+    ask_again(session);
   // A daemon that is up answers at once: several messages may be there already.
   while (session.handshake.stage != Handshake::Stage::idle) {
     const Handshake before = session.handshake;

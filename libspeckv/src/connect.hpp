@@ -18,6 +18,9 @@ int handshake_start(Session& session);
 // -errno: the handshake is over.
 int handshake_step(Session& session, uint64_t until_ns);
 void handshake_drop(Session& session);
+// Requires: control locked. Ends an asking for layouts that is under way on the current connection,
+// waiting for it. Returns: false when the socket is busy with a new connection, or lost.
+bool finish_asking(Session& session);
 
 // Requires: control locked, session.current live. Returns: 0 or -errno.
 int register_on_wire(Session& session, uint32_t layout, uint64_t until_ns);
@@ -25,6 +28,9 @@ int register_on_wire(Session& session, uint32_t layout, uint64_t until_ns);
 // Looks whether the daemon is still there, at most every 100 ms, and reconnects. Any thread,
 // without locks and pins; never waits for the daemon nor for another thread that does this already.
 void maintain(Session& session);
+// A block was stored by widths that this session does not know: the next maintain() asks the daemon
+// for the layouts again. Any thread.
+void want_widths(Session& session);
 // Marks as lost and completes everything under way with -ECONNRESET. Requires: rings locked.
 void mark_lost(Session& session, Connection& connection);
 bool hung_up(const Connection& connection);

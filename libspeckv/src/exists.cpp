@@ -11,12 +11,9 @@
 namespace speckv::lib {
 namespace {
 
-bool is_ours(const shm::Entry& entry, const LayoutInfo& info) {
-  return entry.fingerprint == info.fingerprint && entry.layers == info.layout.layers;
-}
-
-void look_group(const Connection& connection, const LayoutInfo& info,
-                const uint8_t (*keys)[SPECKV_KEY_BYTES], uint32_t count, uint8_t* ret_hits) {
+// Returns: keys that are there under a fingerprint which is not known here.
+uint32_t look_group(const Connection& connection, const LayoutInfo& info,
+                    const uint8_t (*keys)[SPECKV_KEY_BYTES], uint32_t count, uint8_t* ret_hits) {
   Key key[group_keys];
   uint64_t hash[group_keys];
   const shm::IndexView* view[group_keys];
@@ -27,10 +24,15 @@ void look_group(const Connection& connection, const LayoutInfo& info,
     view[i]->prefetch(hash[i]);
   }
   for (uint32_t i = 0; i < count; i++) view[i]->prefetch_entry(hash[i]);
+  uint32_t foreign = 0;
   for (uint32_t i = 0; i < count; i++) {
     shm::Entry entry;
-    ret_hits[i] = view[i]->find(key[i], hash[i], &entry) && is_ours(entry, info);
+    const bool found = view[i]->find(key[i], hash[i], &entry);
+    const bool known = found && info.widths_of(entry.fingerprint);
+    foreign += found && !known;
+    ret_hits[i] = known && entry.layers == info.layout.layers;
   }
+  return foreign;
 }
 
 uint32_t leading(const uint8_t* hits, uint32_t count) {
@@ -53,12 +55,14 @@ extern "C" int speckv_exists(speckv_session* handle, uint32_t layout,
   if (!ret_hits) return -EINVAL;
   const LayoutInfo* info = find_layout(call.session(), layout);
   if (!info) return -EBADF;
+  uint32_t foreign = 0;
   {
     const Pin connection(call.session());
     for (uint32_t at = 0; at < count; at += group_keys)
-      look_group(*connection, *info, keys + at, count - at < group_keys ? count - at : group_keys,
-                 ret_hits + at);
+      foreign += look_group(*connection, *info, keys + at,
+                            count - at < group_keys ? count - at : group_keys, ret_hits + at);
   }
+  if (foreign) want_widths(call.session());
   const uint32_t hits = leading(ret_hits, count);
   if (hits < count) maintain(call.session());
   return int(hits);

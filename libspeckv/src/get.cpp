@@ -119,13 +119,13 @@ class GroupReader {
     if (count) guard.protect(named, count);
   }
 
-  bool ours(const shm::Entry& entry) {
-    if (entry.fingerprint != info_.fingerprint) {
-      tally_.foreign++;
-      return false;
-    }
-    return entry.layers == info_.layout.layers &&
-           (entry.flags & shm::entry_record || entry.layers == 1);
+  // Returns: the widths that the block was stored with, nullptr for one that is not of the layout.
+  const WidthSet* ours(const shm::Entry& entry) {
+    const WidthSet* widths = info_.widths_of(entry.fingerprint);
+    if (!widths) tally_.foreign++;
+    const bool whole = entry.layers == info_.layout.layers &&
+                       (entry.flags & shm::entry_record || entry.layers == 1);
+    return whole ? widths : nullptr;
   }
 
   static void rename(Guard& guard, const shm::Entry& entry) {
@@ -140,10 +140,11 @@ class GroupReader {
 
   void finish(speckv_get_op& op, const Lookup& lookup, shm::Entry& entry, Guard& guard) {
     const shm::IndexView& index = view(lookup);
-    const BlockReader reader{connection_, info_, index, lookup.key, lookup.hash};
     bool found = lookup.found;
     for (uint32_t attempt = 0;; attempt++) {
-      if (!found || !ours(entry)) return miss(op);
+      const WidthSet* widths = found ? ours(entry) : nullptr;
+      if (!widths) return miss(op);
+      const BlockReader reader{connection_, info_, *widths, index, lookup.key, lookup.hash};
       const Outcome outcome = reader.read(entry, op.buf, op.flags & SPECKV_GET_STREAM);
       if (outcome == Outcome::hit) break;
       if (outcome == Outcome::corrupt) {
@@ -192,6 +193,7 @@ extern "C" int speckv_get(speckv_session* handle, uint32_t layout, speckv_get_op
       reader.read(ops + at, count_ops - at < group_keys ? count_ops - at : group_keys);
   }
   count(call.stripe(), tally);
+  if (tally.foreign) want_widths(call.session());
   if (tally.misses) maintain(call.session());
   return int(tally.hits);
 }

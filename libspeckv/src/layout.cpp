@@ -65,8 +65,7 @@ int check_and_copy(const speckv_layout* layout, speckv_layout* ret_layout, char*
 void fill_info(const speckv_layout& layout, LayoutInfo* ret_info) {
   LayoutInfo& info = *ret_info;
   info.layout = layout;
-  info.tables = nullptr;
-  info.fingerprint = shm::layout_fingerprint(layout);
+  info.widths_count.store(0);
   info.half_bytes = shm::half_segment_bytes(layout);
   info.segment_bytes = shm::raw_segment_bytes(layout);
   info.block_bytes = shm::raw_block_bytes(layout);
@@ -90,8 +89,7 @@ int register_locked(Session& session, const speckv_layout& layout, uint32_t* ret
     return 0;
   }
   if (count == layouts_max) return -EMFILE;
-  if (session.current.load()->lost.load() || session.handshake.stage != Handshake::Stage::idle)
-    return -ENOTCONN;
+  if (session.current.load()->lost.load() || !finish_asking(session)) return -ENOTCONN;
   fill_info(layout, &session.layouts[count]);
   const int result = register_on_wire(session, count, deadline_after(session.timeout_ns));
   if (result != 0) {

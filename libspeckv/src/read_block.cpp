@@ -90,7 +90,7 @@ Outcome BlockReader::read_record(const shm::Entry& entry, const speckv_buf& buf,
   shm::copy_racing(&header, *reinterpret_cast<const shm::SlotHeader*>(slot));  // (4), of the record
   shm::acquire_fence();  // what was written before this gen is seen
   if (header.gen != entry.gen) return Outcome::changed;
-  if (!(header.key == key) || header.fingerprint != info.fingerprint ||
+  if (!(header.key == key) || header.fingerprint != widths.fingerprint ||
       header.layer != shm::layer_record || header.payload_bytes != payload_bytes)
     return misfit(slot, entry.gen);
   const auto* stored_refs = reinterpret_cast<const shm::SegmentRef*>(
@@ -123,7 +123,7 @@ Outcome BlockReader::read_segment(const std::byte* slot, uint64_t gen, uint32_t 
   const bool first = header.flags & shm::slot_first;
   const codec::SegmentPlan& plan = info.stored[header.flags & shm::slot_preset_mask][first];
   const auto offset = uint64_t(slot - connection.pool.base);
-  if (!(header.key == key) || header.fingerprint != info.fingerprint || header.layer != layer ||
+  if (!(header.key == key) || header.fingerprint != widths.fingerprint || header.layer != layer ||
       plan.bytes == 0 || header.payload_bytes != plan.bytes || !slot_at(offset, plan.bytes))
     return misfit(slot, gen);
   read_step(5);
@@ -131,7 +131,7 @@ Outcome BlockReader::read_segment(const std::byte* slot, uint64_t gen, uint32_t 
   const codec::SegmentOut out{plane_of(views[0]), plane_of(views[1])};
   const std::span payload(slot + sizeof(shm::SlotHeader), plan.bytes);
   const codec::ChanTable* tables =
-      info.tables ? info.tables->data() + size_t{layer} * info.layout.kv_heads : nullptr;
+      widths.tables ? widths.tables->data() + size_t{layer} * info.layout.kv_heads : nullptr;
   const uint64_t sum = codec::decode_planned(plan, payload, out, stream, tables);  // (5)
   if (start_ns) connection.throttle.charge(start_ns, sizeof header + plan.bytes);
   read_step(6);

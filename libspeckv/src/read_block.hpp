@@ -40,12 +40,13 @@ enum class Outcome : uint8_t { hit, changed, corrupt };
 struct BlockReader {
   const Connection& connection;
   const LayoutInfo& info;
+  const WidthSet& widths;  // info's, of the entry's fingerprint
   const shm::IndexView& view;
   const Key& key;
   uint64_t hash;
 
-  // Steps (3) to (7). Requires: entry was found under key, its fingerprint and layers are the
-  // layout's, and the guard names it.
+  // Steps (3) to (7). Requires: entry was found under key, its fingerprint is the widths', its
+  // layers are the layout's, and the guard names it.
   Outcome read(const shm::Entry& entry, const speckv_buf& buf, bool stream) const;
 
  private:

@@ -5,6 +5,8 @@
 
 #include <cerrno>
 
+#include "src/connect.hpp"
+
 namespace speckv::lib {
 namespace {
 
@@ -155,7 +157,8 @@ uint32_t drain_connection(Session& session, Connection& connection) {
       give_chunks(connection, record);
       connection.under_way[shard]--;
       connection.under_way_total--;
-      complete(session, index, completion.result, completion.flags);
+      if (completion.flags & shm::completion_new_widths) want_widths(session);
+      complete(session, index, completion.result, completion.flags & shm::completion_existed);
       total++;
     }
     if (count) {

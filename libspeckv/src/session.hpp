@@ -26,17 +26,33 @@ namespace speckv::lib {
 constexpr uint32_t no_record = UINT32_MAX;
 constexpr uint32_t presets = 16;  // values of shm::slot_preset_mask
 
+// Bit widths that pages of a layout were stored with; a slot's fingerprint says which.
+struct WidthSet {
+  uint64_t fingerprint;
+  const codec::ChanTables* tables;  // owned (tables.hpp); nullptr: chanq does not take the pages
+};
+constexpr uint32_t width_sets_max = 4;
+
 // A registered layout with what readers and writers need of it, worked out once.
 struct LayoutInfo {
   speckv_layout layout;
-  uint64_t fingerprint;
   uint64_t half_bytes;     // raw K (or V) of one layer
   uint64_t segment_bytes;  // raw, one layer
   uint64_t block_bytes;    // raw
   uint32_t chunks;         // of the arena for one block
   // How a segment is stored, by preset and by "first block of a sequence"; .bytes 0: unknown here.
   codec::SegmentPlan stored[presets][2];
-  const codec::ChanTables* tables;  // owned (tables.hpp); nullptr: chanq does not take the pages
+  // Equal widths first, then the daemon's, as it told of them; only appended to (control).
+  WidthSet widths[width_sets_max];
+  std::atomic<uint32_t> widths_count;
+
+  // The newest first: most pages are of it. Returns: nullptr for widths nobody told of, or another
+  // layout's fingerprint.
+  const WidthSet* widths_of(uint64_t fingerprint) const {
+    for (uint32_t i = widths_count.load(std::memory_order_acquire); i-- > 0;)
+      if (widths[i].fingerprint == fingerprint) return &widths[i];
+    return nullptr;
+  }
 };
 
 // Answers of one call's own operations (hold, adopt). Lives on the caller's stack; rings guards it.
@@ -94,7 +110,7 @@ struct Handshake {
   enum class Stage : uint8_t { idle, welcome, layouts };
   Stage stage = Stage::idle;
   Connection* connection = nullptr;
-  uint32_t layout = 0;  // the one whose reply is awaited
+  uint32_t layout = 0;  // the one whose reply is awaited; on a live connection: asked again
   uint64_t deadline_ns = 0;
 };
 
@@ -109,7 +125,10 @@ struct Session {
   std::atomic<Connection*> current{nullptr};
   std::atomic<uint32_t> layouts_count{0};
   LayoutInfo* layouts = nullptr;  // layouts_max of them; the first layouts_count are constant
+                                  // but for what is appended to their widths
   std::atomic<uint64_t> next_check_ns{0};
+  // A block was stored by widths that we do not know: ask for the layouts again.
+  std::atomic<bool> widths_wanted{false};
   std::atomic<bool> closing{false};
   std::atomic<uint64_t> puts{0}, put_bytes{0}, reconnects{0};
 

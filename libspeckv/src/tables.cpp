@@ -7,6 +7,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace speckv::lib {
@@ -24,39 +25,45 @@ int read_table(const Message& message, uint32_t bytes, std::vector<std::byte>* r
   return 0;
 }
 
-int make_tables(const Message& message, bool known, LayoutInfo* info) {
+void append(LayoutInfo* info, uint64_t fingerprint, std::unique_ptr<codec::ChanTables> tables) {
+  const uint32_t count = info->widths_count.load(std::memory_order_relaxed);
+  info->widths[count] = {fingerprint, tables.release()};
+  info->widths_count.store(count + 1, std::memory_order_release);
+}
+
+int make_tables(const Message& message, LayoutInfo* info) {
   const auto& reply = message.as<wire::LayoutReply>();
   std::vector<std::byte> file;
   const int result = read_table(message, reply.table_bytes, &file);
   if (result != 0) return result;
   const uint64_t table_hash = file.empty() ? 0 : shm::hash_table(file.data(), file.size());
-  const uint64_t fingerprint =
-      shm::stored_fingerprint(shm::layout_fingerprint(info->layout), table_hash);
-  if (reply.fingerprint != fingerprint) return -EPROTO;
-  if (known) return info->fingerprint == fingerprint ? 0 : -ESTALE;
-  codec::ChanWeights weights;
+  const uint64_t own = shm::layout_fingerprint(info->layout);
+  if (reply.fingerprint != shm::stored_fingerprint(own, table_hash)) return -EPROTO;
   std::string error;
-  if (!file.empty() && !codec::parse_chan_weights(file, &weights, &error)) return -EPROTO;
-  info->tables =
-      codec::ChanTables::make(info->layout, file.empty() ? nullptr : &weights, &error).release();
-  if (!info->tables && !file.empty()) return -EPROTO;
-  info->fingerprint = fingerprint;
+  if (info->widths_count == 0)
+    append(info, own, codec::ChanTables::make(info->layout, nullptr, &error));
+  if (info->widths_of(reply.fingerprint)) return 0;
+  if (info->widths_count == width_sets_max) return -ESTALE;
+  codec::ChanWeights weights;
+  if (!codec::parse_chan_weights(file, &weights, &error)) return -EPROTO;
+  auto tables = codec::ChanTables::make(info->layout, &weights, &error);
+  if (!tables) return -EPROTO;
+  append(info, reply.fingerprint, std::move(tables));
   return 0;
 }
 
 }  // namespace
 
-int take_tables(const Message& message, bool known, LayoutInfo* info) {
+int take_tables(const Message& message, LayoutInfo* info) {
   try {
-    return make_tables(message, known, info);
+    return make_tables(message, info);
   } catch (const std::bad_alloc&) {
     return -ENOMEM;
   }
 }
 
 void drop_tables(LayoutInfo* info) {
-  delete info->tables;
-  info->tables = nullptr;
+  for (uint32_t i = info->widths_count.exchange(0); i-- > 0;) delete info->widths[i].tables;
 }
 
 }  // namespace speckv::lib

@@ -13,6 +13,7 @@ DAEMON = [
     "daemon/status.hpp",
     "daemon/layout.hpp",
     "daemon/config/",
+    "daemon/widths/",
 ]  # what any daemon room may use
 CODE_OF_BOTH = ["libspeckv/codec/", "libspeckv/shm/", *ABI]
 
@@ -45,6 +46,7 @@ MAY_INCLUDE = {
         "daemon/engine/",
     ],
     "daemon/pool/": [*CODE_OF_BOTH, *DAEMON, "include/uapi/"],
+    "daemon/widths/": [*CODE_OF_BOTH, "daemon/status.hpp"],
     "daemon/predict/": ["daemon/status.hpp", "libspeckv/shm/", *ABI],
     "daemon/engine/": [*CODE_OF_BOTH, *DAEMON, "include/uapi/", "include/hw/"],
     "daemon/config/": [

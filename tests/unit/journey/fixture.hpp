@@ -79,7 +79,7 @@ class Space {
   }
 
   const Layout& layout(uint32_t layers, uint32_t preset) {
-    auto made = layouts_.add(small_layout(layers, preset), SPECKV_PRESET_Q8);
+    auto made = layouts_.add(small_layout(layers, preset), SPECKV_PRESET_Q8, "unit");
     EXPECT_TRUE(made.ok()) << made.status().text();
     return *made.value();
   }

@@ -73,7 +73,7 @@ TEST_F(Lose, AllOfItMeansMissesAndNoRoom) {
   lose(0, units + 1);
   EXPECT_TRUE(found().empty());
   EXPECT_EQ(space_.put(layout_, 5000), -ENOSPC);
-  EXPECT_EQ(space_.shard().remove(key_of(1), layout_.fingerprint), -ENOENT);
+  EXPECT_EQ(space_.shard().remove(key_of(1), layout_), -ENOENT);
   space_.shard().tick(1'000'000'000);
   EXPECT_EQ(space_.shard().counters().blocks.load(), 0u);
   EXPECT_TRUE(is_zero(0, units + 1));
@@ -86,16 +86,16 @@ TEST_F(Lose, HoldsOfLostBlocksEndAndTheOthersStay) {
     hold.key = key_of(number);
     hold.hold = 77;
     hold.arg = 1'000'000;
-    ASSERT_EQ(space_.shard().hold(hold, layout_.fingerprint, mine, 10), 0);
+    ASSERT_EQ(space_.shard().hold(hold, layout_, mine, 10), 0);
   }
   lose(1, 1);
   ASSERT_FALSE(space_.find(0));
   ASSERT_TRUE(space_.find(190));
   space_.shard().tick(11);
   EXPECT_EQ(space_.shard().counters().held_blocks.load(), 1u);
-  EXPECT_EQ(space_.shard().remove(key_of(190), layout_.fingerprint), -EBUSY);
+  EXPECT_EQ(space_.shard().remove(key_of(190), layout_), -EBUSY);
   EXPECT_EQ(space_.shard().unhold(77, mine), 0);
-  EXPECT_EQ(space_.shard().remove(key_of(190), layout_.fingerprint), 0);
+  EXPECT_EQ(space_.shard().remove(key_of(190), layout_), 0);
   space_.shard().tick(12);
   EXPECT_EQ(space_.shard().counters().held_blocks.load(), 0u);
 }
@@ -105,7 +105,7 @@ TEST_F(Lose, ARecordThatIsGoneDoesNotMisleadItsEviction) {
   ASSERT_TRUE(space_.find(7, &entry));
   const uint64_t header = *reinterpret_cast<const uint64_t*>(space_.pool());
   std::memset(space_.pool() + entry.ref, 0, sizeof(shm::SlotHeader) + shm::record_payload_bytes(4));
-  EXPECT_EQ(space_.shard().remove(key_of(7), layout_.fingerprint), 0);
+  EXPECT_EQ(space_.shard().remove(key_of(7), layout_), 0);
   EXPECT_EQ(*reinterpret_cast<const uint64_t*>(space_.pool()), header)
       << "offset 0 of an empty record is the pool's header";
   const uint64_t free_before = space_.shard().counters().blocks.load();

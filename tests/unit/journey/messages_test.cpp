@@ -46,7 +46,7 @@ TEST(Messages, LayoutsAreCheckedFieldByField) {
   const auto refused = [&](auto&& change) {
     speckv_layout layout = small_layout(2, SPECKV_PRESET_EXACT);
     change(layout);
-    const auto result = table.add(layout, SPECKV_PRESET_EXACT);
+    const auto result = table.add(layout, SPECKV_PRESET_EXACT, "unit");
     return result.ok() ? 0 : result.status().error();
   };
   EXPECT_EQ(refused([](auto&) {}), 0);

@@ -116,10 +116,10 @@ TEST(Shard, HeldBlocksStayUntilTheHoldEnds) {
   hold.hold = 77;
   hold.arg = 1'000'000;
   const Asker mine{1, 1000}, same_uid{2, 1000}, stranger{3, 1001};
-  ASSERT_EQ(space.shard().hold(hold, layout.fingerprint, mine, 10), 0);
+  ASSERT_EQ(space.shard().hold(hold, layout, mine, 10), 0);
   for (uint64_t number = 100; number < 900; number++) space.put(layout, number, number);
   EXPECT_TRUE(space.readable(layout, 1, true));
-  EXPECT_EQ(space.shard().remove(key_of(1), layout.fingerprint), -EBUSY);
+  EXPECT_EQ(space.shard().remove(key_of(1), layout), -EBUSY);
   EXPECT_EQ(space.shard().adopt(77, stranger), -EBADF);
   EXPECT_EQ(space.shard().adopt(78, same_uid), -EBADF);
   EXPECT_EQ(space.shard().adopt(77, same_uid), 0);
@@ -139,7 +139,7 @@ TEST(Shard, HoldsExpireAndAreBounded) {
   for (uint64_t number = 0; number < 9; number++) {
     ASSERT_EQ(space.put(layout, number), 0);
     hold.key = key_of(number);
-    EXPECT_EQ(space.shard().hold(hold, layout.fingerprint, {1, 1}, 10), number < 8 ? 0 : -EDQUOT);
+    EXPECT_EQ(space.shard().hold(hold, layout, {1, 1}, 10), number < 8 ? 0 : -EDQUOT);
   }
   space.shard().tick(10 + 999);
   EXPECT_EQ(space.shard().counters().held_blocks, 8u);
@@ -157,7 +157,7 @@ TEST(Shard, EverythingHeldMeansNoSpaceAndNothingIsLost) {
     hold.key = key_of(stored);
     hold.hold = 9;
     hold.arg = 1'000'000'000;
-    ASSERT_EQ(space.shard().hold(hold, layout.fingerprint, {1, 1}, 10), 0);
+    ASSERT_EQ(space.shard().hold(hold, layout, {1, 1}, 10), 0);
   }
   int last = 0;
   for (uint64_t number = 100; number < 140 && last == 0; number++)

@@ -48,7 +48,7 @@ class SpoiledPool : public ::testing::Test {
     layout.size = sizeof layout, layout.dtype = SPECKV_DTYPE_F16, layout.layers = layers;
     layout.kv_heads = 2, layout.head_dim = 16, layout.block_tokens = 16, layout.page_tokens = 16;
     layout.world = 1, layout.preset = SPECKV_PRESET_EXACT;
-    info_.fingerprint = 0x1234567890abcdef;
+    widths_.fingerprint = 0x1234567890abcdef;
     info_.segment_bytes = shm::raw_segment_bytes(layout);
     info_.half_bytes = shm::half_segment_bytes(layout);
     for (uint32_t preset : {SPECKV_PRESET_EXACT, SPECKV_PRESET_Q8}) {
@@ -81,14 +81,14 @@ class SpoiledPool : public ::testing::Test {
                                     {payload, plan.bytes}, &sum),
               codec::Refusal::none);
     shm::SlotHeader header{
-        100 + 2 * layer,     0, key_, info_.fingerprint, uint16_t(layer), SPECKV_PRESET_EXACT,
+        100 + 2 * layer,     0, key_, widths_.fingerprint, uint16_t(layer), SPECKV_PRESET_EXACT,
         uint32_t(plan.bytes)};
     header.checksum = shm::slot_checksum(header, sum);
     slot(segment_offset(layer)) = header;
   }
   void make_record() {
     slot(record_offset) = {
-        50, 0, key_, info_.fingerprint, shm::layer_record, 0, shm::record_payload_bytes(layers)};
+        50, 0, key_, widths_.fingerprint, shm::layer_record, 0, shm::record_payload_bytes(layers)};
     for (uint32_t layer = 0; layer < layers; layer++)
       refs()[layer] = {segment_offset(layer), 100 + 2 * layer};
   }
@@ -97,7 +97,7 @@ class SpoiledPool : public ::testing::Test {
                                               sizeof(shm::RecordMeta));
   }
   void make_entry() {
-    entry_ = {key_, record_offset, 50, info_.fingerprint, 0, uint16_t(layers), shm::entry_record};
+    entry_ = {key_, record_offset, 50, widths_.fingerprint, 0, uint16_t(layers), shm::entry_record};
     const uint64_t hash = hash_key(key_);
     auto* buckets = reinterpret_cast<shm::Bucket*>(index_.data() + shm::index_header_bytes);
     shm::Bucket& bucket = buckets[shm::first_bucket(hash, 4)];
@@ -112,7 +112,8 @@ class SpoiledPool : public ::testing::Test {
     const auto views = views_of(loaded_.data());
     const shm::Entry* const named[] = {&entry};
     guard.protect(named, 1);
-    const BlockReader reader{connection_, info_, connection_.views[0], key_, hash_key(key_)};
+    const BlockReader reader{connection_,          info_, widths_,
+                             connection_.views[0], key_,  hash_key(key_)};
     return reader.read(entry, {0, layers, views.data()}, false);
   }
   // Spoils memory, reads, and puts it back.
@@ -130,6 +131,7 @@ class SpoiledPool : public ::testing::Test {
   std::vector<std::byte> session_, index_;
   Connection connection_;
   LayoutInfo info_{};
+  WidthSet widths_{};
   Key key_ = Key::from("a key of thirty-two bytes, exactl");
   shm::Entry entry_;
   std::vector<uint16_t> values_, loaded_;
