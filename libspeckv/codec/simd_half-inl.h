@@ -67,18 +67,24 @@ HWY_INLINE hn::Vec<hn::RebindToSigned<DF>> nearest_int(DF /*df*/, hn::Vec<DF> va
   return hn::NearestInt(value);
 }
 
+// The low halves of lanes below 2^16. Not TruncateTo: Highway 1.0 permutes by the values instead of
+// the indices on AVX3_DL.
+template <class DF, class VU>
+HWY_INLINE hn::Vec<hn::Rebind<uint16_t, DF>> low_halves(DF /*df*/, VU value) {
+  return hn::DemoteTo(hn::Rebind<uint16_t, DF>(), hn::BitCast(hn::RebindToSigned<DF>(), value));
+}
+
 // Rounds to the nearest bf16 or fp16, half to even; too large becomes infinity. Requires: no NaN.
 template <bool bf16, class DF>
 HWY_INLINE hn::Vec<hn::Rebind<uint16_t, DF>> round_half(DF df, hn::Vec<DF> value) {
   const hn::Rebind<uint32_t, DF> du;
-  const hn::Rebind<uint16_t, DF> dh;
   if constexpr (bf16) {
     const auto bits = hn::BitCast(du, value);
     const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
-    return hn::TruncateTo(dh,
-                          hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fffu)))));
+    return low_halves(df, hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fffu)))));
   } else {
 #if SPECKV_HAVE_FP16_CONVERT
+    const hn::Rebind<uint16_t, DF> dh;
     const hn::Rebind<hwy::float16_t, DF> df16;
     return hn::BitCast(dh, hn::DemoteTo(df16, value));
 #else
@@ -94,7 +100,7 @@ HWY_INLINE hn::Vec<hn::Rebind<uint16_t, DF>> round_half(DF df, hn::Vec<DF> value
     auto out = hn::IfThenElse(hn::Lt(bits, hn::Set(du, 113u << 23)), tiny, normal);
     out = hn::Min(out, hn::Set(du, 0x7c00u));
     const auto sign = hn::And(hn::ShiftRight<16>(hn::BitCast(du, value)), hn::Set(du, 0x8000u));
-    return hn::TruncateTo(dh, hn::Or(out, sign));
+    return low_halves(df, hn::Or(out, sign));
 #endif
   }
 }
@@ -105,7 +111,7 @@ template <bool bf16, class DF>
 HWY_INLINE hn::Vec<hn::Twice<hn::Rebind<uint16_t, DF>>> round_halves(DF df, hn::Vec<DF> low,
                                                                      hn::Vec<DF> high) {
   const hn::Twice<hn::Rebind<uint16_t, DF>> both;
-#if HWY_TARGET == HWY_AVX2
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
   if constexpr (bf16 && sizeof(low.raw) == 32) {
     const auto upper = [](__m256 value) {
       const __m256i bits = _mm256_castps_si256(value);
