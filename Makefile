@@ -35,7 +35,7 @@ test: ## [tools/test] every part of the product's tests, each against its budget
 	@tools/test
 
 test-all: ## [tools/test] test, a million codec pages, NEON, all sanitizers, fuzz
-	@tools/need build test vm lint python neon
+	@tools/need build test vm lint python neon million
 	@tools/test --all
 
 test-vm: ## [tests/vm/vm-test] the kernel driver on two kernels in QEMU
