@@ -21,7 +21,7 @@ Shard::Shard(const ShardOptions& options)
   gen_ = gen_end_ = header->gen_reserved[options.shard];
 }
 
-int Shard::put(const shm::Submission& submission, const Layout& layout,
+int Shard::put(const shm::Submission& submission, const Layout& layout, const Widths& widths,
                std::span<const std::byte> arena, uint64_t now_ns, bool* ret_existed) {
   *ret_existed = false;
   const uint64_t hash = hash_key(submission.key);
@@ -42,7 +42,7 @@ int Shard::put(const shm::Submission& submission, const Layout& layout,
   int error = allocate_block(&block, now_ns);
   if (error) return error;
   under_way_.clear();
-  const Incoming incoming{submission, layout, layout.widths->current(), now_ns};
+  const Incoming incoming{submission, layout, widths, now_ns};
   const auto layers = layout.desc.layers;
   for (uint32_t layer = 0; layer < layers && !error; layer++) {
     Placed segment;

@@ -68,10 +68,11 @@ class Shard {
   // Rebuilds blocks and index from the slots of an earlier daemon. Returns: blocks restored.
   uint64_t restore();
 
-  // The whole way of one block. arena: the client's raw bytes of the block, exactly
+  // The whole way of one block. widths: with which it is stored, those that its owner can read.
+  // arena: the client's raw bytes of the block, exactly
   // layout.block_bytes of them. Returns: 0 or a negative errno; ret_existed: it was there already.
-  int put(const shm::Submission& submission, const Layout& layout, std::span<const std::byte> arena,
-          uint64_t now_ns, bool* ret_existed);
+  int put(const shm::Submission& submission, const Layout& layout, const Widths& widths,
+          std::span<const std::byte> arena, uint64_t now_ns, bool* ret_existed);
   int remove(const Key& key, const Layout& layout);
   void touch(uint32_t block, uint64_t now_ns);
   void touch_key(const Key& key, const Layout& layout, uint64_t now_ns);

@@ -138,14 +138,13 @@ bool Connection::on_layout(const std::byte* message, size_t bytes) {
   const config::NamespaceConfig& space = control_.config_.namespaces[session_->identity().space];
   auto layout = control_.layouts_.add(desc, space.preset_id, space.name);
   if (!layout.ok()) return send_error(layout.status().error(), layout.status().text());
-  const int number = session_->add_layout(layout.value());
+  const Widths& widths = layout.value()->widths->current();
+  const int number = session_->add_layout(layout.value(), &widths);
   if (number < 0)
     return send_error(-number, "this session has 64 layouts, its limit: open another session");
   wire::LayoutReply reply{};
   reply.header = make_header(wire::Type::layout_ok, sizeof reply);
-  const Widths& widths = layout.value()->widths->current();
   reply.fingerprint = widths.fingerprint;
-  session_->tell_widths(uint32_t(number), widths.fingerprint);
   reply.number = uint32_t(number);
   reply.preset = layout.value()->preset_id;
   if (!widths.file) return send(&reply, sizeof reply);

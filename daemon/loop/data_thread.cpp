@@ -235,7 +235,7 @@ int DataThread::serve(Client& client, const shm::Submission& submission, uint32_
   if (op == shm::Op::unhold) return shard.unhold(submission.hold, asker);
   if (op == shm::Op::adopt) return shard.adopt(submission.hold, asker);
 
-  const Layout* layout = session.layout(submission.layout);
+  const auto [layout, widths] = session.layout(submission.layout);
   if (!layout) return -EBADF;
   switch (op) {
     case shm::Op::put: {
@@ -244,10 +244,9 @@ int DataThread::serve(Client& client, const shm::Submission& submission, uint32_
       if (arena.empty()) return -ERANGE;
       session.drain_touches(shard_, [&](uint32_t block) { shard.touch(block, now_ns_); });
       bool existed = false;
-      const int result = shard.put(submission, *layout, arena, now_ns_, &existed);
+      const int result = shard.put(submission, *layout, *widths, arena, now_ns_, &existed);
       if (existed) *ret_flags |= shm::completion_existed;
-      if (!session.knows_widths(submission.layout, layout->widths->current().fingerprint))
-        *ret_flags |= shm::completion_new_widths;
+      if (widths != &layout->widths->current()) *ret_flags |= shm::completion_new_widths;
       return result;
     }
     case shm::Op::remove:

@@ -47,19 +47,23 @@ Session::~Session() {
     if (fd >= 0) close(fd);
 }
 
-int Session::add_layout(const Layout* layout) {
+int Session::add_layout(const Layout* layout, const Widths* widths) {
   for (uint32_t i = 0; i < session_layouts_max; i++) {
-    const Layout* known = layouts_[i].load(std::memory_order_relaxed);
-    if (known == layout) return int(i);
+    Number& number = layouts_[i];
+    const Layout* known = number.layout.load(std::memory_order_relaxed);
+    if (known == layout && number.widths == widths) return int(i);
     if (known) continue;
-    layouts_[i].store(layout, std::memory_order_release);
+    number.widths = widths;
+    number.layout.store(layout, std::memory_order_release);
     return int(i);
   }
   return -EMFILE;
 }
 
-const Layout* Session::layout(uint32_t number) const {
-  return number < session_layouts_max ? layouts_[number].load(std::memory_order_acquire) : nullptr;
+Session::Registered Session::layout(uint32_t number) const {
+  if (number >= session_layouts_max) return {};
+  const Layout* layout = layouts_[number].layout.load(std::memory_order_acquire);
+  return layout ? Registered{layout, layouts_[number].widths} : Registered{};
 }
 
 bool Session::has_submissions(uint32_t shard) const {

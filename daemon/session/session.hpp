@@ -46,20 +46,16 @@ class Session {
   int event_fd() const { return event_fd_; }
   int doorbell(uint32_t shard) const { return doorbells_[shard]; }
 
-  // Control thread. Returns: the number, or a negative errno. The same layout twice: the same
-  // number.
-  int add_layout(const Layout* layout);
-  // Any thread. Returns: nullptr when there is no such number.
-  const Layout* layout(uint32_t number) const;
-
-  // The widths that this session's library was last told of, by the number of a layout. Control
-  // thread tells, data threads ask.
-  void tell_widths(uint32_t number, uint64_t fingerprint) {
-    told_[number].store(fingerprint, std::memory_order_relaxed);
-  }
-  bool knows_widths(uint32_t number, uint64_t fingerprint) const {
-    return told_[number].load(std::memory_order_relaxed) == fingerprint;
-  }
+  // What a layout's number on the wire means: its library has the tables of these widths, so its
+  // puts may be stored with them.
+  struct Registered {
+    const Layout* layout = nullptr;
+    const Widths* widths = nullptr;
+  };
+  // Control thread. Returns: the number, or a negative errno. The same twice: the same number.
+  int add_layout(const Layout* layout, const Widths* widths);
+  // Any thread. Returns: .layout nullptr when there is no such number.
+  Registered layout(uint32_t number) const;
 
   // Data thread of `shard` only, all below.
   // Copies the next submission. Returns: false when there is none. A tail that cannot be counts as
@@ -97,8 +93,11 @@ class Session {
   int event_fd_ = -1;
   std::vector<int> doorbells_;
   std::vector<Cursor> cursors_;
-  std::array<std::atomic<const Layout*>, session_layouts_max> layouts_{};
-  std::array<std::atomic<uint64_t>, session_layouts_max> told_{};
+  struct Number {
+    std::atomic<const Layout*> layout{nullptr};  // written last, read first
+    const Widths* widths = nullptr;
+  };
+  std::array<Number, session_layouts_max> layouts_{};
   std::atomic<uint64_t> dropped_{0};
 };
 

@@ -36,7 +36,7 @@ class LayoutWidths {
                                                     const CalibrationTable* calibration,
                                                     const std::string& own_path);
 
-  // What new slots are stored with.
+  // What new slots are stored with, once their owner has been told of it.
   const Widths& current() const { return *current_.load(std::memory_order_acquire); }
   // Whether pages of this layout have the shape that the tables are for. False only where two
   // layouts share a fingerprint.

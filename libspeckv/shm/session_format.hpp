@@ -47,7 +47,8 @@ static_assert(sizeof(Submission) == 128);
 
 enum CompletionFlags : uint32_t {
   completion_existed = 1,  // SPECKV_COMPLETION_EXISTED
-  // Stored by bit widths that this session was not told of: its library asks for the layout again.
+  // There are better bit widths than those that this session's number of the layout stands for: its
+  // library asks for the layout again, and gets another number.
   completion_new_widths = 2,
 };
 

@@ -48,8 +48,7 @@ int take_layout_reply(const Session& session, Connection& connection, uint32_t l
   if (reply.number >= layouts_max) return -EPROTO;
   const int tables = take_tables(message, &session.layouts[layout]);
   if (tables != 0) return tables;
-  if (connection.layout_number[layout] != int16_t(reply.number))  // asked again: puts read it now
-    connection.layout_number[layout] = int16_t(reply.number);
+  connection.layout_number[layout].store(int16_t(reply.number), std::memory_order_release);
   return 0;
 }
 
@@ -121,7 +120,7 @@ int handshake_start(Session& session) {
   connection->lost.store(false);
   connection->shards = 0;
   connection->socket = socket;
-  for (int16_t& number : connection->layout_number) number = layout_refused;
+  for (auto& number : connection->layout_number) number.store(layout_refused);
   session.handshake.stage = Handshake::Stage::welcome;
   session.handshake.connection = connection;
   session.handshake.deadline_ns = deadline_after(session.timeout_ns);

@@ -48,7 +48,8 @@ struct Connection {
   uint64_t hold_ns_max = 0;
   uint64_t pool_page_bytes = 0;
   mutable Throttle throttle;           // of the pool's medium; inactive unless it is emulated
-  int16_t layout_number[layouts_max];  // the wire's, by the session's; layout_refused
+  // The wire's, by the session's; layout_refused. Another number: better widths.
+  std::atomic<int16_t> layout_number[layouts_max];
 
   // under the session's lock
   uint32_t sq_tail[shm::shards_max];

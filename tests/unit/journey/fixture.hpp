@@ -89,7 +89,8 @@ class Space {
     submission.position = position;
     const auto bytes = block_of(layout, submission.key);
     bool existed = false;
-    const int result = shard_->put(submission, layout, bytes, now_ns, &existed);
+    const int result =
+        shard_->put(submission, layout, layout.widths->current(), bytes, now_ns, &existed);
     return result ? result : existed ? 1 : 0;
   }
   bool find(uint64_t number, shm::Entry* ret_entry = nullptr) {

@@ -41,7 +41,7 @@ TEST(Shard, APageWithInfinityIsStoredRawAndReadBackExactly) {
   const uint16_t infinity = 0x7c00;
   std::memcpy(&bytes[100], &infinity, 2);
   bool existed;
-  ASSERT_EQ(space.shard().put(submission, layout, bytes, 1, &existed), 0);
+  ASSERT_EQ(space.shard().put(submission, layout, layout.widths->current(), bytes, 1, &existed), 0);
   EXPECT_EQ(space.shard().counters().segments_refused, 1u);
   shm::Entry entry;
   ASSERT_TRUE(space.find(9, &entry));
@@ -69,7 +69,8 @@ TEST(Shard, ABlockThatMayOpenItsSequenceHasItsFirstPageInQ8) {
     submission.position = each.position;
     submission.parent = each.parent;
     bool existed;
-    ASSERT_EQ(space.shard().put(submission, layout, block_of(layout, submission.key), 1, &existed),
+    ASSERT_EQ(space.shard().put(submission, layout, layout.widths->current(),
+                                block_of(layout, submission.key), 1, &existed),
               0);
     shm::Entry entry;
     ASSERT_TRUE(space.find(number, &entry));
@@ -203,7 +204,9 @@ TEST(Shard, AnArenaThatItsOwnerRewritesDuringTheEncodeIsStoredWholeAllTheSame) {
       submission.key = key_of(preset * 1000 + number);
       submission.position = 64;
       bool existed;
-      EXPECT_EQ(space.shard().put(submission, layout, bytes, number + 1, &existed), 0);
+      EXPECT_EQ(space.shard().put(submission, layout, layout.widths->current(), bytes, number + 1,
+                                  &existed),
+                0);
       EXPECT_TRUE(space.readable(layout, preset * 1000 + number, false));
     }
     done = true;
