@@ -13,6 +13,7 @@
 #include "codec/raw.hpp"
 #include "codec/registry.hpp"
 #include "codec/rowq.hpp"
+#include "codec/xpack.hpp"
 
 namespace speckv::codec {
 namespace {
@@ -106,6 +107,18 @@ void chanq_unpage(CodecId id, const PageShape& shape, const std::byte* in, const
   }
 }
 
+size_t xpack_size(CodecId, const PageShape& shape) {
+  return xpack_takes(shape) ? xpack_map(shape).bytes : 0;
+}
+Refusal xpack_page(CodecId, const PageShape& shape, const ConstView& in, std::byte* out,
+                   const ChanTable*, const EncodeHints& hints) {
+  return xpack_encode(shape, in, out, hints.next_page) ? Refusal::none : Refusal::no_room;
+}
+void xpack_unpage(CodecId, const PageShape& shape, const std::byte* in, const View& out,
+                  const ChanTable*, const DecodeHints& hints) {
+  xpack_decode(shape, in, out, hints.stream);
+}
+
 constexpr CodecEntry codecs[] = {
     {CodecId::raw, "raw", raw_size, raw_page, raw_unpage, true},
     {CodecId::paper, "paper", paper_size, paper_page, paper_unpage, false},
@@ -115,6 +128,7 @@ constexpr CodecEntry codecs[] = {
     {CodecId::rowq5, "rowq5", rowq_size, rowq_page, rowq_unpage, false},
     {CodecId::rowq6, "rowq6", rowq_size, rowq_page, rowq_unpage, false},
     {CodecId::rowq8, "rowq8", rowq_size, rowq_page, rowq_unpage, false},
+    {CodecId::xpack, "xpack", xpack_size, xpack_page, xpack_unpage, true},
     {CodecId::chanq2_5, "chanq2.5", chanq_size, chanq_page, chanq_unpage, false},
     {CodecId::chanq3, "chanq3", chanq_size, chanq_page, chanq_unpage, false},
     {CodecId::chanq3_5, "chanq3.5", chanq_size, chanq_page, chanq_unpage, false},
@@ -143,6 +157,7 @@ constexpr PresetEntry presets[] = {
     {SPECKV_PRESET_BALANCED, "balanced", {CodecId::chanq4_5, CodecId::rowq5, CodecId::q8}},
     {SPECKV_PRESET_COMPACT, "compact", {CodecId::chanq3_5, CodecId::rowq4, CodecId::q8}},
     {SPECKV_PRESET_TIGHT, "tight", {CodecId::chanq3, CodecId::rowq3, CodecId::q8}},
+    {SPECKV_PRESET_LOSSLESS, "lossless", {CodecId::xpack, CodecId::xpack, CodecId::xpack}},
 };
 
 bool exists(const Preset& preset) {

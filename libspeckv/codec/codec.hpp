@@ -30,6 +30,7 @@ enum class CodecId : uint8_t {
   rowq5 = 5,
   rowq6 = 6,
   rowq8 = 8,
+  xpack = 9,
   chanq2_5 = 16,
   chanq3 = 17,
   chanq3_5 = 18,
@@ -69,7 +70,14 @@ struct View {
 // undone".
 struct ChanTable;
 
-enum class Refusal : uint8_t { none = 0, not_finite, out_of_range, unsupported_shape, needs_table };
+enum class Refusal : uint8_t {
+  none = 0,
+  not_finite,
+  out_of_range,
+  unsupported_shape,
+  needs_table,
+  no_room
+};
 
 // Returns: bytes of one encoded page; 0 when the codec does not take this shape.
 size_t encoded_bytes(CodecId id, const PageShape& shape, const ChanTable* table = nullptr);

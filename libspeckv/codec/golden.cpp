@@ -9,6 +9,7 @@
 #include "codec/q8.hpp"
 #include "codec/raw.hpp"
 #include "codec/rowq.hpp"
+#include "codec/xpack.hpp"
 
 namespace speckv::codec::golden {
 
@@ -44,6 +45,8 @@ Refusal encode(CodecId id, const PageShape& shape, ConstView in, std::span<std::
       return paper_encode(shape, in, out.data());
     case CodecId::q8:
       return golden::q8_encode(shape, in, out.data());
+    case CodecId::xpack:
+      return golden::xpack_encode(shape, in, out.data());
     default:
       return golden::rowq_encode(rowq_bits(id), shape, in, out.data());
   }
@@ -64,6 +67,8 @@ void decode(CodecId id, const PageShape& shape, std::span<const std::byte> in, V
       return paper_decode(shape, in.data(), out);
     case CodecId::q8:
       return golden::q8_decode(shape, in.data(), out);
+    case CodecId::xpack:
+      return golden::xpack_decode(shape, in.data(), out);
     default:
       return golden::rowq_decode(rowq_bits(id), shape, in.data(), out);
   }

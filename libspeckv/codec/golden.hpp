@@ -61,4 +61,7 @@ Refusal chanq_encode(CodecId id, const PageShape& shape, const ConstView& in, st
 void chanq_decode(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
                   const ChanTable& table);
 
+Refusal xpack_encode(const PageShape& shape, const ConstView& in, std::byte* out);
+void xpack_decode(const PageShape& shape, const std::byte* in, const View& out);
+
 }  // namespace speckv::codec::golden

@@ -245,9 +245,12 @@ bool preset_for(const speckv_layout& layout, uint32_t preset_id, Preset* ret_pre
   const auto taken = [&](CodecId id, Kind kind) {
     return encoded_bytes(id, page_shape(layout, kind)) != 0;
   };
-  if (!taken(codecs.k, Kind::k)) codecs.k = CodecId::q8;
-  if (!taken(codecs.v, Kind::v)) codecs.v = CodecId::q8;
-  if (!taken(codecs.first, Kind::k)) codecs.first = CodecId::q8;
+  const auto settle = [&](CodecId& id, Kind kind) {
+    if (!taken(id, kind)) id = id == CodecId::xpack ? CodecId::raw : CodecId::q8;
+  };
+  settle(codecs.k, Kind::k);
+  settle(codecs.v, Kind::v);
+  settle(codecs.first, Kind::k);
   if (!taken(codecs.k, Kind::k)) return false;  // no such dtype
   *ret_preset = codecs;
   return true;

@@ -62,8 +62,8 @@ bool plan_segment(const speckv_layout& layout, const Preset& preset, bool first_
 size_t segment_bytes(const speckv_layout& layout, const Preset& preset, bool first_block);
 
 // The preset of a layout as this build can store it: codecs that do not take the layout's pages are
-// replaced by q8, and 8-bit floats are always raw. Returns: false when preset_id is unknown
-// (SPECKV_PRESET_DAEMON is) or the layout is malformed.
+// replaced by q8 (a lossless one by raw), and 8-bit floats are always raw. Returns: false when
+// preset_id is unknown (SPECKV_PRESET_DAEMON is) or the layout is malformed.
 bool preset_for(const speckv_layout& layout, uint32_t preset_id, Preset* ret_preset);
 
 // changing: somebody may write the input meanwhile. A codec that this could lead astray gets a copy

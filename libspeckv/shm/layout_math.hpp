@@ -109,9 +109,10 @@ inline int check_layout(const speckv_layout& layout, char* why, size_t why_bytes
     return no(22, "rope", layout.rope, "0 (none), 1 (interleaved) or 2 (half)");
   if (layout.rope_dims > layout.head_dim || layout.rope_dims % 2)
     return no(22, "rope_dims", layout.rope_dims, "an even number up to head_dim");
-  if (layout.preset > SPECKV_PRESET_TIGHT)
+  if (layout.preset > SPECKV_PRESET_LOSSLESS)
     return no(22, "preset", layout.preset, "an enum speckv_preset");
-  if (layout.dtype == SPECKV_DTYPE_F8 && layout.preset > SPECKV_PRESET_EXACT)
+  if (layout.dtype == SPECKV_DTYPE_F8 && layout.preset > SPECKV_PRESET_EXACT &&
+      layout.preset != SPECKV_PRESET_LOSSLESS)  // which is the same there
     return no(91, "preset", layout.preset, "1 (exact) for fp8: no codec gains on 8-bit floats");
   for (uint32_t i = 0; i < layout.layers; i++)
     if (!(layout.rope_theta[i] >= 0 && layout.rope_theta[i] < 1e12f))

@@ -160,6 +160,8 @@ const char* reason(Refusal refusal) {
       return "has a shape that the codec does not take";
     case Refusal::needs_table:
       return "needs another table";
+    case Refusal::no_room:
+      return "holds more small values than the codec has room for";
   }
   return "refused";
 }

@@ -126,6 +126,7 @@ static void pin_values(void) {
   VALUE(SPECKV_PRESET_BALANCED, 4);
   VALUE(SPECKV_PRESET_COMPACT, 5);
   VALUE(SPECKV_PRESET_TIGHT, 6);
+  VALUE(SPECKV_PRESET_LOSSLESS, 7);
 }
 
 int main(void) {

@@ -14,10 +14,6 @@ def bits_at(data, i):
     return data[i // 8] >> (i % 8) & 1
 
 
-def signed(byte):
-    return byte - 256 if byte > 127 else byte
-
-
 def wrap(value, bits):
     value &= (1 << bits) - 1
     return value - (1 << bits) if value >> (bits - 1) else value
@@ -31,14 +27,8 @@ def half(x, k, bf16):
     fraction, bias, field_max = (7, 127, 255) if bf16 else (10, 15, 31)
     field = max(x.bit_length() - 1 + k + bias, 1)  # of a normal number, or the subnormals' unit
     drop = field - bias - fraction - k             # bits below the last place
-    if drop <= 0:
-        mantissa = x << -drop
-    else:
-        mantissa, rest = x >> drop, x & (1 << drop) - 1
-        middle = 1 << drop - 1
-        mantissa += rest > middle or (rest == middle and mantissa & 1)
-    bits = (field - 1 << fraction) + mantissa
-    return sign | min(bits, field_max << fraction)
+    mantissa = x << -drop if drop <= 0 else x + (1 << drop - 1) - 1 + (x >> drop & 1) >> drop
+    return sign | min((field - 1 << fraction) + mantissa, field_max << fraction)
 
 
 def decode_raw(v, data):
@@ -47,41 +37,31 @@ def decode_raw(v, data):
 
 def decode_q8(v, data):
     n = v["tokens"] * v["head_dim"]
-    groups = (n + 31) // 32
-    start = (groups + 31) // 32 * 32
-    k0 = -22 if v["bf16"] else -24
-    out = []
-    for i in range(n):
-        c = data[i // 32]
-        out.append(half(signed(data[start + i]) * (8 + c % 8), c // 8 + k0, v["bf16"]))
-    return out
+    start, k0 = (n + 1023) // 1024 * 32, -22 if v["bf16"] else -24
+    return [half(wrap(data[start + i], 8) * (8 + data[i // 32] % 8), data[i // 32] // 8 + k0,
+                 v["bf16"]) for i in range(n)]
 
 
 def decode_paper(v, data):
     n, d = v["tokens"] * v["head_dim"], v["head_dim"]
+    deltas = list(data[8:8 + n])
     if data[1] == 0:
-        length, deltas = data[2] | data[3] << 8, []
-        for i in range(0, min(length, n) // 2 * 2, 2):
-            deltas += [data[8 + i]] * data[9 + i]
+        length = min(data[2] | data[3] << 8, n) // 2 * 2
+        deltas = [data[8 + i] for i in range(0, length, 2) for _ in range(data[9 + i])]
         deltas = (deltas + [0] * n)[:n]
-    else:
-        deltas = list(data[8:8 + n])
     k = data[0] // 8 + (-22 if v["bf16"] else -24)
     q, out = [0] * d, []
     for i, delta in enumerate(deltas):
         q[i % d] = (q[i % d] + delta) % 256
-        out.append(half(signed(q[i % d]) * (8 + data[0] % 8), k, v["bf16"]))
+        out.append(half(wrap(q[i % d], 8) * (8 + data[0] % 8), k, v["bf16"]))
     return out
 
 
 def wht(y):
-    h = len(y) // 2
-    while h:
-        for i in range(len(y)):
-            if not i & h:
-                y[i], y[i + h] = y[i] + y[i + h], y[i] - y[i + h]
-        h //= 2
-    return y
+    if len(y) == 1:
+        return y
+    pairs = list(zip(y[:len(y) // 2], y[len(y) // 2:]))
+    return wht([a + b for a, b in pairs]) + wht([a - b for a, b in pairs])
 
 
 def rowq_rows(tokens, d):
@@ -116,7 +96,7 @@ def decode_rowq(v, data):
         width_bits = min(5, 8 - b)
         w = [(side >> 8 + g * width_bits & (1 << width_bits) - 1) + 1 for g in range(4)]
         p = [(2 * u[i] + 1 - (1 << b)) * w[i // 32] for i in range(128)]
-        k = max(-100, min(64, signed(side & 255)))
+        k = max(-100, min(64, wrap(side, 8)))
         x = [y for i in range(0, 128, n) for y in wht(p[i:i + n])]
         for i, (t, c) in enumerate(places):
             out[t * d + c] = half(x[i], k, v["bf16"])
@@ -131,8 +111,7 @@ def chanq_pairs(d, rope, rotated):
 
 
 def decode_chanq(v, data):
-    tokens, d, bf16 = v["tokens"], v["head_dim"], v["bf16"]
-    rotated = v["rotated"]
+    tokens, d, bf16, rotated = v["tokens"], v["head_dim"], v["bf16"], v["rotated"]
     pairs = chanq_pairs(d, v["rope"], rotated)
     width = [0] * d
     for (first, second), b in zip(pairs, v["widths"]):
@@ -145,7 +124,7 @@ def decode_chanq(v, data):
             plane = data[at:at + tokens // 8]
             u = [2 * u[t] + bits_at(plane, t) for t in range(tokens)]
             at += tokens // 8
-        anchor = signed(data[8 + c]) << (data[1] % 16 + 9)
+        anchor = wrap(data[8 + c], 8) << (data[1] % 16 + 9)
         k, m = data[8 + d + c] // 8, data[8 + d + c] % 8
         z.append([wrap(((2 * x + 1 - (1 << width[c])) * (8 + m) << k) + anchor >> 7, 24)
                   for x in u])
@@ -160,14 +139,35 @@ def decode_chanq(v, data):
     return out
 
 
+def decode_xpack(v, data):
+    d, bf16, units = v["head_dim"], v["bf16"], v["tokens"] * v["head_dim"] // 256
+    size = 352 if bf16 else 448
+    body, lists = len(data) - units * size, d // 2 + 1
+    base = [6 if o == 15 else data[d // 2] - o for b in data[:d // 2] for o in (b & 15, b >> 4)]
+    far = iter(data[lists:lists + units])
+    nibbles = iter([b >> s & 15 for b in data[lists + units:body] for s in (0, 4)])
+    out = []
+    for i in range(256 * units):
+        unit, row, column = body + i // 256 * size, i % 256 // 32, i % 32
+        code, middle = (data[at + row // 4 * 32 + column] >> row % 4 * 2 & 3
+                        | (data[at + 64 + column] >> row & 1) << 2 for at in (unit, unit + 96))
+        e = base[i % d] - code
+        if code == 7:
+            n = next(nibbles, 0)
+            e = e - n if n < 14 else 0 if n == 14 else next(far, 0)
+        x = e % 256 << 8 if bf16 else e % 32 << 11 | middle << 8
+        x |= data[unit + size - 256 + i % 256]
+        out.append(x >> 1 | (x & 1) << 15)
+    return out
+
+
 def checksum(data):
     """Section 8: lane i has word i of each 32 bytes."""
-    ones, n = (1 << 64) - 1, len(data)
+    ones, n, b = (1 << 64) - 1, len(data), [0] * 4
     a = [0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1]
     m = [0x59f111f1b605d019, 0x923f82a4af194f9b, 0xab1c5ed5da6d8118, 0xd807aa98a3030242]
     p = [0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179]
     q = [0x428a2f98d728ae23, 0x7137449123ef65cd, 0xb5c0fbcfec4d3b2f, 0xe9b5dba58189dbbd]
-    b = [0] * 4
     for i, x in enumerate(struct.unpack(f"<{(n + 31) // 32 * 4}Q", data + bytes(-n % 32))):
         a[i % 4] = a[i % 4] + x + 0x9e3779b97f4a7c15 & ones
         t = a[i % 4] ^ m[i % 4]
@@ -178,13 +178,12 @@ def checksum(data):
 
 
 def main():
-    decoders = {"raw": decode_raw, "q8": decode_q8, "paper": decode_paper}
+    decoders = {"raw": decode_raw, "q": decode_q8, "paper": decode_paper, "rowq": decode_rowq,
+                "chanq": decode_chanq, "xpack": decode_xpack}
     pages = 0
     for line in sys.stdin:
         v = json.loads(line)
-        family = v["codec"].rstrip("0123456789.") if v["codec"] != "q8" else "q8"
-        decoder = {**decoders, "rowq": decode_rowq, "chanq": decode_chanq}[family]
-        values = decoder(v, bytes.fromhex(v["stored"]))
+        values = decoders[v["codec"].rstrip("0123456789.")](v, bytes.fromhex(v["stored"]))
         expected = decode_raw(v, bytes.fromhex(v["values"]))
         if values != expected:
             i = next(i for i in range(len(expected)) if values[i] != expected[i])

@@ -31,7 +31,7 @@ TEST(Registry, PresetsThatExistNameCodecsThatExist) {
   Preset codecs;
   EXPECT_FALSE(preset(SPECKV_PRESET_DAEMON, &codecs));
   EXPECT_FALSE(preset(99, &codecs));
-  for (uint32_t id = SPECKV_PRESET_EXACT; id <= SPECKV_PRESET_TIGHT; ++id) {
+  for (uint32_t id = SPECKV_PRESET_EXACT; id <= SPECKV_PRESET_LOSSLESS; ++id) {
     uint32_t back = 0;
     EXPECT_EQ(parse_preset(preset_name(id), &back), preset(id, &codecs)) << preset_name(id);
     if (!preset(id, &codecs)) continue;
@@ -51,6 +51,14 @@ TEST(Registry, Sizes) {
   EXPECT_EQ(encoded_bytes(CodecId::q8, shape(32, 0)), 0u);
   EXPECT_EQ(encoded_bytes(CodecId::q8, shape(32, 1025)), 0u);
   EXPECT_EQ(encoded_bytes(CodecId::q8, shape(32, 64, 9)), 0u);
+  EXPECT_EQ(encoded_bytes(CodecId::xpack, shape(32, 64)), 3712u);
+  EXPECT_EQ(encoded_bytes(CodecId::xpack, shape(32, 64, SPECKV_DTYPE_BF16)), 2944u);
+  EXPECT_EQ(encoded_bytes(CodecId::xpack, shape(16, 64, SPECKV_DTYPE_BF16)), 1504u);
+  EXPECT_EQ(encoded_bytes(CodecId::xpack, shape(64, 128, SPECKV_DTYPE_BF16)), 11712u);
+  EXPECT_EQ(encoded_bytes(CodecId::xpack, shape(16, 16, SPECKV_DTYPE_BF16)), 384u);
+  EXPECT_EQ(encoded_bytes(CodecId::xpack, shape(32, 40)), 0u);
+  EXPECT_EQ(encoded_bytes(CodecId::xpack, shape(32, 272)), 0u);
+  EXPECT_EQ(encoded_bytes(CodecId::xpack, shape(32, 64, SPECKV_DTYPE_F8)), 0u);
 }
 
 // The ratios that the presets promise, all side information included, at every head_dim and page
