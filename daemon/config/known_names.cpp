@@ -11,7 +11,7 @@ KnownNames known_names() {
   for (std::string_view name : predict::policy_names()) known.policies.emplace_back(name);
   known.policy_default = predict::policy_default(1);
   known.policy_spread = predict::policy_default(2);
-  for (uint32_t id = SPECKV_PRESET_EXACT; id <= SPECKV_PRESET_TIGHT; id++) {
+  for (uint32_t id = SPECKV_PRESET_EXACT; id <= SPECKV_PRESET_LOSSLESS; id++) {
     codec::Preset preset;
     if (codec::preset(id, &preset)) known.presets.emplace_back(codec::preset_name(id), id);
   }

@@ -92,6 +92,9 @@ TEST_F(Errors, Layouts) {
   check([](auto& layout) { layout.reserved[3] = 1; }, -EINVAL, "reserved");
   check([](auto& layout) { layout.dtype = SPECKV_DTYPE_F8, layout.preset = SPECKV_PRESET_Q8; },
         -EPROTOTYPE, "preset");
+  speckv_layout eight_bits = small_layout(3, SPECKV_PRESET_LOSSLESS);
+  eight_bits.dtype = SPECKV_DTYPE_F8;  // stored raw, which loses nothing
+  EXPECT_EQ(speckv_layout_check(&eight_bits, why, sizeof why), 0) << why;
   EXPECT_EQ(speckv_layout_check(nullptr, why, sizeof why), -EINVAL);
   EXPECT_EQ(number, 77u);
 

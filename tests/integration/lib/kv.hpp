@@ -117,8 +117,10 @@ class Kv {
     return float(value);
   }
   // A finite value in [-2, 2), or any byte for 8-bit floats.
-  static uint16_t value_of(uint64_t seed, uint64_t index) {
+  uint16_t value_of(uint64_t seed, uint64_t index) const {
     const uint64_t bits = mix64(seed * 0x9e3779b97f4a7c15ull + index);
+    if (layout_.dtype == SPECKV_DTYPE_BF16)
+      return uint16_t((bits & 0x807f) | (0x3f80 - ((bits >> 20 & 3) << 7)));
     return uint16_t((bits & 0x83ff) | (0x3c00 - ((bits >> 20 & 3) << 10)));
   }
   speckv_view view(uint32_t plane, Arrangement arrangement) {

@@ -49,6 +49,35 @@ TEST_F(PutGet, LargeBlocksAreStreamedIn) {
   }
 }
 
+// By the daemon's configuration, as an operator would choose it: nothing of the client's changes.
+TEST_F(PutGet, LosslessGivesBackEveryBit) {
+  DaemonOptions options;
+  options.preset = "lossless";
+  begin(options);
+  for (const uint32_t dtype : {SPECKV_DTYPE_BF16, SPECKV_DTYPE_F16, SPECKV_DTYPE_F8}) {
+    for (const uint32_t head_dim : {24u, 64u, 128u}) {  // 24: no codec takes it, stored raw
+      speckv_layout layout = small_layout(3, SPECKV_PRESET_DAEMON);
+      layout.dtype = dtype;
+      layout.head_dim = head_dim;
+      const uint32_t number = client().add_layout(layout);
+      for (const Arrangement from : {Arrangement::token_major, Arrangement::head_major,
+                                     Arrangement::transposed_v, Arrangement::scattered}) {
+        for (const uint32_t position : {0u, 32u}) {
+          const uint64_t block =
+              dtype * 1'000'000 + head_dim * 1000 + uint64_t(from) * 100 + position;
+          Kv source(layout, from), target(layout, Arrangement::token_major);
+          ASSERT_EQ(client().put(number, block, source, position), 0);
+          for (const uint32_t flags : {0u, SPECKV_GET_STREAM}) {
+            ASSERT_EQ(client().get(number, block, target, flags), 0);
+            EXPECT_EQ(target.wrong(block), 0u) << "dtype " << dtype << " head_dim " << head_dim
+                                               << " from " << int(from) << " at " << position;
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_F(PutGet, AnEmulatedMediumSlowsItsReaders) {
   DaemonOptions options;
   options.pool_lines = "emulated_ns = 200000\nemulated_gb_s = 5.0\n";

@@ -13,14 +13,15 @@ namespace {
 TEST(Shard, ABlockIsReadableAfterPutInEveryPreset) {
   Space space(32);
   for (uint32_t layers : {1u, 5u})
-    for (uint32_t preset : {SPECKV_PRESET_EXACT, SPECKV_PRESET_Q8}) {
+    for (uint32_t preset : {SPECKV_PRESET_EXACT, SPECKV_PRESET_Q8, SPECKV_PRESET_LOSSLESS}) {
       const Layout& layout = space.layout(layers, preset);
       const uint64_t number = layers * 10 + preset;
       ASSERT_EQ(space.put(layout, number), 0);
-      EXPECT_TRUE(space.readable(layout, number, preset == SPECKV_PRESET_EXACT));
+      EXPECT_TRUE(space.readable(layout, number, preset != SPECKV_PRESET_Q8));
       EXPECT_EQ(space.put(layout, number), 1) << "the second put of a key finds it there";
     }
-  EXPECT_EQ(space.shard().counters().blocks, 4u);
+  EXPECT_EQ(space.shard().counters().blocks, 6u);
+  EXPECT_EQ(space.shard().counters().segments_refused, 0u);
 }
 
 TEST(Shard, TheSameKeyUnderAnotherLayoutReplaces) {
@@ -46,6 +47,34 @@ TEST(Shard, APageWithInfinityIsStoredRawAndReadBackExactly) {
   shm::Entry entry;
   ASSERT_TRUE(space.find(9, &entry));
   EXPECT_TRUE(space.readable(layout, 9, false));
+}
+
+TEST(Shard, ALosslessBlockIsSmallerAndOneOfNoiseIsStoredRaw) {
+  Space space(32);
+  const Layout& layout = space.layout(1, SPECKV_PRESET_LOSSLESS);
+  const auto slot_of = [&](uint64_t number) {
+    shm::Entry entry;
+    EXPECT_TRUE(space.find(number, &entry));
+    return reinterpret_cast<const shm::SlotHeader*>(space.pool() + entry.ref);
+  };
+  ASSERT_EQ(space.put(layout, 1), 0);
+  EXPECT_EQ(slot_of(1)->flags & shm::slot_preset_mask, SPECKV_PRESET_LOSSLESS);
+  EXPECT_EQ(slot_of(1)->payload_bytes, 4u * 3712);
+
+  shm::Submission submission{};
+  submission.key = key_of(2);
+  submission.position = 64;
+  auto bytes = block_of(layout, submission.key);
+  for (size_t i = 0; i + 8 <= bytes.size(); i += 8) {
+    const uint64_t noise = mix64(i);
+    std::memcpy(&bytes[i], &noise, 8);
+  }
+  bool existed;
+  ASSERT_EQ(space.shard().put(submission, layout, layout.widths->current(), bytes, 1, &existed), 0);
+  EXPECT_EQ(space.shard().counters().segments_refused, 1u);
+  EXPECT_EQ(slot_of(2)->flags & shm::slot_preset_mask, SPECKV_PRESET_EXACT);
+  ASSERT_EQ(slot_of(2)->payload_bytes, bytes.size());
+  EXPECT_EQ(std::memcmp(slot_of(2) + 1, bytes.data(), bytes.size()), 0);
 }
 
 TEST(Shard, ABlockThatMayOpenItsSequenceHasItsFirstPageInQ8) {
@@ -190,7 +219,8 @@ TEST(Shard, AGuardedBlockIsNotReusedAtOnceAndAnOldGuardIsIgnored) {
 #if !defined(__SANITIZE_THREAD__)  // the race is the point: a hostile client makes it
 TEST(Shard, AnArenaThatItsOwnerRewritesDuringTheEncodeIsStoredWholeAllTheSame) {
   Space space(64);
-  for (uint32_t preset : {SPECKV_PRESET_EXACT, SPECKV_PRESET_Q8, SPECKV_PRESET_NEAR_LOSSLESS}) {
+  for (uint32_t preset : {SPECKV_PRESET_EXACT, SPECKV_PRESET_Q8, SPECKV_PRESET_NEAR_LOSSLESS,
+                          SPECKV_PRESET_LOSSLESS}) {
     const Layout& layout = space.layout(4, preset);
     auto bytes = block_of(layout, key_of(1));
     std::atomic<bool> done{false};
