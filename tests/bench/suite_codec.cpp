@@ -215,23 +215,30 @@ void add_peer_rows(Report& report, PeerRun& run) {
 std::string goal_of(const std::string& name) {
   if (name == "encode/q8") return ">= 1.0";
   if (name == "encode/compact") return ">= 0.3";
+  if (name.rfind("encode/lossless", 0) == 0) return ">= 0.4";
+  if (name.rfind("decode/lossless", 0) == 0) return ">= 0.8";
   return "";
 }
 
-void add_our_rows(Report& report) {
+// bf16 alone: only what packs it otherwise than fp16.
+void add_our_rows(Report& report, bool bf16) {
   report.progress("encode and decode of each preset");
   CodecBenchOptions options;
   options.head_dim = kHeadDim;
   options.rounds = report.options().quick ? 1 : 4;
+  options.bf16 = bf16;
+  if (bf16) options.only = "lossless";
   for (const CodecRow& from : codec_rows(options)) {
+    if (bf16 && from.name == "memcpy") continue;
     Row row;
-    row.name = from.name == "memcpy" ? "copy/memcpy" : from.name;
+    row.name = from.name == "memcpy" ? "copy/memcpy" : bf16 ? from.name + "/bf16" : from.name;
     row.value = from.gigabytes_second;
     row.unit = "GB/s";
     row.against = "memcpy";
     row.ratio = from.memcpy_ratio;
     row.goal = goal_of(row.name);
-    row.setting = "segments of 1 MiB of fp16, K and V, head_dim 64, checksum included";
+    row.setting = std::string("segments of 1 MiB of ") + (bf16 ? "bf16" : "fp16") +
+                  ", K and V, head_dim 64, checksum included";
     row.samples = uint64_t(from.rounds);
     report.add(row);
   }
@@ -240,7 +247,8 @@ void add_our_rows(Report& report) {
 }  // namespace
 
 void suite_codec(Report& report) {
-  add_our_rows(report);
+  add_our_rows(report, false);
+  add_our_rows(report, true);
   const size_t objects = 4 * l3_bytes() / kObjectBytes;
   const Buffer raw(objects * kObjectBytes);
   Buffer ring(2 * l3_bytes() + 4 * kObjectBytes);
