@@ -77,9 +77,9 @@ HWY_INLINE V8 xpack_three_bits(const std::byte* planes, size_t column) {
   const V8 pairs = hn::LoadU(D8(), bytes + row / 4 * xpack_row);
   const V8 top = hn::LoadU(D8(), bytes + 2 * xpack_row);
   const V8 low = hn::And(bytes_right<row % 4 * 2>(pairs), hn::Set(D8(), uint8_t{3}));
-  const V8 moved = row < 2                 ? bytes_left < row < 2 ? 2 - row : 0 > (top)
-                                   : bytes_right < row < 2 ? 0
-                                           : row - 2 > (top);
+  V8 moved;
+  if constexpr (row < 2) moved = bytes_left<2 - row>(top);
+  else moved = bytes_right<row - 2>(top);
   return hn::Or(low, hn::And(moved, hn::Set(D8(), uint8_t{4})));
 }
 
