@@ -2,7 +2,7 @@
 // golden_rowq.cpp - rowq: per row of 128 values a Walsh-Hadamard transform, then a quantiser onto
 // the D4 lattice. The bytes are in docs/codec.md.
 //
-// In four steps: values become 9-bit integers under the row's largest exponent; each block is
+// In four steps: values become 10-bit integers under the row's largest exponent; each block is
 // transformed, which spreads outliers; each group of 32 gets a width w, and its values become codes
 // u whose midpoints are (2u + 1 - 2^b) * w; in every quad of codes the parity of the lowest bits is
 // made even by moving the code that loses least. An even quad needs only three of its four lowest
@@ -80,10 +80,10 @@ bool encode_row(int bits, const RowqPart& part, bool bf16, const uint16_t values
   int row[rowq_row];
   for (size_t i = 0; i < rowq_row; ++i) {
     const Unpacked x = unpack(values[i], bf16);
-    // |x| / 2^(field - 22) in fp16's terms, halves up, at most 255.
+    // |x| / 2^(field - 23) in fp16's terms, halves up.
     const int shift = field + rowq_exponent_base(bf16) - x.exponent;
     const int64_t doubled = shift > 40 ? 0 : (int64_t{x.mantissa} << 6 << 1) >> (shift + 6);
-    const int size = std::min<int>(255, int((doubled + 1) >> 1));
+    const int size = std::min<int>(rowq_input_max, int((doubled + 1) >> 1));
     row[i] = x.negative ? -size : size;
   }
   transform(part, row);

@@ -60,7 +60,9 @@ constexpr RowqPart rowq_part(const PageShape& shape, int i) {
 constexpr int rowq_field_limit(bool bf16) { return bf16 ? 147 : 29; }
 constexpr int rowq_field_floor(bool bf16) { return bf16 ? 100 : 1; }
 // value = X * 2^K with K = kappa + E + this - log2(block)
-constexpr int rowq_exponent_base(bool bf16) { return bf16 ? -134 : -22; }
+constexpr int rowq_exponent_base(bool bf16) { return bf16 ? -135 : -23; }
+// What a transform of 64 takes in 16 bits: 64 * 511 = 32704.
+inline constexpr int16_t rowq_input_max = 511;
 constexpr int rowq_exponent_max(bool bf16) { return bf16 ? 127 : 1; }
 
 // The exponent that a side word's first byte means to a decoder: what no encoder writes is brought

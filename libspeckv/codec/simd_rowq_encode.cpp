@@ -35,11 +35,11 @@ HWY_INLINE uint32_t row_field(const std::byte* const runs[2]) {
   return largest16(top) >> (bf16 ? 7 : 10);
 }
 
-// Nine-bit integers of a row under its exponent field.
+// Ten-bit integers of a row under its exponent field.
 template <bool bf16>
 HWY_INLINE void load_row(const std::byte* const runs[2], int field, V16* row) {
   const VF factor = hn::Set(DF(), simd::exp2_float(-rowq_exponent_base(bf16) + 1 - field));
-  const V16 most = hn::Set(D16(), int16_t{255});
+  const V16 most = hn::Set(D16(), rowq_input_max);
   for (size_t r = 0; r < 2; ++r) {
     for (size_t i = 0; i < block_vectors; ++i) {
       const V16 doubled = load_words<bf16>(runs[r] + 2 * lanes16 * i, factor);
