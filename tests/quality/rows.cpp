@@ -68,10 +68,20 @@ llama::Variant Rows::parse(const std::string& word) {
       variant.weights = table(value);
     } else if (name == "pages") {
       variant.page_tokens = whole(part, value, 32, 64);
+    } else if (name == "blocks") {
+      variant.block_tokens = whole(part, value, 32, SPECKV_BLOCK_TOKENS_MAX);
     } else if (name == "generations") {
       variant.generations = whole(part, value, 1, 100);
     } else if (name == "layers") {
       variant.layers.push_back(layer_preset(part, value));
+    } else if (name == "k" || name == "v") {
+      codec::CodecId id;
+      if (!codec::parse(value, &id)) throw std::runtime_error(part + ": no such codec");
+      (name == "k" ? variant.k : variant.v) = id;
+    } else if (name == "noise") {
+      variant.noise = whole(part, value, 1, 1u << 20);
+    } else if (part == "first=own") {
+      variant.first_apart = false;
     } else if (name == "strict") {
       variant.strict = true;
     } else if (name == "name") {
@@ -80,8 +90,11 @@ llama::Variant Rows::parse(const std::string& word) {
       throw std::runtime_error("row " + word + ": what is " + part + "?");
     }
   }
-  if (!variant.layers.empty() && !variant.preset)
-    throw std::runtime_error("row " + word + ": which preset do the other layers take?");
+  if (variant.block_tokens % variant.page_tokens)
+    throw std::runtime_error("row " + word + ": blocks are whole pages");
+  const bool refined = variant.k || variant.v || variant.noise || !variant.first_apart;
+  if ((!variant.layers.empty() || refined) && !variant.preset)
+    throw std::runtime_error("row " + word + ": of which preset?");
   if (variant.name.empty()) variant.name = word;
   return variant;
 }

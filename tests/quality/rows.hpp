@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // rows.hpp - which variants a table has, from words: "compact", "tight,table=F,pages=64",
-// "compact,strict", "q8,generations=10", "ggml=q4_0", "tight,layers=5-25/6:compact" (layers 5, 11,
-// 17, 23 in compact: what a model with windows sees all of). Called by main.cpp.
+// "compact,strict", "tight,blocks=64" (two pages are stored together), "q8,generations=10",
+// "ggml=q4_0", "tight,layers=5-25/6:compact" (layers 5, 11, 17, 23 in compact: what a model with
+// windows sees all of), "tight,k=raw" (V alone is coded), "tight,first=own" (no q8 for the first
+// page), "exact,noise=64" (one bit of every 64th value). Called by main.cpp.
 #pragma once
 
 #include <deque>

@@ -73,7 +73,8 @@ void LossyContext::describe() {
       stored_bytes_.resize(
           std::max(stored_bytes_.size(), codec::segment_bytes(layout_, preset, first)));
   if (!variant_.strict) return;
-  require(variant_.page_tokens == step_tokens, "strict needs pages of 32 tokens");
+  require(variant_.page_tokens == step_tokens && !variant_.block_tokens,
+          "strict needs pages of 32 tokens, each a block");
   tap_.on_stored = [this](uint32_t layer) { round_trip(layer, tokens_); };
 }
 
@@ -84,7 +85,11 @@ void LossyContext::choose_presets() {
       if (layer >= other.first && layer <= other.last && (layer - other.first) % other.step == 0)
         chosen = other.preset;
     presets_.emplace_back();
-    require(codec::preset_for(layout_, chosen, &presets_.back()), "no such preset");
+    codec::Preset& preset = presets_.back();
+    require(codec::preset_for(layout_, chosen, &preset), "no such preset");
+    preset.k = variant_.k.value_or(preset.k);
+    preset.v = variant_.v.value_or(preset.v);
+    require(codec::segment_bytes(layout_, preset, true) > 0, "a codec does not take these pages");
   }
 }
 
@@ -113,17 +118,17 @@ std::span<const float> LossyContext::step(std::span<const llama_token> tokens, b
   require(error == 0, "llama_decode gave " + std::to_string(error));
   require(tap_.in_order(), "llama.cpp did not put the tokens into its cache in order");
   tokens_ += count;
-  const bool full = tokens_ % variant_.page_tokens == 0;
-  if (tables_ && !variant_.strict && full)
-    for (uint32_t layer = 0; layer < layout_.layers; layer++)
-      round_trip(layer, tokens_ - variant_.page_tokens);
+  const uint32_t block = std::max(variant_.block_tokens, variant_.page_tokens);
+  if (tables_ && !variant_.strict && tokens_ % block == 0)
+    for (uint32_t first = tokens_ - block; first < tokens_; first += variant_.page_tokens)
+      for (uint32_t layer = 0; layer < layout_.layers; layer++) round_trip(layer, first);
   if (!logits) return {};
   return {llama_get_logits(context_), size_t(count) * vocabulary_};
 }
 
 void LossyContext::round_trip(uint32_t layer, uint32_t first) {
   const speckv_view k = tap_.k(layer, first), v = tap_.v(layer, first);
-  const bool opening = first == 0;
+  const bool opening = first == 0 && variant_.first_apart;
   const codec::Preset& preset = presets_[layer];
   const size_t bytes = codec::segment_bytes(layout_, preset, opening);
   const uint64_t raw = uint64_t(4) * layout_.kv_heads * layout_.head_dim * variant_.page_tokens;
@@ -142,6 +147,20 @@ void LossyContext::round_trip(uint32_t layer, uint32_t first) {
                           {plane(k), plane(v)}, false, tables_->data());
   }
   stored_ += bytes;
+  disturb(k);
+  disturb(v);
+}
+
+void LossyContext::disturb(const speckv_view& view) const {
+  if (!variant_.noise) return;
+  const uint32_t channels = layout_.head_dim, page = variant_.page_tokens * channels;
+  for (uint32_t i = 0; i < layout_.kv_heads * page; i += variant_.noise) {
+    const ptrdiff_t head = i / page, token = i % page / channels, channel = i % channels;
+    auto* value = static_cast<uint16_t*>(static_cast<void*>(
+        static_cast<std::byte*>(view.base) + head * ptrdiff_t(view.head_stride) +
+        token * ptrdiff_t(view.token_stride) + channel * ptrdiff_t(view.channel_stride)));
+    *value ^= 1;
+  }
 }
 
 }  // namespace speckv::llama
