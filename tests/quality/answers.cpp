@@ -106,8 +106,8 @@ Tokens key_prompt(const llama_model* model, const Tokens& text, uint32_t length,
 std::vector<Question> key_questions(llama_model* model, const std::vector<Tokens>& texts,
                                     uint32_t length, LossyContext& reference, size_t* ret_asked) {
   std::vector<Question> answered;
-  int key = 48213;
-  for (const Tokens& text : texts)
+  for (const Tokens& text : texts) {
+    int key = 48213;
     for (uint32_t quarter = 1; quarter <= 3 && text.size() >= length; quarter++) {
       key = 10000 + (key * 7919 + 104729) % 90000;
       Question question{key_prompt(model, text, length, quarter, key),
@@ -117,6 +117,7 @@ std::vector<Question> key_questions(llama_model* model, const std::vector<Tokens
           question.answer)
         answered.push_back(std::move(question));
     }
+  }
   return answered;
 }
 
