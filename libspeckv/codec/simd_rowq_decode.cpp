@@ -11,6 +11,7 @@
 #include "hwy/highway.h"
 
 #include "codec/simd_rowq-inl.h"
+#include "codec/simd_rowq_gfni-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace speckv::codec::HWY_NAMESPACE {
@@ -116,6 +117,13 @@ void decode_page(const PageShape& shape, const std::byte* in, const View& out, b
 
 template <int bits>
 void decode_bits(const PageShape& shape, const std::byte* in, const View& out, bool stream) {
+#if SPECKV_GFNI
+  if (simd::has_gfni()) {
+    if (is_bf16(shape.dtype)) decode_page_gfni<bits, true>(shape, in, out, stream);
+    else decode_page_gfni<bits, false>(shape, in, out, stream);
+    return;
+  }
+#endif
   if (is_bf16(shape.dtype)) decode_page<bits, true>(shape, in, out, stream);
   else decode_page<bits, false>(shape, in, out, stream);
 }
