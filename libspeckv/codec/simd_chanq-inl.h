@@ -67,13 +67,16 @@ inline ChanPlan make_plan(CodecId id, const PageShape& shape, const ChanTable& t
   return plan;
 }
 
-// A table without rotation: cos 1, sin 0 for every token.
+// A table without rotation: cos 1, sin 0 for every token; as many as a vector of two tokens has.
 struct StillBlock {
-  int16_t turn[16], quarter[16];
+  int16_t turn[32], quarter[32];
 };
-inline constexpr StillBlock still = {
-    {16384, 0, 16384, 0, 16384, 0, 16384, 0, 16384, 0, 16384, 0, 16384, 0, 16384, 0},
-    {0, 16384, 0, 16384, 0, 16384, 0, 16384, 0, 16384, 0, 16384, 0, 16384, 0, 16384}};
+constexpr StillBlock make_still() {
+  StillBlock block{};
+  for (size_t i = 0; i < 16; ++i) block.turn[2 * i] = block.quarter[2 * i + 1] = 16384;
+  return block;
+}
+inline constexpr StillBlock still = make_still();
 
 // The turns of one granule: token by token, `step` words apart.
 struct Turns {

@@ -11,6 +11,7 @@
 #include "hwy/highway.h"
 
 #include "codec/simd_chanq-inl.h"
+#include "codec/simd_chanq_gfni-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace speckv::codec::HWY_NAMESPACE {
@@ -214,12 +215,20 @@ void decode_page(CodecId id, const PageShape& shape, const std::byte* in, const 
   field = field < chanq_field_floor(bf16) ? chanq_field_floor(bf16) : field;
   field = field > chanq_field_ceiling(bf16) ? chanq_field_ceiling(bf16) : field;
   const int power = field - chanq_exponent_base(bf16) - 2;
-  const VF factor = hn::Set(DF(), std::bit_cast<float>(uint32_t(power + 127) << 23));
+  const float factor = std::bit_cast<float>(uint32_t(power + 127) << 23);
   const simd::ChanPlan plan = simd::make_plan(id, shape, table);
   const BitSpread spread = make_spread(false);
+  const size_t bytes = chanq_bytes(id, shape);
+#if SPECKV_GFNI
+  const bool words = shape.tokens == 32 && simd::has_gfni();
+#endif
   for (size_t pair = 0; pair < table.map.pairs(); pair += granule) {
-    decode_granule<bf16>(granule_at(table, pair), plan, spread, simd::turns_of(table, pair), factor,
-                         in, chanq_bytes(id, shape), out);
+    const Granule g = granule_at(table, pair);
+    const simd::Turns turns = simd::turns_of(table, pair);
+#if SPECKV_GFNI
+    if (words && decode_granule_gfni<bf16>(g, {plan, in, bytes, factor}, turns, out)) continue;
+#endif
+    decode_granule<bf16>(g, plan, spread, turns, hn::Set(DF(), factor), in, bytes, out);
   }
 }
 
