@@ -20,9 +20,15 @@ HWY_BEFORE_NAMESPACE();
 namespace speckv::codec::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+#undef SPECKV_X86_WIDE
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#define SPECKV_X86_WIDE 1
+#else
+#define SPECKV_X86_WIDE 0
+#endif
+
 #undef SPECKV_HAVE_FP16_CONVERT
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || \
-    HWY_TARGET == HWY_NEON
+#if SPECKV_X86_WIDE || HWY_TARGET == HWY_NEON
 #define SPECKV_HAVE_FP16_CONVERT 1
 #else
 #define SPECKV_HAVE_FP16_CONVERT 0
@@ -61,7 +67,7 @@ HWY_INLINE hn::Vec<hn::RebindToSigned<DF>> nearest_int(DF /*df*/, hn::Vec<DF> va
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
   if constexpr (sizeof(value.raw) == 64) return {_mm512_cvtps_epi32(value.raw)};
 #endif
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#if SPECKV_X86_WIDE
   if constexpr (sizeof(value.raw) == 32) return {_mm256_cvtps_epi32(value.raw)};
 #endif
   return hn::NearestInt(value);
@@ -111,7 +117,7 @@ template <bool bf16, class DF>
 HWY_INLINE hn::Vec<hn::Twice<hn::Rebind<uint16_t, DF>>> round_halves(DF df, hn::Vec<DF> low,
                                                                      hn::Vec<DF> high) {
   const hn::Twice<hn::Rebind<uint16_t, DF>> both;
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#if SPECKV_X86_WIDE
   if constexpr (bf16 && sizeof(low.raw) == 32) {
     const auto upper = [](__m256 value) {
       const __m256i bits = _mm256_castps_si256(value);
@@ -133,7 +139,7 @@ HWY_INLINE hn::Vec<hn::RebindToSigned<DF>> truncate_int(DF /*df*/, hn::Vec<DF> v
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
   if constexpr (sizeof(value.raw) == 64) return {_mm512_cvttps_epi32(value.raw)};
 #endif
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#if SPECKV_X86_WIDE
   if constexpr (sizeof(value.raw) == 32) return {_mm256_cvttps_epi32(value.raw)};
 #endif
   return hn::ConvertTo(hn::RebindToSigned<DF>(), value);

@@ -22,13 +22,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace speckv::codec::HWY_NAMESPACE {
 
-#undef SPECKV_X86_WIDE
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
-#define SPECKV_X86_WIDE 1
-#else
-#define SPECKV_X86_WIDE 0
-#endif
-
 #if HWY_TARGET != HWY_SCALAR
 using D8 = hn::CappedTag<uint8_t, 32>;
 using D16 = hn::CappedTag<int16_t, 16>;

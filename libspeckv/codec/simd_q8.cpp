@@ -71,9 +71,9 @@ HWY_BEFORE_NAMESPACE();
 namespace speckv::codec::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-#if HWY_TARGET == HWY_AVX2
+#if SPECKV_X86_WIDE
 // Two steps that Highway spells longer than the instruction set needs.
-HWY_INLINE uint32_t largest_of(const hn::CappedTag<uint16_t, q8_group> /*d*/, __m256i v) {
+HWY_INLINE uint32_t largest_of(const hn::CappedTag<uint16_t, q8_group / 2> /*d*/, __m256i v) {
   const __m128i half = _mm_max_epu16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   const __m128i ones = _mm_set1_epi16(-1);
   return 0xffff ^ static_cast<uint16_t>(_mm_cvtsi128_si32(_mm_minpos_epu16(half ^ ones)));
@@ -88,14 +88,14 @@ HWY_INLINE void store_codes(__m256i a, __m256i b, __m256i c, __m256i d, int8_t* 
 #endif
 
 HWY_INLINE uint32_t group_top(const std::byte* from) {
-  const hn::CappedTag<uint16_t, q8_group> d;
+  const hn::CappedTag<uint16_t, q8_group / 2> d;
   const auto mask = hn::Set(d, uint16_t{0x7fff});
   const auto* values = reinterpret_cast<const uint16_t*>(from);
   auto top = hn::And(hn::LoadU(d, values), mask);
   for (size_t i = hn::Lanes(d); i < q8_group; i += hn::Lanes(d)) {
     top = hn::Max(top, hn::And(hn::LoadU(d, values + i), mask));
   }
-#if HWY_TARGET == HWY_AVX2
+#if SPECKV_X86_WIDE
   return largest_of(d, top.raw);
 #else
   return hn::GetLane(hn::MaxOfLanes(d, top));
@@ -104,12 +104,12 @@ HWY_INLINE uint32_t group_top(const std::byte* from) {
 
 template <bool bf16>
 HWY_INLINE void encode_group(const std::byte* from, float factor, int8_t* codes) {
-  const hn::CappedTag<float, q8_group / 2> df;
+  const hn::CappedTag<float, q8_group / 4> df;
   const auto f = hn::Set(df, factor);
   const auto code = [&](size_t i) {
     return nearest_int(df, hn::Mul(load_half<bf16>(df, from + 2 * i), f));
   };
-#if HWY_TARGET == HWY_AVX2
+#if SPECKV_X86_WIDE
   store_codes(code(0).raw, code(8).raw, code(16).raw, code(24).raw, codes);
 #else
   const hn::Rebind<int8_t, decltype(df)> db;
@@ -119,7 +119,29 @@ HWY_INLINE void encode_group(const std::byte* from, float factor, int8_t* codes)
 #endif
 }
 
-#if HWY_TARGET == HWY_AVX2
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+// Two groups at once fill a vector with codes.
+template <bool bf16>
+HWY_INLINE void encode_two(const std::byte* const from[2], const float factors[2], int8_t* codes) {
+  const hn::CappedTag<float, 16> df;
+  const auto code = [&](size_t i) {
+    const auto values = load_half<bf16>(df, from[i / 2] + i % 2 * q8_group);
+    return nearest_int(df, hn::Mul(values, hn::Set(df, factors[i / 2]))).raw;
+  };
+  const __m512i low = _mm512_packs_epi32(code(0), code(1));
+  const __m512i high = _mm512_packs_epi32(code(2), code(3));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
+  _mm512_storeu_si512(codes, bytes);
+}
+#elif SPECKV_X86_WIDE
+template <bool bf16>
+HWY_INLINE void encode_two(const std::byte* const from[2], const float factors[2], int8_t* codes) {
+  for (size_t i = 0; i < 2; ++i) encode_group<bf16>(from[i], factors[i], codes + i * q8_group);
+}
+#endif
+
+#if SPECKV_X86_WIDE
 inline constexpr size_t batch = 8;  // groups whose scales are worked out together
 
 // Largest magnitudes of eight groups, one word each: vectors are merged two by two until each lane
@@ -218,10 +240,12 @@ HWY_INLINE size_t encode_batches(const simd::ConstRows& in, uint8_t* scales, int
       const __m128i tops = scale_batch<bf16>(to_scale, scales + done + g, factors + g);
       seen = _mm_max_epu16(seen, tops);
     }
-    for (size_t g = 0; g < n; ++g) {
-      const std::byte* group = to_encode.next();
-      if (in.ahead != 0) __builtin_prefetch(group + in.ahead, 0, 2);  // memory is idle now
-      encode_group<bf16>(group, factors[g], codes + (done + g) * q8_group);
+    for (size_t g = 0; g < n; g += 2) {
+      const std::byte* const two[2] = {to_encode.next(), to_encode.next()};
+      for (size_t i = 0; i < 2 && in.ahead != 0; ++i) {
+        __builtin_prefetch(two[i] + in.ahead, 0, 2);  // memory is idle now
+      }
+      encode_two<bf16>(two, factors + g, codes + (done + g) * q8_group);
     }
   }
   const __m128i ones = _mm_set1_epi16(-1);
@@ -234,7 +258,7 @@ template <bool bf16>
 bool encode_rows(const simd::ConstRows& in, uint8_t* scales, int8_t* codes) {
   uint32_t page_top = 0;
   size_t done = 0;  // groups
-#if HWY_TARGET == HWY_AVX2
+#if SPECKV_X86_WIDE
   done = encode_batches<bf16>(in, scales, codes, page_top);
 #endif
   const size_t per_row = in.values / q8_group;
