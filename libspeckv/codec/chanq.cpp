@@ -47,14 +47,14 @@ bool chanq_encode(CodecId id, const PageShape& shape, const ConstView& in, std::
 void chanq_decode(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
                   const ChanTable& table, bool stream) {
   if (!has_fast_path(table)) return golden::chanq_decode(id, shape, in, out, table);
-  if (out.channel_stride == 2 && !stream) {
-    return simd::chanq_decode_page(id, shape, in, out, table);
+  if (out.channel_stride == 2 && (!stream || simd::chanq_streams(shape, out, table))) {
+    return simd::chanq_decode_page(id, shape, in, out, table, stream);
   }
   // Eight channels at a time would tear the lines of a non-temporal store: make the page here, then
   // move its rows.
   alignas(64) std::byte page[page_bytes_max];
   const ptrdiff_t row_bytes = ptrdiff_t{2} * shape.head_dim;
-  simd::chanq_decode_page(id, shape, in, {page, row_bytes, 2}, table);
+  simd::chanq_decode_page(id, shape, in, {page, row_bytes, 2}, table, false);
   if (out.channel_stride == 2 && aligned32(out)) {
     stream_rows(out.base, out.token_stride, page, size_t(row_bytes), shape.tokens);
   } else {

@@ -15,7 +15,12 @@ inline constexpr size_t chanq_slack = 64;
 // requires room for chanq_bytes() + chanq_slack at out, and leaves the slack undefined.
 [[nodiscard]] bool chanq_encode_page(CodecId id, const PageShape& shape, const ConstView& in,
                                      std::byte* out, const ChanTable& table, ptrdiff_t ahead);
+// stream requires chanq_streams().
 void chanq_decode_page(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
-                       const ChanTable& table);
+                       const ChanTable& table, bool stream);
+
+// True where the decoder makes whole lines, so that it may store past the caches by itself.
+// Requires: channel stride of 2 bytes.
+bool chanq_streams(const PageShape& shape, const View& out, const ChanTable& table);
 
 }  // namespace speckv::codec::simd

@@ -18,7 +18,7 @@ namespace speckv::codec::HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 void chanq_decode_page(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
-                       const ChanTable& table) {
+                       const ChanTable& table, bool /*stream*/) {
   golden::chanq_decode(id, shape, in, out, table);
 }
 #else
@@ -210,34 +210,42 @@ HWY_INLINE void decode_granule(const Granule& g, const simd::ChanPlan& plan,
 
 template <bool bf16>
 void decode_page(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
-                 const ChanTable& table) {
+                 const ChanTable& table, bool stream) {
   int field = std::to_integer<int>(in[0]);
   field = field < chanq_field_floor(bf16) ? chanq_field_floor(bf16) : field;
   field = field > chanq_field_ceiling(bf16) ? chanq_field_ceiling(bf16) : field;
   const int power = field - chanq_exponent_base(bf16) - 2;
   const float factor = std::bit_cast<float>(uint32_t(power + 127) << 23);
   const simd::ChanPlan plan = simd::make_plan(id, shape, table);
-  const BitSpread spread = make_spread(false);
   const size_t bytes = chanq_bytes(id, shape);
 #if SPECKV_GFNI
-  const bool words = shape.tokens == 32 && simd::has_gfni();
+  if (shape.tokens == 32 && simd::has_gfni() &&
+      decode_page_gfni<bf16>({plan, in, bytes, factor}, out, table, stream))
+    return;
 #endif
+  const BitSpread spread = make_spread(false);
   for (size_t pair = 0; pair < table.map.pairs(); pair += granule) {
     const Granule g = granule_at(table, pair);
     const simd::Turns turns = simd::turns_of(table, pair);
-#if SPECKV_GFNI
-    if (words && decode_granule_gfni<bf16>(g, {plan, in, bytes, factor}, turns, out)) continue;
-#endif
     decode_granule<bf16>(g, plan, spread, turns, hn::Set(DF(), factor), in, bytes, out);
   }
 }
 
 void chanq_decode_page(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
-                       const ChanTable& table) {
-  if (is_bf16(shape.dtype)) decode_page<true>(id, shape, in, out, table);
-  else decode_page<false>(id, shape, in, out, table);
+                       const ChanTable& table, bool stream) {
+  if (is_bf16(shape.dtype)) decode_page<true>(id, shape, in, out, table, stream);
+  else decode_page<false>(id, shape, in, out, table, stream);
 }
 #endif  // HWY_TARGET != HWY_SCALAR
+
+bool chanq_streams(const PageShape& shape, const View& out, const ChanTable& table) {
+#if SPECKV_GFNI
+  const auto to = reinterpret_cast<uintptr_t>(out.base) | static_cast<uintptr_t>(out.token_stride);
+  return shape.tokens == 32 && whole_lines(table) && to % 64 == 0 && simd::has_gfni();
+#else
+  return false;
+#endif
+}
 
 }  // namespace speckv::codec::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -245,11 +253,16 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace speckv::codec {
 HWY_EXPORT(chanq_decode_page);
+HWY_EXPORT(chanq_streams);
 namespace simd {
 
 void chanq_decode_page(CodecId id, const PageShape& shape, const std::byte* in, const View& out,
-                       const ChanTable& table) {
-  HWY_DYNAMIC_DISPATCH(chanq_decode_page)(id, shape, in, out, table);
+                       const ChanTable& table, bool stream) {
+  HWY_DYNAMIC_DISPATCH(chanq_decode_page)(id, shape, in, out, table, stream);
+}
+
+bool chanq_streams(const PageShape& shape, const View& out, const ChanTable& table) {
+  return HWY_DYNAMIC_DISPATCH(chanq_streams)(shape, out, table);
 }
 
 }  // namespace simd

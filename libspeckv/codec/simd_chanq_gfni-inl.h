@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// simd_chanq_gfni-inl.h - chanq's decoder for AVX-512 with GFNI: a granule of pages of 32 tokens as
-// encoders write them. Included by simd_chanq_decode.cpp, which has the same for whatever bytes and
+// simd_chanq_gfni-inl.h - chanq's decoder for AVX-512 with GFNI: pages of 32 tokens as encoders
+// write them. Included by simd_chanq_decode.cpp, which has the same for whatever bytes and
 // every other target; golden_chanq.cpp says what both compute.
 //
 // What differs: the planes of a pair become codes in one matrix transposition; and values before
 // the turn are never made. With c = anchor shift + 2 a value is z = anchor * 2^c + q, where
 // q = ((2u + 1 - 2^b) * (8 + m) << k) >> 7 nearly always fits a word: sums of z are sums of q,
 // shifted down by c, plus sums of anchors. Where a channel moves so far that q needs more bits, its
-// low end has as many zeros: what lies above bit c joins the anchor. Two tokens fill a vector.
+// low end has as many zeros: what lies above bit c joins the anchor. Two tokens fill a vector, and
+// four granules whole lines, which may go past the caches as they are made: a page made first and
+// moved then makes the next one's stores wait behind 64 lines.
 #if defined(SPECKV_CODEC_SIMD_CHANQ_GFNI_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SPECKV_CODEC_SIMD_CHANQ_GFNI_INL_H_
 #undef SPECKV_CODEC_SIMD_CHANQ_GFNI_INL_H_
@@ -44,7 +46,13 @@ inline constexpr uint32_t code_mask[chanq_width_max + 1] = {0,          0x808080
 SPECKV_BEFORE_GFNI()
 namespace speckv::codec::HWY_NAMESPACE {
 
-// The page's side of a granule.
+// True where each four granules' channels follow each other.
+inline bool whole_lines(const ChanTable& table) {
+  return table.map.pairs() % (4 * granule) == 0 &&
+         (!table.map.half_split || table.map.rotated % (8 * granule) == 0);
+}
+
+// What is read of a page.
 struct PageIn {
   const simd::ChanPlan& plan;
   const std::byte* in;
@@ -144,73 +152,134 @@ HWY_INLINE void load_granule_codes(const Granule& g, const PageIn& page, __m512i
   }
 }
 
-// Eight pairs of two tokens.
-template <bool bf16, bool half_split>
-HWY_INLINE void store_two_tokens(const Granule& g, __m512 first, __m512 second, std::byte* row,
-                                 ptrdiff_t stride) {
-  const hn::CappedTag<float, 16> df;
-  using V = hn::Vec<decltype(df)>;
-  __m256i a = round_half<bf16>(df, V{first}).raw, b = round_half<bf16>(df, V{second}).raw;
-  if constexpr (!half_split) {
-    const __m256i low = _mm256_unpacklo_epi16(a, b);
-    b = _mm256_unpackhi_epi16(a, b);
-    a = low;
+// A granule ready to be turned.
+struct GranuleCodes {
+  Granule g;
+  WordGranule words;
+  simd::Turns turns;
+  __m512i codes[8];
+};
+
+// What all granules of a page share on the way out.
+struct WordScale {
+  __m512i count;  // c
+  __m512i whole;  // sums keep 14 - c bits below the point; they are cut off, not shifted out
+  __m512 factor;
+};
+
+// Words of two tokens: q, and what joins the anchor.
+HWY_INLINE void make_two_tokens(const GranuleCodes& from, size_t t, __m512i& ret_high,
+                                __m512i& ret_low) {
+  const WordGranule& w = from.words;
+  const __m512i slope = t & 2 ? _mm512_slli_epi16(w.slope, 8) : w.slope;
+  const __m512i value = _mm512_add_epi16(_mm512_maddubs_epi16(from.codes[t / 4], slope), w.least);
+  ret_high = w.anchor;
+  if (w.wide == 0) {
+    ret_low = _mm512_srav_epi16(value, w.down);
+  } else {
+    ret_high = _mm512_mask_add_epi16(w.anchor, w.wide, w.anchor, _mm512_srav_epi16(value, w.high));
+    ret_low = _mm512_srav_epi16(_mm512_and_si512(value, w.mask), w.down);
+    ret_low = _mm512_sllv_epi16(ret_low, w.up);
   }
+}
+
+// Eight pairs of two tokens, turned: 16 bytes for each token of the first eight channels that lie
+// together (first channels where halves are split), and of the second.
+struct TwoTokens {
+  __m256i first, second;
+};
+template <bool bf16, bool half_split>
+HWY_INLINE TwoTokens turn_two_tokens(const GranuleCodes& from, size_t t, const WordScale& scale) {
+  __m512i high, low;
+  make_two_tokens(from, t, high, low);
+  const hn::CappedTag<float, 16> df;
+  const auto sum = [&](const int16_t* turn) {
+    const __m512i by = _mm512_loadu_si512(turn + t * from.turns.step);
+    const __m512i fine = _mm512_dpwssd_epi32(_mm512_set1_epi32(8192), low, by);
+    const __m512i all = _mm512_dpwssd_epi32(_mm512_srav_epi32(fine, scale.count), high, by);
+    const __m512 value = _mm512_cvtepi32_ps(_mm512_and_si512(all, scale.whole));
+    return round_half<bf16>(df, hn::Vec<decltype(df)>{_mm512_mul_ps(value, scale.factor)}).raw;
+  };
+  const __m256i first = sum(from.turns.quarter), second = sum(from.turns.turn);
+  if constexpr (half_split) return {first, second};
+  return {_mm256_unpacklo_epi16(first, second), _mm256_unpackhi_epi16(first, second)};
+}
+
+template <bool bf16, bool half_split>
+HWY_INLINE void turn_granule(const GranuleCodes& from, const WordScale& scale, const View& out) {
   const auto put = [](std::byte* to, __m128i v) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), v);
   };
-  const size_t other = half_split ? 2 * g.second : 2 * g.first + 16;
-  put(row + 2 * g.first, _mm256_castsi256_si128(a));
-  put(row + other, _mm256_castsi256_si128(b));
-  put(row + stride + 2 * g.first, _mm256_extracti128_si256(a, 1));
-  put(row + stride + other, _mm256_extracti128_si256(b, 1));
-}
-
-template <bool bf16, bool half_split, bool wide>
-HWY_INLINE void turn_granule(const Granule& g, const WordGranule& w, const __m512i codes[8],
-                             const simd::Turns& turns, float factor, const View& out) {
-  const __m512i count = _mm512_set1_epi32(w.shift), half = _mm512_set1_epi32(8192);
-  // Sums keep 14 - c bits below the point; they are cut off, not shifted out.
-  const __m512i whole = _mm512_set1_epi32(-(1 << (14 - w.shift)));
-  const __m512 scale = _mm512_set1_ps(factor / float(1 << (14 - w.shift)));
-  for (size_t t = 0; t < 32; t += 2) {
-    const __m512i slope = t & 2 ? _mm512_slli_epi16(w.slope, 8) : w.slope;
-    const __m512i value = _mm512_add_epi16(_mm512_maddubs_epi16(codes[t / 4], slope), w.least);
-    __m512i high = w.anchor, low = value;
-    if constexpr (wide) {
-      high = _mm512_mask_add_epi16(high, w.wide, high, _mm512_srav_epi16(value, w.high));
-      low = _mm512_and_si512(low, w.mask);
-    }
-    low = _mm512_srav_epi16(low, w.down);
-    if constexpr (wide) low = _mm512_sllv_epi16(low, w.up);
-    const auto sum = [&](const int16_t* turn) {
-      const __m512i by = _mm512_loadu_si512(turn + t * turns.step);
-      const __m512i carried = _mm512_srav_epi32(_mm512_dpwssd_epi32(half, low, by), count);
-      const __m512i all = _mm512_and_si512(_mm512_dpwssd_epi32(carried, high, by), whole);
-      return _mm512_mul_ps(_mm512_cvtepi32_ps(all), scale);
-    };
-    store_two_tokens<bf16, half_split>(g, sum(turns.quarter), sum(turns.turn),
-                                       out.base + ptrdiff_t(t) * out.token_stride,
-                                       out.token_stride);
+  const size_t first = 2 * from.g.first;
+  const size_t second = half_split ? 2 * from.g.second : first + 16;
+  std::byte* row = out.base;
+  for (size_t t = 0; t < 32; t += 2, row += 2 * out.token_stride) {
+    const TwoTokens two = turn_two_tokens<bf16, half_split>(from, t, scale);
+    put(row + first, _mm256_castsi256_si128(two.first));
+    put(row + second, _mm256_castsi256_si128(two.second));
+    put(row + out.token_stride + first, _mm256_extracti128_si256(two.first, 1));
+    put(row + out.token_stride + second, _mm256_extracti128_si256(two.second, 1));
   }
 }
 
-// Requires: 32 tokens. Returns: false, and nothing is written, where the granule takes the general
-// way.
-template <bool bf16>
-bool decode_granule_gfni(const Granule& g, const PageIn& page, const simd::Turns& turns,
-                         const View& out) {
-  WordGranule w;
-  if (!make_words(g, page, w)) return false;
-  __m512i codes[8];
-  load_granule_codes(g, page, codes);
-  const auto turn = [&](auto half_split, auto wide) {
-    turn_granule<bf16, half_split(), wide()>(g, w, codes, turns, page.factor, out);
+// Four granules whose channels follow each other: two whole lines of every token.
+template <bool bf16, bool half_split, bool stream>
+HWY_INLINE void turn_lines(const GranuleCodes from[4], const WordScale& scale, const View& out) {
+  const auto put = [](std::byte* to, __m512i v) {
+    if constexpr (stream) _mm512_stream_si512(reinterpret_cast<__m512i*>(to), v);
+    else _mm512_storeu_si512(to, v);
   };
-  const std::true_type yes;
-  const std::false_type no;
-  if (g.half_split) w.wide != 0 ? turn(yes, yes) : turn(yes, no);
-  else w.wide != 0 ? turn(no, yes) : turn(no, no);
+  const size_t first = 2 * from[0].g.first;
+  const size_t second = half_split ? 2 * from[0].g.second : first + 64;
+  std::byte* row = out.base;
+  for (size_t t = 0; t < 32; t += 2, row += 2 * out.token_stride) {
+    TwoTokens two[4];
+    for (size_t i = 0; i < 4; ++i) two[i] = turn_two_tokens<bf16, half_split>(from[i], t, scale);
+    const auto line = [&](__m256i a, __m256i b, __m256i c, __m256i d, size_t at) {
+      const __m512i ab = _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+      const __m512i cd = _mm512_inserti64x4(_mm512_castsi256_si512(c), d, 1);
+      put(row + at, _mm512_shuffle_i64x2(ab, cd, 0x88));
+      put(row + out.token_stride + at, _mm512_shuffle_i64x2(ab, cd, 0xdd));
+    };
+    if constexpr (half_split) {
+      line(two[0].first, two[1].first, two[2].first, two[3].first, first);
+      line(two[0].second, two[1].second, two[2].second, two[3].second, second);
+    } else {
+      line(two[0].first, two[0].second, two[1].first, two[1].second, first);
+      line(two[2].first, two[2].second, two[3].first, two[3].second, second);
+    }
+  }
+}
+
+template <bool bf16, bool half_split>
+void turn_page(GranuleCodes* all, size_t n, const PageIn& page, const View& out, bool lines,
+               bool stream) {
+  const int shift = 14 - all[0].words.shift;
+  const WordScale scale{_mm512_set1_epi32(14 - shift), _mm512_set1_epi32(-(1 << shift)),
+                        _mm512_set1_ps(page.factor / float(1 << shift))};
+  const size_t together = lines ? 4 : 1;
+  for (size_t i = 0; i < n; i += together) {
+    for (size_t j = i; j < i + together; ++j) load_granule_codes(all[j].g, page, all[j].codes);
+    if (!lines) turn_granule<bf16, half_split>(all[i], scale, out);
+    else if (stream) turn_lines<bf16, half_split, true>(all + i, scale, out);
+    else turn_lines<bf16, half_split, false>(all + i, scale, out);
+  }
+}
+
+// Requires: 32 tokens; stream: whole_lines(), rows of whole lines. Returns: false, and nothing is
+// written, where the page takes the general way.
+template <bool bf16>
+bool decode_page_gfni(const PageIn& page, const View& out, const ChanTable& table, bool stream) {
+  GranuleCodes all[chanq_pairs_max / granule];
+  const size_t n = table.map.pairs() / granule;
+  for (size_t i = 0; i < n; ++i) {
+    all[i].g = granule_at(table, i * granule);
+    all[i].turns = simd::turns_of(table, i * granule);
+    if (!make_words(all[i].g, page, all[i].words)) return false;
+  }
+  const bool lines = whole_lines(table);
+  if (table.map.half_split) turn_page<bf16, true>(all, n, page, out, lines, stream);
+  else turn_page<bf16, false>(all, n, page, out, lines, stream);
   return true;
 }
 

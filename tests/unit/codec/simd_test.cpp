@@ -18,6 +18,8 @@
 
 #include "codec/chanq.hpp"
 #include "codec/golden.hpp"
+#include "codec/registry.hpp"
+#include "codec/stream.hpp"
 #include "pages.hpp"
 #include "targets.hpp"
 
@@ -158,6 +160,49 @@ TEST(Simd, EqualsGoldenOnEveryTarget) {
                      layout, target, tables.random_for(codec, shape, random)};
         if (!same(c, random)) return;
       }
+    }
+  });
+}
+
+// Non-temporal stores need memory that begins on a line: aligned rows, rows of half lines, and some
+// bytes past a line, where decoders fall back.
+TEST(Simd, StreamsWhatGoldenDecodes) {
+  for_each_target([](const std::string& target) {
+    Random random(from_environment("SPECKV_TEST_SEED", 5));
+    Tables tables;
+    for (int i = 0; i < 1500; ++i) {
+      const auto ids = all_codecs();
+      const CodecId id = ids[size_t(i) % ids.size()];
+      const PageShape shape = random_shape(id, random);
+      const ChanTable* table = tables.random_for(id, shape, random);
+      const size_t row = 2 * size_t{shape.head_dim}, bytes = encoded_bytes(id, shape);
+      const size_t stride = row + random() % 3 * 32, start = 64 + random() % 4 / 3 * 16;
+      std::vector<std::byte> stored(bytes + 1), expected(shape.tokens * row);
+      const auto values = make_page(shape, textures[size_t(i) % std::size(textures)], random);
+      const auto* from = reinterpret_cast<const std::byte*>(values.data());
+      if (golden::encode(id, shape, {from, ptrdiff_t(row), 2}, std::span(stored).first(bytes),
+                         table) != Refusal::none)
+        continue;
+      const auto payload = std::span<const std::byte>(stored).first(bytes);
+      golden::decode(id, shape, payload, {expected.data(), ptrdiff_t(row), 2}, table);
+      struct alignas(64) Line {
+        std::byte bytes[64];
+      };
+      std::vector<Line> memory(shape.tokens * stride / 64 + 4);
+      auto* base = memory[0].bytes;
+      const size_t room = memory.size() * sizeof(Line);
+      std::fill(base, base + room, std::byte{0x5a});
+      find_codec(id)->decode(id, shape, stored.data(), {base + start, ptrdiff_t(stride), 2}, table,
+                             {true});
+      stream_fence();
+      bool same = true;
+      for (size_t at = 0; at < room; ++at) {
+        const size_t t = (at - start) / stride, inside = (at - start) % stride;
+        const bool own = at >= start && t < shape.tokens && inside < row;
+        same &= base[at] == (own ? expected[t * row + inside] : std::byte{0x5a});
+      }
+      ASSERT_TRUE(same) << name(id) << " " << shape.tokens << "x" << shape.head_dim << " stride "
+                        << stride << " start " << start << " on " << target;
     }
   });
 }
