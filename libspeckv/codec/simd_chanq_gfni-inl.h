@@ -43,7 +43,7 @@ inline constexpr uint32_t code_mask[chanq_width_max + 1] = {0,          0x808080
 #endif
 
 #if SPECKV_GFNI
-SPECKV_BEFORE_GFNI()
+SPECKV_BEFORE_GFNI();
 namespace speckv::codec::HWY_NAMESPACE {
 
 // True where each four granules' channels follow each other.

@@ -27,7 +27,9 @@
 
 #ifndef SPECKV_CODEC_SIMD_GFNI_ONCE_
 #define SPECKV_CODEC_SIMD_GFNI_ONCE_
-#define SPECKV_BEFORE_GFNI() HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",gfni,avx512vnni")
+#define SPECKV_BEFORE_GFNI()                             \
+  HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",gfni,avx512vnni") \
+  static_assert(true, "For requiring trailing semicolon")
 
 namespace speckv::codec::simd {
 
@@ -52,7 +54,7 @@ constexpr ByteOrder make_order(Source source) {
 #endif
 
 #if SPECKV_GFNI
-SPECKV_BEFORE_GFNI()
+SPECKV_BEFORE_GFNI();
 namespace speckv::codec::HWY_NAMESPACE {
 
 HWY_INLINE __m512i permute_bytes(__m512i v, const simd::ByteOrder& order) {

@@ -44,7 +44,7 @@ inline constexpr ByteOrder width_shift = make_order([](unsigned i) {
 #endif
 
 #if SPECKV_GFNI
-SPECKV_BEFORE_GFNI()
+SPECKV_BEFORE_GFNI();
 namespace speckv::codec::HWY_NAMESPACE {
 
 // Half a row: two vectors of 32 words.
