@@ -90,6 +90,7 @@ int finish(Session& session) {
 // waiting: the answers come as those of a handshake do.
 void ask_again(Session& session) {
   session.widths_wanted.store(false);
+  session.widths_asked_ns.store(now_ns(), std::memory_order_relaxed);
   if (session.layouts_count == 0) return;
   Connection& connection = *session.current.load();
   if (send_layout(session, connection.socket, 0) != 0) return;
@@ -203,8 +204,9 @@ bool hung_up(const Connection& connection) {
 }
 
 void want_widths(Session& session) {
-  // The first time at once, then as often as maintain() looks.
-  if (!session.widths_wanted.exchange(true, std::memory_order_relaxed))
+  if (session.widths_wanted.exchange(true, std::memory_order_relaxed)) return;
+  // At once, but a foreign block that is asked for again and again costs no more than maintain().
+  if (now_ns() - session.widths_asked_ns.load(std::memory_order_relaxed) >= check_every_ns)
     session.next_check_ns.store(0, std::memory_order_relaxed);
 }
 

@@ -129,6 +129,7 @@ struct Session {
   std::atomic<uint64_t> next_check_ns{0};
   // A block was stored by widths that we do not know: ask for the layouts again.
   std::atomic<bool> widths_wanted{false};
+  std::atomic<uint64_t> widths_asked_ns{0};
   std::atomic<bool> closing{false};
   std::atomic<uint64_t> puts{0}, put_bytes{0}, reconnects{0};
 
