@@ -32,14 +32,14 @@ bool KeyReach::add(std::span<const std::byte> block, bool opens_sequence) {
   const size_t head_bytes = size_t{layout_.block_tokens} * layout_.head_dim * 2;
   const size_t last_page = head_bytes - size_t{layout_.page_tokens} * layout_.head_dim * 2;
   // A head whose page does not count has fewer pages than the others, which is no harm: widths are
-  // shared within a head.
-  bool all = true;
+  // shared within a head. One that never moves must not keep every put measuring for good.
+  bool any = false;
   for (uint32_t layer = 0; layer < layout_.layers; layer++)
     for (uint32_t head = 0; head < layout_.kv_heads; head++)
-      all &= add_head(
+      any |= add_head(
           layer, head,
           block.data() + layer * shm::raw_segment_bytes(layout_) + head * head_bytes + last_page);
-  if (all) tokens_ += layout_.page_tokens;
+  if (any) tokens_ += layout_.page_tokens;
   if (tokens_ < tokens_wanted) return false;
   wanted_.store(false, std::memory_order_release);
   return true;

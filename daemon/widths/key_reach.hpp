@@ -45,7 +45,7 @@ class KeyReach {
   const codec::ChanTables& tables_;
   std::mutex adding_;
   std::vector<double> sums_;  // [layer][head][pair]
-  uint32_t tokens_ = 0;       // of pages in which every head moved
+  uint32_t tokens_ = 0;       // of pages in which some head moved
   std::atomic<bool> wanted_{true};
 };
 

@@ -79,8 +79,7 @@ TEST(KeyReach, DoesNotCountWhatSaysNothing) {
   for (int i = 0; i < 40; i++) {
     EXPECT_FALSE(m.reach->add(m.block(1), true));   // a sequence's first page
     EXPECT_FALSE(m.reach->add(m.block(0), false));  // zeros
-    auto nan = m.block(1);
-    nan[1] = nan[0] = std::byte{0x7f};
+    std::vector<std::byte> nan(m.block(1).size(), std::byte{0x7f});
     EXPECT_FALSE(m.reach->add(nan, false));
   }
   for (int i = 0; i < 15; i++) EXPECT_FALSE(m.reach->add(m.block(1), false));
@@ -100,6 +99,17 @@ TEST(KeyReach, LeavesNoPairWithoutBits) {
   const auto tables = codec::ChanTables::make(m.layout, &weights, &why);
   ASSERT_TRUE(tables) << why;
   EXPECT_EQ(tables->at(0, 0).widths[0][0], 1);
+}
+
+TEST(KeyReach, IsNotHeldUpByAHeadThatNeverMoves) {
+  Measured m(1);
+  auto block = m.block(1);
+  std::memset(block.data(), 0, size_t{32} * 32 * 2);  // K of layer 0, head 0
+  for (int i = 0; i < 15; i++) EXPECT_FALSE(m.reach->add(block, false));
+  EXPECT_TRUE(m.reach->add(block, false));
+  std::string why;
+  const codec::ChanWeights weights = m.reach->weights();
+  EXPECT_TRUE(codec::ChanTables::make(m.layout, &weights, &why)) << why;
 }
 
 TEST(KeyReach, IsToldToOneThread) {
