@@ -10,7 +10,7 @@ namespace {
 constexpr codec::Preset raw_preset{codec::CodecId::raw, codec::CodecId::raw, codec::CodecId::raw};
 
 // Whether the block's first page may be its sequence's first, whose keys a coarse codec hurts most
-// and which is therefore stored in q8. A connector that tells neither position nor parent is given
+// and which therefore has a codec of its own. A connector that tells neither position nor parent is given
 // the benefit of the doubt.
 bool may_open_sequence(const shm::Submission& submission) {
   if (submission.position != SPECKV_POSITION_UNKNOWN) return submission.position == 0;

@@ -58,6 +58,19 @@ void q8_unpage(CodecId, const PageShape& shape, const std::byte* in, const View&
   q8_decode(shape, in, out, hints.stream);
 }
 
+size_t q8sink_size(CodecId, const PageShape& shape) {
+  return shape.dtype == SPECKV_DTYPE_F8 ? 0 : q8sink_bytes(shape);
+}
+Refusal q8sink_page(CodecId id, const PageShape& shape, const ConstView& in, std::byte* out,
+                    const ChanTable*, const EncodeHints& hints) {
+  if (q8sink_encode(shape, in, out, hints.next_page)) return Refusal::none;
+  return why_refused(id, shape, in);
+}
+void q8sink_unpage(CodecId, const PageShape& shape, const std::byte* in, const View& out,
+                   const ChanTable*, const DecodeHints& hints) {
+  q8sink_decode(shape, in, out, hints.stream);
+}
+
 size_t paper_size(CodecId, const PageShape& shape) {
   return paper_takes(shape) ? paper_bytes(shape) : 0;
 }
@@ -123,6 +136,7 @@ constexpr CodecEntry codecs[] = {
     {CodecId::raw, "raw", raw_size, raw_page, raw_unpage, true},
     {CodecId::paper, "paper", paper_size, paper_page, paper_unpage, false},
     {CodecId::q8, "q8", q8_size, q8_page, q8_unpage, true},
+    {CodecId::q8sink, "q8sink", q8sink_size, q8sink_page, q8sink_unpage, true},
     {CodecId::rowq3, "rowq3", rowq_size, rowq_page, rowq_unpage, false},
     {CodecId::rowq4, "rowq4", rowq_size, rowq_page, rowq_unpage, false},
     {CodecId::rowq5, "rowq5", rowq_size, rowq_page, rowq_unpage, false},
@@ -153,7 +167,9 @@ struct PresetEntry {
 constexpr PresetEntry presets[] = {
     {SPECKV_PRESET_EXACT, "exact", {CodecId::raw, CodecId::raw, CodecId::raw}},
     {SPECKV_PRESET_Q8, "q8", {CodecId::q8, CodecId::q8, CodecId::q8}},
-    {SPECKV_PRESET_NEAR_LOSSLESS, "near-lossless", {CodecId::chanq7, CodecId::rowq8, CodecId::q8}},
+    {SPECKV_PRESET_NEAR_LOSSLESS,
+     "near-lossless",
+     {CodecId::chanq7, CodecId::rowq8, CodecId::q8sink}},
     {SPECKV_PRESET_BALANCED, "balanced", {CodecId::chanq4_5, CodecId::rowq5, CodecId::q8}},
     {SPECKV_PRESET_COMPACT, "compact", {CodecId::chanq3_5, CodecId::rowq4, CodecId::q8}},
     {SPECKV_PRESET_TIGHT, "tight", {CodecId::chanq3, CodecId::rowq3, CodecId::q8}},

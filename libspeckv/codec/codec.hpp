@@ -31,6 +31,7 @@ enum class CodecId : uint8_t {
   rowq6 = 6,
   rowq8 = 8,
   xpack = 9,
+  q8sink = 10,
   chanq2_5 = 16,
   chanq3 = 17,
   chanq3_5 = 18,

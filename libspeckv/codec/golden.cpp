@@ -23,7 +23,7 @@ Refusal judge(CodecId id, uint8_t dtype, uint16_t top) {
   const bool bf16 = is_bf16(dtype);
   if (id == CodecId::raw) return Refusal::none;
   if (top >= infinity_bits(bf16)) return Refusal::not_finite;
-  const bool narrow = id == CodecId::q8 || id == CodecId::paper;
+  const bool narrow = id == CodecId::q8 || id == CodecId::q8sink || id == CodecId::paper;
   const int field = top >> (bf16 ? 7 : 10);
   const bool in_range = narrow ? top <= q8_magnitude_max(bf16) : field < chanq_field_limit(bf16);
   return in_range ? Refusal::none : Refusal::out_of_range;
@@ -45,6 +45,8 @@ Refusal encode(CodecId id, const PageShape& shape, ConstView in, std::span<std::
       return paper_encode(shape, in, out.data());
     case CodecId::q8:
       return golden::q8_encode(shape, in, out.data());
+    case CodecId::q8sink:
+      return golden::q8sink_encode(shape, in, out.data());
     case CodecId::xpack:
       return golden::xpack_encode(shape, in, out.data());
     default:
@@ -67,6 +69,8 @@ void decode(CodecId id, const PageShape& shape, std::span<const std::byte> in, V
       return paper_decode(shape, in.data(), out);
     case CodecId::q8:
       return golden::q8_decode(shape, in.data(), out);
+    case CodecId::q8sink:
+      return golden::q8sink_decode(shape, in.data(), out);
     case CodecId::xpack:
       return golden::xpack_decode(shape, in.data(), out);
     default:

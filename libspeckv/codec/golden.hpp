@@ -50,6 +50,8 @@ void sum_beat(Checksum& state, const std::byte* beat);
 
 Refusal q8_encode(const PageShape& shape, const ConstView& in, std::byte* out);
 void q8_decode(const PageShape& shape, const std::byte* in, const View& out);
+Refusal q8sink_encode(const PageShape& shape, const ConstView& in, std::byte* out);
+void q8sink_decode(const PageShape& shape, const std::byte* in, const View& out);
 // Returns: the scale byte of a group whose largest magnitude (bits without sign) is this.
 uint8_t q8_scale(uint16_t magnitude_bits, bool bf16);
 

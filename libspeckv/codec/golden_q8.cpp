@@ -66,4 +66,23 @@ void q8_decode(const PageShape& shape, const std::byte* in, const View& out) {
   }
 }
 
+// The first token's values follow q8's page, little-endian.
+Refusal q8sink_encode(const PageShape& shape, const ConstView& in, std::byte* out) {
+  std::memset(out, 0, q8sink_bytes(shape));
+  for (size_t c = 0; c < shape.head_dim; ++c) {
+    const uint16_t bits = load(in, 0, c);
+    std::memcpy(out + q8_bytes(shape) + 2 * c, &bits, 2);
+  }
+  return golden::q8_encode(shape, in, out);
+}
+
+void q8sink_decode(const PageShape& shape, const std::byte* in, const View& out) {
+  golden::q8_decode(shape, in, out);
+  for (size_t c = 0; c < shape.head_dim; ++c) {
+    uint16_t bits;
+    std::memcpy(&bits, in + q8_bytes(shape) + 2 * c, 2);
+    store(out, 0, c, bits);
+  }
+}
+
 }  // namespace speckv::codec::golden

@@ -104,4 +104,18 @@ void q8_decode(const PageShape& shape, const std::byte* in, const View& out, boo
   }
 }
 
+bool q8sink_encode(const PageShape& shape, const ConstView& in, std::byte* out,
+                   ptrdiff_t next_page) {
+  if (!q8_encode(shape, in, out, next_page)) return false;
+  std::byte* row = out + q8_bytes(shape);
+  std::memset(row, 0, q8sink_bytes(shape) - q8_bytes(shape));
+  gather(shape, in, 0, shape.head_dim, row);
+  return true;
+}
+
+void q8sink_decode(const PageShape& shape, const std::byte* in, const View& out, bool stream) {
+  q8_decode(shape, in, out, stream);
+  scatter(shape, in + q8_bytes(shape), 0, shape.head_dim, out);
+}
+
 }  // namespace speckv::codec

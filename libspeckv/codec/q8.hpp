@@ -44,4 +44,14 @@ constexpr size_t q8_bytes(const PageShape& shape) {
 // stream: non-temporal stores where the output is aligned for them.
 void q8_decode(const PageShape& shape, const std::byte* in, const View& out, bool stream);
 
+// q8sink: q8's page and, after it, the first token's values as they are. A sequence's first token
+// is where attention rests (its sink), and its K has outliers that a scale of 32 values does not
+// suit.
+constexpr size_t q8sink_bytes(const PageShape& shape) {
+  return q8_bytes(shape) + align_payload(size_t{2} * shape.head_dim);
+}
+[[nodiscard]] bool q8sink_encode(const PageShape& shape, const ConstView& in, std::byte* out,
+                                 ptrdiff_t next_page);
+void q8sink_decode(const PageShape& shape, const std::byte* in, const View& out, bool stream);
+
 }  // namespace speckv::codec

@@ -7,6 +7,7 @@
 // unit that has a side word. First the rows of 64-blocks, then of 32, then of 16.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 #include "codec/codec.hpp"
@@ -21,6 +22,14 @@ inline constexpr uint8_t rowq_zero_row = 0x80;  // exponent byte of a row of zer
 constexpr int rowq_bits(CodecId id) { return static_cast<int>(id); }
 // Bits of one group's width in the side word.
 constexpr int rowq_width_bits(int bits) { return bits < 4 ? 5 : 8 - bits; }
+
+// Eight bits leave a code no room for a width: instead each half row has a scale, which multiplies
+// what comes out of the transform. With fewer bits it is 1.
+inline constexpr size_t rowq_half = rowq_row / 2;
+constexpr bool rowq_scales(int bits) { return bits == 8; }
+constexpr int rowq_scale(int bits, uint32_t side, size_t half) {
+  return rowq_scales(bits) ? int(side >> (8 + 8 * half) & 0xff) + 1 : 1;
+}
 
 constexpr bool rowq_takes(const PageShape& shape) {
   return shape.dtype != SPECKV_DTYPE_F8 && shape.head_dim % 16 == 0 &&
@@ -64,6 +73,21 @@ constexpr int rowq_exponent_base(bool bf16) { return bf16 ? -135 : -23; }
 // What a transform of 64 takes in 16 bits: 64 * 511 = 32704.
 inline constexpr int16_t rowq_input_max = 511;
 constexpr int rowq_exponent_max(bool bf16) { return bf16 ? 127 : 1; }
+// A row's largest scale is 2^7 to 2^8.
+constexpr int rowq_scale_exponent(int bits) { return rowq_scales(bits) ? 8 : 0; }
+
+// How one half row of transformed values is scaled: v << shift, times reciprocal / 2^15, is its
+// place among the cells, in 1/128 cells from the middle one's lower edge.
+struct RowqHalf {
+  int shift, scale, reciprocal;
+};
+// top: the half's largest magnitude; kappa: of the whole row, bit_width(its largest) - 8.
+constexpr RowqHalf rowq_half_scale(int top, int kappa) {
+  const int own = std::bit_width(unsigned(top)) - 8;
+  const int scale = ((top << (7 - kappa)) >> 7) + 1;
+  const int reciprocal = (1 << 22 >> (kappa - own)) / scale;
+  return {7 - own, scale, reciprocal > 32767 ? 32767 : reciprocal};  // a half of zeros: any
+}
 
 // The exponent that a side word's first byte means to a decoder: what no encoder writes is brought
 // into range.

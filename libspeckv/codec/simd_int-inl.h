@@ -70,7 +70,8 @@ HWY_INLINE V16 halve_words(V16 doubled, V16 size_max) {
 #endif
 }
 
-// Stores value * factor as 16-bit floats, from word order. Requires: factor a power of two.
+// Stores value * factor as 16-bit floats, from word order. Requires: the factor has at most 9
+// bits, so that nothing rounds but the last step.
 template <bool bf16>
 HWY_INLINE void store_words(V16 value, VF factor, VF bias, std::byte* to, bool stream) {
   const DF df;

@@ -94,20 +94,24 @@ void decode_page(const PageShape& shape, const std::byte* in, const View& out, b
       std::memcpy(&side, in, 4);
       V16 row[row_vectors];
       expand_row<bits>(side, plane, part.block, spread, row);
-      const VF factor = hn::Set(DF(), simd::exp2_float(rowq_decode_exponent(side)));
-      const VF bias = words_bias(factor);
+      const float power = simd::exp2_float(rowq_decode_exponent(side));
+      VF factor[2], bias[2];
+      for (size_t h = 0; h < 2; ++h) {
+        factor[h] = hn::Set(DF(), power * float(rowq_scale(bits, side, h)));
+        bias[h] = words_bias(factor[h]);
+      }
       plane[0] += 12;
       for (int b = 1; b < bits; ++b) plane[b] += 16;
       if (part.block == 64) {
         for (size_t i = 0; i < 2; ++i) {
           auto* to = const_cast<std::byte*>(walk.next());
-          store_run<bf16>(row + i * block_vectors, factor, bias, to, stream);
+          store_run<bf16>(row + i * block_vectors, factor[i], bias[i], to, stream);
         }
         continue;
       }
       alignas(32) std::byte copy[2 * rowq_row];
-      store_run<bf16>(row, factor, bias, copy, false);
-      store_run<bf16>(row + block_vectors, factor, bias, copy + rowq_row, false);
+      store_run<bf16>(row, factor[0], bias[0], copy, false);
+      store_run<bf16>(row + block_vectors, factor[1], bias[1], copy + rowq_row, false);
       for (size_t i = 0; i < rowq_row / part.block; ++i) {
         std::memcpy(const_cast<std::byte*>(walk.next()), copy + i * 2 * part.block, 2 * part.block);
       }

@@ -149,8 +149,10 @@ HWY_INLINE void decode_row_gfni(const std::byte* const plane[8], uint32_t side, 
     half[1] = transform_codes<bits>(codes.b, load_widths<bits, 1>(side), block);
   }
   const float power = simd::exp2_float(rowq_decode_exponent(side));
-  const __m512 factor = _mm512_set1_ps(power), bias = _mm512_set1_ps(power * (8388608.0F + 32768));
   for (size_t h = 0; h < 2; ++h) {
+    const float scale = power * float(rowq_scale(bits, side, h));
+    const __m512 factor = _mm512_set1_ps(scale);
+    const __m512 bias = _mm512_set1_ps(scale * (8388608.0F + 32768));
     store_32<bf16>(half[h].a, factor, bias, to[h], stream);
     store_32<bf16>(half[h].b, factor, bias, to[h] + 64, stream);
   }

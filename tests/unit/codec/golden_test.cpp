@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Proves the golden model itself: 16-bit floats against the compiler's own arithmetic, q8 against
-// its definition in real numbers, its error bound, its refusals.
+// its definition in real numbers, its error bound, its refusals; q8sink's exact token; that a quiet
+// token beside a loud one has its own scale in rowq8.
 #include "codec/golden.hpp"
 
 #include <gtest/gtest.h>
@@ -105,6 +106,48 @@ TEST(Q8, RefusesWhatItCannotHold) {
       EXPECT_EQ(encode(CodecId::q8, shape, in, stored), refusal) << std::hex << bits;
     }
   }
+}
+
+std::vector<uint16_t> round_trip(CodecId id, const PageShape& shape,
+                                 const std::vector<uint16_t>& values) {
+  const ptrdiff_t row = ptrdiff_t{2} * shape.head_dim;
+  std::vector<std::byte> stored(encoded_bytes(id, shape));
+  std::vector<uint16_t> back(values.size());
+  const ConstView in{reinterpret_cast<const std::byte*>(values.data()), row, 2};
+  EXPECT_EQ(golden::encode(id, shape, in, stored), Refusal::none);
+  golden::decode(id, shape, stored, {reinterpret_cast<std::byte*>(back.data()), row, 2});
+  return back;
+}
+
+TEST(Q8Sink, KeepsTheFirstTokenAndIsQ8Otherwise) {
+  Random random(2);
+  for (const uint16_t head_dim : {64, 80, 33}) {
+    const PageShape shape{32, head_dim, SPECKV_DTYPE_F16, Kind::k};
+    const auto values = make_page(shape, Texture::channels, random);
+    auto expected = round_trip(CodecId::q8, shape, values);
+    EXPECT_FALSE(std::equal(values.begin(), values.begin() + head_dim, expected.begin()));
+    std::copy_n(values.begin(), head_dim, expected.begin());
+    EXPECT_EQ(round_trip(CodecId::q8sink, shape, values), expected) << head_dim;
+  }
+}
+
+TEST(Rowq8, AQuietTokenHasItsOwnScale) {
+  Random random(3);
+  const PageShape shape{32, 64, SPECKV_DTYPE_F16, Kind::v};
+  std::vector<uint16_t> values(shape.values());
+  for (size_t i = 0; i < values.size(); ++i) {  // every second token at a sixteenth
+    const bool quiet = i / 64 % 2 != 0;
+    values[i] = round_to_half(int64_t(random() % 2001) - 1000, quiet ? -14 : -10, false);
+  }
+  const auto back = round_trip(CodecId::rowq8, shape, values);
+  double signal = 0, error = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (i / 64 % 2 == 0) continue;
+    const double x = value_of(values[i], false), y = value_of(back[i], false);
+    signal += x * x;
+    error += (x - y) * (x - y);
+  }
+  EXPECT_GT(10 * std::log10(signal / error), 26);  // with the loud one's scale: 14
 }
 
 }  // namespace

@@ -35,6 +35,16 @@ void fill_channels(const PageShape& shape, Random& random, std::vector<uint16_t>
   }
 }
 
+void fill_tokens(const PageShape& shape, Random& random, std::vector<uint16_t>& page) {
+  std::normal_distribution normal;
+  const double scale = random_scale(random);
+  for (size_t t = 0; t < shape.tokens; ++t) {
+    const double loudness = random() % 4 == 0 ? 0 : scale * std::exp2(-double(random() % 16));
+    for (size_t c = 0; c < shape.head_dim; ++c)
+      page[t * shape.head_dim + c] = to_half(loudness * normal(random), is_bf16(shape.dtype));
+  }
+}
+
 uint16_t any_value(Texture texture, bool bf16, double scale, Random& random) {
   const uint16_t sign = random() % 2 != 0 ? 0x8000 : 0;
   const uint16_t limit = infinity_bits(bf16);
@@ -68,6 +78,8 @@ std::vector<uint16_t> make_page(const PageShape& shape, Texture texture, Random&
   const double scale = random_scale(random);
   if (texture == Texture::channels) {
     fill_channels(shape, random, page);
+  } else if (texture == Texture::tokens) {
+    fill_tokens(shape, random, page);
   } else if (texture == Texture::constant) {
     page.assign(page.size(), to_half(scale * std::normal_distribution()(random), bf16));
   } else {

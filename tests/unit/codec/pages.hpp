@@ -15,6 +15,7 @@ using Random = std::mt19937_64;
 enum class Texture {
   normal,      // independent values around a random scale
   channels,    // per-channel offsets and scales with a few huge channels, slowly turning: like K
+  tokens,      // loud, quiet and silent tokens in turn
   constant,    // one value everywhere
   zero,        // both zeros
   subnormal,   // nothing but the format's smallest numbers
@@ -24,9 +25,10 @@ enum class Texture {
   edges,       // powers of two and their neighbours
   any_bits,    // NaN and infinities too
 };
-inline constexpr Texture textures[] = {
-    Texture::normal, Texture::channels,   Texture::constant,   Texture::zero,  Texture::subnormal,
-    Texture::spike,  Texture::any_finite, Texture::near_limit, Texture::edges, Texture::any_bits};
+inline constexpr Texture textures[] = {Texture::normal,   Texture::channels,   Texture::tokens,
+                                       Texture::constant, Texture::zero,       Texture::subnormal,
+                                       Texture::spike,    Texture::any_finite, Texture::near_limit,
+                                       Texture::edges,    Texture::any_bits};
 
 // Values in page order.
 std::vector<uint16_t> make_page(const PageShape& shape, Texture texture, Random& random);

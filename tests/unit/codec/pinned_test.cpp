@@ -2,8 +2,9 @@
 // Proves that the stored bytes do not drift: the checksum of what each codec makes of fixed pages,
 // and of what it decodes from them, is written down here. An encoder that finds better codes
 // changes them, and docs/codec.md with them. What is decoded from given bytes is the format: a
-// change of that, the second list, needs a new codec id. The sum is the test's own, four lanes of
-// CRC-32C, so that these numbers outlive a change of the segments' checksum.
+// change of that, the second list, needs a new codec id, or a new pool_version. The sum is the
+// test's own, four lanes of CRC-32C, so that these numbers outlive a change of the segments'
+// checksum.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -68,6 +69,8 @@ constexpr Pinned pinned[] = {
     {CodecId::paper, b16_80, 0x2244e881a062af44, 0xee32461462566571},
     {CodecId::q8, f16_64, 0x9d809c01c54e5ade, 0x52d96eccf3509954},
     {CodecId::q8, b16_80, 0x28a1a7085bf8e779, 0x4c719eb99c63295f},
+    {CodecId::q8sink, f16_64, 0xee6dfd6085f21c50, 0xb80b06635d5fdb78},
+    {CodecId::q8sink, b16_80, 0x94902b9b3f7a5f95, 0xd98c24d4bfb3beb2},
     {CodecId::rowq3, f16_64, 0x356f2f1ed094e970, 0x281322f276ba02a1},
     {CodecId::rowq3, b16_80, 0x44c398247634f879, 0x155bec1bd103e906},
     {CodecId::rowq3, f16_256, 0x80d8c54bfd195c9c, 0x0331c6afebe7b68c},
@@ -80,9 +83,9 @@ constexpr Pinned pinned[] = {
     {CodecId::rowq6, f16_64, 0x067a17ace1bcb375, 0x817dee2f2cd3666d},
     {CodecId::rowq6, b16_80, 0x3df04f75169a4962, 0x891b85631e0a3ea1},
     {CodecId::rowq6, f16_256, 0x1f74753f7ee7c7d8, 0x588b7d514c9ce845},
-    {CodecId::rowq8, f16_64, 0xd4271a1255551fc3, 0x0727526462495492},
-    {CodecId::rowq8, b16_80, 0x4f209e6419cce075, 0x683924c5fcd0dedc},
-    {CodecId::rowq8, f16_256, 0x151c25967b585233, 0xa31a1c9c3f4b4770},
+    {CodecId::rowq8, f16_64, 0x0491d9b271820b17, 0xbb1a15d49597ba1b},
+    {CodecId::rowq8, b16_80, 0xc73e9176d62ebfed, 0x36f9f48d570fe790},
+    {CodecId::rowq8, f16_256, 0x0f4f8f52c00dd75e, 0xb9e91efe1a5ef19c},
     {CodecId::xpack, f16_64, 0x6fae75009c5af5dd, 0x7ab6d5e986725260},
     {CodecId::xpack, b16_80, 0x2f9b5e7766665e10, 0x4f741fcc650c377a},
     {CodecId::xpack, f16_256, 0x032f8750604da31a, 0xf4de52a3fb59e66e},
@@ -146,11 +149,12 @@ struct Foreign {
 };
 constexpr Foreign foreign[] = {
     {CodecId::q8, 0x24cd9677fc8b073c, 0x5dec3011a7993902},
+    {CodecId::q8sink, 0xa35dcda8ec0b75eb, 0xacb8c2330b386c89},
     {CodecId::rowq3, 0xf3c4cd4933e37dcf, 0x60b54952f3a9e3ad},
     {CodecId::rowq4, 0xd2de5d93d0937480, 0x9701dbd45c3e1e80},
     {CodecId::rowq5, 0x56bff438def4ba2e, 0xc01e876588966df1},
     {CodecId::rowq6, 0xd53d07f09b4721fb, 0xeb97467651f4f7b4},
-    {CodecId::rowq8, 0xf87638e8e4686aa4, 0x6d0bef21a386f8a1},
+    {CodecId::rowq8, 0xd854560aee820842, 0x8f7a893895ece192},
     {CodecId::chanq2_5, 0xdf1eb5e173d650fc, 0x895b249cce92cb05},
     {CodecId::chanq3, 0xfd4c5da024fc4d97, 0xc27fb69790592ed8},
     {CodecId::chanq3_5, 0x6265075ba3f4c0ef, 0x16b57c20f7999b9b},
