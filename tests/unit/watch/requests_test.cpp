@@ -52,8 +52,7 @@ TEST_F(Requests, ls_shows_what_is_stored_up_to_its_limit) {
   EXPECT_EQ(few["blocks"].size(), 5u);
   std::set<std::string> keys;
   const ordered_json all = ask("ls default 100");
-  for (const auto& block : all["blocks"])
-    keys.insert(block["key"].get<std::string>());
+  for (const auto& block : all["blocks"]) keys.insert(block["key"].get<std::string>());
   for (uint64_t number = 0; number < 20; number++) EXPECT_TRUE(keys.count(hex(number))) << number;
 }
 

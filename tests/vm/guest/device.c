@@ -8,7 +8,7 @@ uint64_t device_bytes;
 
 int control_open(void)
 {
-	struct speckv_info info = {0};
+	struct speckv_info info = { 0 };
 	int fd = open("/dev/speckv0", O_RDWR | O_CLOEXEC);
 
 	EXPECT(fd >= 0);
@@ -19,7 +19,7 @@ int control_open(void)
 
 struct speckv_alloc alloc_extent(int control, uint64_t bytes)
 {
-	struct speckv_alloc alloc = {.bytes = bytes, .timeout_ms = 60000};
+	struct speckv_alloc alloc = { .bytes = bytes, .timeout_ms = 60000 };
 
 	EXPECT_EQ(ioctl(control, SPECKV_IOC_ALLOC, &alloc), 0);
 	EXPECT(alloc.handle && alloc.offset % GRANULE == 0);
@@ -28,7 +28,7 @@ struct speckv_alloc alloc_extent(int control, uint64_t bytes)
 
 void free_extent(int control, uint64_t handle)
 {
-	struct speckv_free request = {.handle = handle};
+	struct speckv_free request = { .handle = handle };
 
 	EXPECT_EQ(ioctl(control, SPECKV_IOC_FREE, &request), 0);
 }
@@ -69,7 +69,7 @@ uint8_t *map_all(int fd, int protection)
 
 struct speckv_stat stat_of(int control, int fd)
 {
-	struct speckv_stat stat = {.fd = fd};
+	struct speckv_stat stat = { .fd = fd };
 
 	EXPECT_EQ(ioctl(control, SPECKV_IOC_STAT, &stat), 0);
 	return stat;
@@ -99,7 +99,7 @@ static void on_bus(int signal, siginfo_t *info, void *context)
 
 static void catch_bus(void)
 {
-	struct sigaction action = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO};
+	struct sigaction action = { .sa_sigaction = on_bus, .sa_flags = SA_SIGINFO };
 
 	sigaction(SIGBUS, &action, NULL);
 	sigaction(SIGSEGV, &action, NULL);

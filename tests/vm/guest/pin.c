@@ -12,7 +12,7 @@
 
 int ring_make(void)
 {
-	struct io_uring_params params = {0};
+	struct io_uring_params params = { 0 };
 	int ring = (int)syscall(__NR_io_uring_setup, 4, &params);
 
 	EXPECT(ring >= 0);
@@ -21,7 +21,7 @@ int ring_make(void)
 
 int ring_register(int ring, void *address, size_t bytes)
 {
-	struct iovec buffer = {address, bytes};
+	struct iovec buffer = { address, bytes };
 
 	return (int)syscall(__NR_io_uring_register, ring, IORING_REGISTER_BUFFERS, &buffer, 1);
 }
@@ -36,7 +36,7 @@ int hold_node(int node)
 {
 	unsigned long nodes = 1UL << node;
 	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct iovec piece = {page, 4096};
+	struct iovec piece = { page, 4096 };
 	int ends[2];
 
 	EXPECT(page != MAP_FAILED);

@@ -49,8 +49,8 @@ void become(uid_t uid)
 
 int send_fd(int socket, int fd)
 {
-	char byte = 0, control[CMSG_SPACE(sizeof(int))] = {0};
-	struct iovec data = {&byte, 1};
+	char byte = 0, control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec data = { &byte, 1 };
 	struct msghdr message = {
 		.msg_iov = &data,
 		.msg_iovlen = 1,
@@ -69,7 +69,7 @@ int send_fd(int socket, int fd)
 int receive_fd(int socket)
 {
 	char byte, control[CMSG_SPACE(sizeof(int))];
-	struct iovec data = {&byte, 1};
+	struct iovec data = { &byte, 1 };
 	struct msghdr message = {
 		.msg_iov = &data,
 		.msg_iovlen = 1,
@@ -142,7 +142,7 @@ bool wait_for_path(const char *path, bool present, int seconds)
 /* One line from QEMU, without its end; false if none comes for `seconds`. */
 static bool qmp_line(int port, char *line, size_t room, int seconds)
 {
-	struct pollfd ready = {.fd = port, .events = POLLIN};
+	struct pollfd ready = { .fd = port, .events = POLLIN };
 	size_t length = 0;
 
 	while (poll(&ready, 1, seconds * 1000) == 1 && read(port, line + length, 1) == 1) {

@@ -104,7 +104,7 @@ static struct speckv_alloc fresh;
 
 static int once_alloc(void)
 {
-	fresh = (struct speckv_alloc){.bytes = 70 * GRANULE, .timeout_ms = 60000};
+	fresh = (struct speckv_alloc){ .bytes = 70 * GRANULE, .timeout_ms = 60000 };
 	return ioctl(control, SPECKV_IOC_ALLOC, &fresh) ? -errno : 0;
 }
 
@@ -122,7 +122,7 @@ TEST(failslab, alloc)
 
 static int once_export(void)
 {
-	uint64_t handles[3] = {extents[0].handle, extents[1].handle, extents[2].handle};
+	uint64_t handles[3] = { extents[0].handle, extents[1].handle, extents[2].handle };
 	struct speckv_export request = {
 		.flags = SPECKV_EXPORT_NEW,
 		.fd = -1,
@@ -145,7 +145,7 @@ TEST(failslab, export_new)
 
 static int once_add(void)
 {
-	uint64_t handles[3] = {extents[0].handle, extents[1].handle, extents[2].handle};
+	uint64_t handles[3] = { extents[0].handle, extents[1].handle, extents[2].handle };
 	struct speckv_export request = {
 		.flags = SPECKV_EXPORT_ADD,
 		.fd = other,
@@ -180,7 +180,7 @@ static struct speckv_extent_entry entries[64];
 
 static int once_list(void)
 {
-	struct speckv_list list = {.count = 64, .entries = (uintptr_t)entries};
+	struct speckv_list list = { .count = 64, .entries = (uintptr_t)entries };
 
 	return ioctl(control, SPECKV_IOC_LIST, &list) ? -errno : 0;
 }

@@ -80,7 +80,9 @@ static void op_alloc(struct player *player)
 	struct slot *slot = any(player);
 	struct speckv_alloc request = {
 		/* Mostly small: most of the time would go into zeroing. */
-		.bytes = pick(8) ? GRANULE : pick(4) ? pick(9) * GRANULE : pick(~0ULL),
+		.bytes = pick(8)   ? GRANULE
+			 : pick(4) ? pick(9) * GRANULE
+				   : pick(~0ULL),
 		.cookie = pick(~0ULL),
 		.timeout_ms = pick(20),
 	};
@@ -296,10 +298,10 @@ static void play(struct player *player, unsigned long operations)
 {
 	/* What takes a memory's zeroing or a ring's making is rarer than what takes a look. */
 	static void (*const calls[])(struct player *) = {
-		op_open,  op_alloc,   op_alloc,	 op_free,    op_free,	 op_free,    op_export,
-		op_export, op_export, op_map,	 op_map,     op_touch,	 op_touch,   op_touch,
-		op_touch, op_touch,   op_touch,	 op_bend_map, op_bend_map, op_pin,   op_look,
-		op_look,  op_look,    op_garbage, op_garbage, op_garbage, op_garbage, op_garbage,
+		op_open,   op_alloc,  op_alloc,	  op_free,     op_free,	    op_free,	op_export,
+		op_export, op_export, op_map,	  op_map,      op_touch,    op_touch,	op_touch,
+		op_touch,  op_touch,  op_touch,	  op_bend_map, op_bend_map, op_pin,	op_look,
+		op_look,   op_look,   op_garbage, op_garbage,  op_garbage,  op_garbage, op_garbage,
 	};
 
 	while (operations--) {

@@ -38,7 +38,7 @@ static void refuse_all(int fd, unsigned long command, const void *good, size_t b
 
 TEST(ioctl, info_tells_what_the_device_is)
 {
-	struct speckv_info info = {0};
+	struct speckv_info info = { 0 };
 	int control = control_open();
 
 	EXPECT_EQ(ioctl(control, SPECKV_IOC_INFO, &info), 0);
@@ -54,7 +54,7 @@ TEST(ioctl, info_tells_what_the_device_is)
 
 TEST(ioctl, info_refuses_each_field)
 {
-	struct speckv_info good = {0};
+	struct speckv_info good = { 0 };
 	const struct bad_field rows[] = {
 		BAD(struct speckv_info, flags, 1),	  BAD(struct speckv_info, abi_version, 1),
 		BAD(struct speckv_info, device_bytes, 1), BAD(struct speckv_info, granule_bytes, 1),
@@ -68,7 +68,7 @@ TEST(ioctl, info_refuses_each_field)
 
 TEST(ioctl, unknown_commands_are_enotty)
 {
-	uint64_t argument[32] = {0};
+	uint64_t argument[32] = { 0 };
 	int control = control_open();
 
 	EXPECT_ERRNO(ioctl(control, _IO(SPECKV_IOC_MAGIC, 0x07), argument), ENOTTY);
@@ -94,7 +94,7 @@ TEST(ioctl, bad_pointers_are_efault)
 
 TEST(ioctl, alloc_refuses_each_field)
 {
-	struct speckv_alloc good = {.bytes = GRANULE};
+	struct speckv_alloc good = { .bytes = GRANULE };
 	int control = control_open();
 	const struct bad_field rows[] = {
 		BAD(struct speckv_alloc, bytes, 0),
@@ -134,7 +134,7 @@ TEST(ioctl, alloc_undone_when_the_answer_cannot_be_written)
 TEST(ioctl, free_refuses_each_field)
 {
 	int control = control_open();
-	struct speckv_free good = {.handle = alloc_extent(control, GRANULE).handle};
+	struct speckv_free good = { .handle = alloc_extent(control, GRANULE).handle };
 	const struct bad_field rows[] = {
 		BAD(struct speckv_free, flags, 1),
 		BAD(struct speckv_free, pad, 1),
@@ -151,11 +151,11 @@ TEST(ioctl, foreign_and_invented_handles_are_the_same_enoent)
 	int mine = control_open(), other = control_open();
 	uint64_t theirs = alloc_extent(other, GRANULE).handle;
 	uint64_t freed = alloc_extent(mine, GRANULE).handle;
-	uint64_t tries[] = {theirs, freed, 0, 1, theirs + 1, theirs + (1ULL << 32), ~0ULL};
+	uint64_t tries[] = { theirs, freed, 0, 1, theirs + 1, theirs + (1ULL << 32), ~0ULL };
 
 	free_extent(mine, freed);
 	for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
-		struct speckv_free request = {.handle = tries[i]};
+		struct speckv_free request = { .handle = tries[i] };
 		struct speckv_export export = {
 			.flags = SPECKV_EXPORT_NEW,
 			.fd = -1,
@@ -224,7 +224,7 @@ TEST(ioctl, export_is_all_or_nothing)
 	int control = control_open();
 	uint64_t a = alloc_extent(control, GRANULE).handle,
 		 b = alloc_extent(control, GRANULE).handle;
-	uint64_t lists[][2] = {{a, a}, {b, 1}, {1, b}};
+	uint64_t lists[][2] = { { a, a }, { b, 1 }, { 1, b } };
 	int export = export_new(control, 0, &a, 1);
 
 	for (int i = 0; i < 3; i++) {
@@ -237,7 +237,7 @@ TEST(ioctl, export_is_all_or_nothing)
 
 		EXPECT_ERRNO(ioctl(control, SPECKV_IOC_EXPORT, &request), i ? ENOENT : EINVAL);
 	}
-	uint64_t both[] = {b, a}; /* a is there already */
+	uint64_t both[] = { b, a }; /* a is there already */
 	struct speckv_export request = {
 		.flags = SPECKV_EXPORT_ADD,
 		.fd = export,
@@ -265,17 +265,17 @@ TEST(ioctl, export_takes_only_exports_of_its_own)
 	EXPECT_ERRNO(export_change(control, control, SPECKV_EXPORT_ADD, mine), EBADF);
 	EXPECT_ERRNO(export_change(control, null, SPECKV_EXPORT_ADD, mine), EBADF);
 	EXPECT_ERRNO(export_change(control, 999, SPECKV_EXPORT_ADD, mine), EBADF);
-	struct speckv_stat stat = {.fd = theirs};
+	struct speckv_stat stat = { .fd = theirs };
 
 	EXPECT_ERRNO(ioctl(control, SPECKV_IOC_STAT, &stat), EBADF);
-	stat = (struct speckv_stat){.fd = null};
+	stat = (struct speckv_stat){ .fd = null };
 	EXPECT_ERRNO(ioctl(control, SPECKV_IOC_STAT, &stat), EBADF);
 }
 
 TEST(ioctl, export_without_a_free_descriptor_is_undone)
 {
 	int control = control_open(), fd;
-	struct speckv_export request = {.flags = SPECKV_EXPORT_NEW, .fd = -1};
+	struct speckv_export request = { .flags = SPECKV_EXPORT_NEW, .fd = -1 };
 
 	while ((fd = dup(control)) >= 0)
 		;
@@ -291,14 +291,14 @@ TEST(ioctl, an_export_may_only_ask_about_itself)
 	int control = control_open();
 	uint64_t handle = alloc_extent(control, GRANULE).handle;
 	int export = export_new(control, SPECKV_EXPORT_WRITE, &handle, 1);
-	struct speckv_info info = {0};
-	struct speckv_alloc alloc = {.bytes = GRANULE};
-	struct speckv_free free_request = {.handle = handle};
-	struct speckv_export more = {.flags = SPECKV_EXPORT_NEW, .fd = -1};
+	struct speckv_info info = { 0 };
+	struct speckv_alloc alloc = { .bytes = GRANULE };
+	struct speckv_free free_request = { .handle = handle };
+	struct speckv_export more = { .flags = SPECKV_EXPORT_NEW, .fd = -1 };
 	struct speckv_extent_entry entry;
-	struct speckv_list list = {.count = 1, .entries = (uintptr_t)&entry};
-	struct speckv_poison poison = {.flags = SPECKV_POISON_MARK, .bytes = 1};
-	struct speckv_stat stat = {.fd = export};
+	struct speckv_list list = { .count = 1, .entries = (uintptr_t)&entry };
+	struct speckv_poison poison = { .flags = SPECKV_POISON_MARK, .bytes = 1 };
+	struct speckv_stat stat = { .fd = export };
 
 	EXPECT_EQ(ioctl(export, SPECKV_IOC_INFO, &info), 0);
 	EXPECT_EQ(info.role, SPECKV_ROLE_EXPORT_WRITE);
@@ -317,8 +317,8 @@ TEST(ioctl, an_export_may_only_ask_about_itself)
 TEST(ioctl, a_read_only_open_may_only_look)
 {
 	int looker = open("/dev/speckv0", O_RDONLY);
-	struct speckv_alloc alloc = {.bytes = GRANULE};
-	struct speckv_export export = {.flags = SPECKV_EXPORT_NEW, .fd = -1};
+	struct speckv_alloc alloc = { .bytes = GRANULE };
+	struct speckv_export export = { .flags = SPECKV_EXPORT_NEW, .fd = -1 };
 
 	stat_of(looker, -1);
 	EXPECT_ERRNO(ioctl(looker, SPECKV_IOC_ALLOC, &alloc), EBADF);
@@ -327,7 +327,7 @@ TEST(ioctl, a_read_only_open_may_only_look)
 
 TEST(ioctl, stat_refuses_each_field)
 {
-	struct speckv_stat good = {.fd = -1};
+	struct speckv_stat good = { .fd = -1 };
 	const struct bad_field rows[] = {
 		BAD(struct speckv_stat, flags, 1),
 		BAD(struct speckv_stat, fd, -2),
@@ -352,7 +352,7 @@ TEST(ioctl, stat_refuses_each_field)
 TEST(ioctl, list_refuses_each_field)
 {
 	struct speckv_extent_entry entry;
-	struct speckv_list good = {.count = 1, .entries = (uintptr_t)&entry};
+	struct speckv_list good = { .count = 1, .entries = (uintptr_t)&entry };
 	int control = control_open();
 	const struct bad_field rows[] = {
 		BAD(struct speckv_list, flags, 1),
@@ -374,7 +374,7 @@ TEST(ioctl, list_finds_every_extent_in_order)
 	enum { COUNT = 9 };
 	int control = control_open();
 	struct speckv_extent_entry entries[2];
-	struct speckv_list list = {0};
+	struct speckv_list list = { 0 };
 	uint64_t cookies = 0, last = 0, seen = 0;
 
 	for (uint64_t i = 0; i < COUNT; i++) {
@@ -399,8 +399,9 @@ TEST(ioctl, list_finds_every_extent_in_order)
 	} while (list.count);
 	EXPECT_EQ(seen, COUNT);
 	EXPECT_EQ(cookies, (1 << COUNT) - 1);
-	list = (struct speckv_list){
-		.count = 1, .entries = (uintptr_t)entries, .start_offset = ~0ULL};
+	list = (struct speckv_list){ .count = 1,
+				     .entries = (uintptr_t)entries,
+				     .start_offset = ~0ULL };
 	EXPECT_EQ(ioctl(control, SPECKV_IOC_LIST, &list), 0);
 	EXPECT_EQ(list.count, 0);
 }
@@ -409,7 +410,7 @@ TEST(ioctl, poison_refuses_each_field)
 {
 	uint64_t offset;
 	int control = control_open();
-	struct speckv_poison mark = {.flags = SPECKV_POISON_MARK, .bytes = 1};
+	struct speckv_poison mark = { .flags = SPECKV_POISON_MARK, .bytes = 1 };
 	struct speckv_poison list = {
 		.flags = SPECKV_POISON_LIST,
 		.count = 1,

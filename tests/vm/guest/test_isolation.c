@@ -21,7 +21,7 @@ struct stage {
 
 static struct stage set_stage(void)
 {
-	struct stage stage = {.control = control_open()};
+	struct stage stage = { .control = control_open() };
 
 	stage.extent = alloc_extent(stage.control, GRANULE);
 	stage.mine = map_all(stage.control, PROT_READ | PROT_WRITE);
@@ -102,8 +102,8 @@ TEST(isolation, root_reopening_an_export_gets_an_empty_control_file)
 static void calls(void *argument)
 {
 	struct stage *stage = argument;
-	struct speckv_free request = {.handle = stage->extent.handle};
-	struct speckv_export more = {.flags = SPECKV_EXPORT_NEW | SPECKV_EXPORT_WRITE, .fd = -1};
+	struct speckv_free request = { .handle = stage->extent.handle };
+	struct speckv_export more = { .flags = SPECKV_EXPORT_NEW | SPECKV_EXPORT_WRITE, .fd = -1 };
 
 	play_client(stage);
 	EXPECT_ERRNO(ioctl(stage->reader, SPECKV_IOC_FREE, &request), EACCES);
@@ -121,9 +121,9 @@ TEST(isolation, a_client_has_no_calls)
 static void vm_write(void *argument)
 {
 	struct stage *stage = argument;
-	uint8_t evil[64] = {0xff};
-	struct iovec from = {evil, sizeof(evil)};
-	struct iovec to = {stage->theirs + stage->extent.offset, sizeof(evil)};
+	uint8_t evil[64] = { 0xff };
+	struct iovec from = { evil, sizeof(evil) };
+	struct iovec to = { stage->theirs + stage->extent.offset, sizeof(evil) };
 
 	play_client(stage);
 	EXPECT_ERRNO(process_vm_writev(getpid(), &from, 1, &to, 1, 0), EFAULT);
@@ -141,7 +141,7 @@ TEST(isolation, process_vm_writev_into_a_read_only_export)
 static void mem_write(void *argument)
 {
 	struct stage *stage = argument;
-	uint8_t evil[64] = {0xff};
+	uint8_t evil[64] = { 0xff };
 	int mem = open("/proc/self/mem", O_RDWR);
 
 	EXPECT(mem >= 0);
@@ -216,7 +216,7 @@ TEST(isolation, the_kernel_does_not_write_for_a_reader)
 static void splice_gift(void *argument)
 {
 	struct stage *stage = argument;
-	struct iovec page = {stage->theirs + stage->extent.offset, 4096};
+	struct iovec page = { stage->theirs + stage->extent.offset, 4096 };
 	uint8_t seen[4096];
 	int ends[2], file;
 
@@ -292,7 +292,7 @@ static void reach_over(void *argument)
 {
 	struct reach *reach = argument;
 	uint8_t byte;
-	struct iovec here = {&byte, 1}, there = {reach->at, 1};
+	struct iovec here = { &byte, 1 }, there = { reach->at, 1 };
 	char path[64];
 
 	become(UID_TWO);
@@ -306,7 +306,7 @@ TEST(isolation, another_uid_cannot_reach_through_a_client)
 {
 	struct stage stage = set_stage();
 	struct gate ready;
-	struct reach reach = {.at = stage.theirs + stage.extent.offset};
+	struct reach reach = { .at = stage.theirs + stage.extent.offset };
 
 	gate_make(&ready);
 	reach.victim = spawn(wait_for_ever, &ready);

@@ -55,7 +55,9 @@ TEST(lifetime, a_descriptor_on_its_way_holds_too)
 static void keep_and_hand_over(void *argument)
 {
 	int *pair = argument, control = control_open();
-	struct speckv_alloc request = {.bytes = 3 * GRANULE, .cookie = 0xbeef, .timeout_ms = 60000};
+	struct speckv_alloc request = { .bytes = 3 * GRANULE,
+					.cookie = 0xbeef,
+					.timeout_ms = 60000 };
 
 	EXPECT_EQ(ioctl(control, SPECKV_IOC_ALLOC, &request), 0);
 	memset(map_all(control, PROT_READ | PROT_WRITE) + request.offset, 0x2b, request.bytes);
@@ -67,7 +69,7 @@ TEST(lifetime, a_daemon_finds_its_pool_again_after_kill_9)
 {
 	int pair[2], control;
 	struct speckv_extent_entry entry;
-	struct speckv_list list = {.count = 1, .entries = (uintptr_t)&entry};
+	struct speckv_list list = { .count = 1, .entries = (uintptr_t)&entry };
 
 	EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	control_open();
@@ -109,7 +111,7 @@ static void reach_state(void *argument)
 	while (victim->state == WRITING)
 		memset(map + extent.offset, rand(), extent.bytes);
 	while (victim->state == WAITING) {
-		struct speckv_alloc big = {.bytes = device_bytes / 2, .timeout_ms = 60000};
+		struct speckv_alloc big = { .bytes = device_bytes / 2, .timeout_ms = 60000 };
 
 		if (!ioctl(control, SPECKV_IOC_ALLOC, &big))
 			free_extent(control, big.handle);
@@ -122,7 +124,7 @@ TEST(lifetime, kill_9_in_every_state_gives_all_back)
 	int control = control_open();
 
 	for (int state = 0; state < STATES; state++) {
-		struct victim victim = {.state = state};
+		struct victim victim = { .state = state };
 		pid_t child;
 
 		gate_make(&victim.there);
@@ -150,9 +152,9 @@ struct storm {
 static void storm_step(int control, uint8_t *map, uint64_t *handles, int *exports)
 {
 	int slot = rand() % 8;
-	struct speckv_alloc alloc = {.bytes = (1 + rand() % 4) * GRANULE,
-				     .timeout_ms = rand() % 50};
-	struct speckv_free request = {.handle = handles[slot]};
+	struct speckv_alloc alloc = { .bytes = (1 + rand() % 4) * GRANULE,
+				      .timeout_ms = rand() % 50 };
+	struct speckv_free request = { .handle = handles[slot] };
 	struct speckv_export export = {
 		.flags = SPECKV_EXPORT_NEW | (rand() % 2 ? SPECKV_EXPORT_WRITE : 0),
 		.fd = -1,
@@ -199,7 +201,7 @@ static void storm(void *argument)
 	struct storm *storm = argument;
 	int control = control_open();
 	uint8_t *map = map_all(control, PROT_READ | PROT_WRITE);
-	uint64_t handles[8] = {0};
+	uint64_t handles[8] = { 0 };
 	int exports[8];
 
 	memset(exports, -1, sizeof(exports));
@@ -217,7 +219,7 @@ TEST(lifetime, storms_from_many_processes_balance)
 	struct storm storms[PROCESSES];
 
 	for (int i = 0; i < PROCESSES; i++) {
-		storms[i] = (struct storm){.seed = 4711 + i, .turns = 150};
+		storms[i] = (struct storm){ .seed = 4711 + i, .turns = 150 };
 		children[i] = spawn(storm, &storms[i]);
 	}
 	for (int i = 0; i < PROCESSES; i++)

@@ -8,12 +8,12 @@
 TEST(limit, alloc_is_enospc_when_no_run_is_left)
 {
 	int hog = control_open(), control = control_open();
-	struct speckv_alloc one = {.bytes = GRANULE}, two = {.bytes = 2 * GRANULE};
-	struct speckv_alloc last = {0}, all;
+	struct speckv_alloc one = { .bytes = GRANULE }, two = { .bytes = 2 * GRANULE };
+	struct speckv_alloc last = { 0 }, all;
 
 	wait_until_clean(hog);
 	do {
-		all = (struct speckv_alloc){.bytes = GRANULE};
+		all = (struct speckv_alloc){ .bytes = GRANULE };
 		if (!ioctl(hog, SPECKV_IOC_ALLOC, &all))
 			last = all;
 	} while (all.handle);
@@ -54,7 +54,7 @@ TEST(limit, the_limit_of_a_file_holds_before_anything_is_taken)
 	snprintf(all, sizeof(all), "%llu", (unsigned long long)device_bytes);
 	EXPECT_EQ(write_file(LIMIT, "6291456"), 0); /* 3 granules */
 	int control = control_open();
-	struct speckv_alloc more = {.bytes = 2 * GRANULE};
+	struct speckv_alloc more = { .bytes = 2 * GRANULE };
 	uint64_t first = alloc_extent(control, 2 * GRANULE).handle;
 
 	EXPECT_EQ(write_file(LIMIT, all), 0);
@@ -80,7 +80,7 @@ TEST(limit, limits_in_sysfs_refuse_nonsense)
 TEST(limit, the_number_of_exports_of_a_file_is_limited)
 {
 	int control = control_open();
-	struct speckv_export request = {.flags = SPECKV_EXPORT_NEW, .fd = -1};
+	struct speckv_export request = { .flags = SPECKV_EXPORT_NEW, .fd = -1 };
 	int first = export_new(control, 0, NULL, 0);
 
 	EXPECT_EQ(write_file(EXPORTS, "2"), 0);

@@ -169,14 +169,14 @@ TEST(map, free_takes_from_everybody)
 TEST(map, a_reader_never_sees_the_next_owner)
 {
 	int control = control_open(), next = control_open();
-	struct speckv_alloc extent = alloc_extent(control, GRANULE), reused = {0};
+	struct speckv_alloc extent = alloc_extent(control, GRANULE), reused = { 0 };
 	uint8_t *reader = map_all(export_new(control, 0, &extent.handle, 1), PROT_READ);
 	uint8_t *theirs = map_all(next, PROT_READ | PROT_WRITE);
 
 	EXPECT_EQ(peek(reader + extent.offset), 0);
 	free_extent(control, extent.handle);
 	do { /* until the same place comes round again */
-		struct speckv_alloc request = {.bytes = GRANULE, .timeout_ms = 60000};
+		struct speckv_alloc request = { .bytes = GRANULE, .timeout_ms = 60000 };
 
 		if (ioctl(next, SPECKV_IOC_ALLOC, &request))
 			break;
@@ -293,7 +293,7 @@ TEST(map, a_whole_device_faults_in_by_2_mib)
 
 	wait_until_clean(control);
 	for (;;) {
-		struct speckv_alloc request = {.bytes = GRANULE};
+		struct speckv_alloc request = { .bytes = GRANULE };
 
 		if (ioctl(control, SPECKV_IOC_ALLOC, &request))
 			break;

@@ -34,7 +34,7 @@ TEST(pin, a_pinned_extent_waits_in_quarantine)
 	EXPECT_EQ(peek(map + extent.offset + GRANULE), SEEN_BUS(BUS_ADRERR));
 	EXPECT_EQ(stat_of(control, -1).pinned_bytes, GRANULE);
 	do { /* take all there is: never the pinned one, and no endless wait for it */
-		more = (struct speckv_alloc){.bytes = GRANULE, .timeout_ms = 60000};
+		more = (struct speckv_alloc){ .bytes = GRANULE, .timeout_ms = 60000 };
 		if (ioctl(control, SPECKV_IOC_ALLOC, &more))
 			break;
 		EXPECT(more.offset != extent.offset + GRANULE);
@@ -64,7 +64,7 @@ TEST(pin, quarantine_counts_towards_the_limit)
 
 	EXPECT_EQ(write_file(LIMIT, all), 0);
 	struct speckv_alloc extent = alloc_extent(control, GRANULE);
-	struct speckv_alloc two = {.bytes = 2 * GRANULE, .timeout_ms = 10};
+	struct speckv_alloc two = { .bytes = 2 * GRANULE, .timeout_ms = 10 };
 	uint8_t *map = map_all(control, PROT_READ | PROT_WRITE);
 
 	EXPECT_EQ(ring_register(ring, map + extent.offset, 4096), 0);
@@ -154,7 +154,7 @@ TEST(pin, a_page_in_a_pipe_keeps_its_bytes_until_it_is_read)
 	struct speckv_alloc extent = alloc_extent(control, GRANULE);
 	uint8_t *map = map_all(control, PROT_READ | PROT_WRITE), seen[4096];
 	uint8_t *reader = map_all(export_new(control, 0, &extent.handle, 1), PROT_READ);
-	struct iovec page = {reader + extent.offset, 4096};
+	struct iovec page = { reader + extent.offset, 4096 };
 
 	memset(map + extent.offset, 0x3c, GRANULE);
 	EXPECT_EQ(pipe(ends), 0);

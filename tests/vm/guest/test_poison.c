@@ -46,7 +46,7 @@ static void expect_never_again(uint64_t offset)
 	struct speckv_alloc one;
 
 	do {
-		one = (struct speckv_alloc){.bytes = GRANULE, .timeout_ms = 60000};
+		one = (struct speckv_alloc){ .bytes = GRANULE, .timeout_ms = 60000 };
 		if (ioctl(hog, SPECKV_IOC_ALLOC, &one))
 			break;
 		EXPECT(one.offset != offset);
@@ -115,7 +115,7 @@ TEST(poison, marking_a_range_marks_every_granule_it_touches)
 	struct speckv_alloc extent = alloc_extent(control, 3 * GRANULE);
 	uint64_t before = stat_of(control, -1).poisoned_bytes;
 	struct speckv_extent_entry entry;
-	struct speckv_list list = {.count = 1, .entries = (uintptr_t)&entry};
+	struct speckv_list list = { .count = 1, .entries = (uintptr_t)&entry };
 
 	EXPECT_EQ(mark(control, extent.offset + GRANULE - 1, 2), 0);
 	EXPECT_EQ(stat_of(control, -1).poisoned_bytes, before + 2 * GRANULE);
@@ -149,7 +149,7 @@ TEST(poison, the_list_pages)
 	static uint64_t all[SPECKV_BATCH_MAX];
 	int control = control_open();
 	struct speckv_alloc extent = alloc_extent(control, 3 * GRANULE);
-	struct speckv_poison list = {0};
+	struct speckv_poison list = { 0 };
 	uint64_t offsets[2], seen = 0, count;
 
 	EXPECT_EQ(mark(control, extent.offset, extent.bytes), 0);

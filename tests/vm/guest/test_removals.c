@@ -49,7 +49,7 @@ static void one_removal(void)
 {
 	int control = control_open(), reader;
 	struct speckv_alloc extent = alloc_extent(control, 2 * GRANULE);
-	struct pin pin = {.offset = extent.offset};
+	struct pin pin = { .offset = extent.offset };
 	uint8_t *theirs;
 	pid_t child;
 
@@ -96,7 +96,7 @@ TEST_BALANCED(removals_dax, the_kernel_dies_of_one, BALANCE_IGNORED)
 
 	alarm(0);
 	for (int round = 1; round <= count; round++) {
-		struct pin pin = {.fd = dax_open(), .offset = 11 * GRANULE};
+		struct pin pin = { .fd = dax_open(), .offset = 11 * GRANULE };
 		pid_t child = start_hold(&pin);
 
 		printf("# removals: device_dax, number %d\n", round);

@@ -18,7 +18,7 @@ struct stage {
 
 static struct stage set_stage(void)
 {
-	struct stage stage = {.control = control_open()};
+	struct stage stage = { .control = control_open() };
 
 	stage.extent = alloc_extent(stage.control, 4 * GRANULE);
 	stage.reader = export_new(stage.control, 0, &stage.extent.handle, 1);
@@ -32,12 +32,12 @@ static struct stage set_stage(void)
 /* Everything that a file of a region that is gone must answer. */
 static void expect_gone(struct stage *stage)
 {
-	struct speckv_info info = {0};
-	struct speckv_alloc alloc = {.bytes = GRANULE, .timeout_ms = 1000};
-	struct speckv_free request = {.handle = stage->extent.handle};
-	struct speckv_export export = {.flags = SPECKV_EXPORT_NEW, .fd = -1};
-	struct speckv_stat stat = {.fd = -1};
-	struct speckv_poison poison = {.flags = SPECKV_POISON_MARK, .bytes = 1};
+	struct speckv_info info = { 0 };
+	struct speckv_alloc alloc = { .bytes = GRANULE, .timeout_ms = 1000 };
+	struct speckv_free request = { .handle = stage->extent.handle };
+	struct speckv_export export = { .flags = SPECKV_EXPORT_NEW, .fd = -1 };
+	struct speckv_stat stat = { .fd = -1 };
+	struct speckv_poison poison = { .flags = SPECKV_POISON_MARK, .bytes = 1 };
 	uint64_t at = stage->extent.offset;
 
 	EXPECT_EQ(peek(stage->theirs + at), 0);
@@ -91,7 +91,7 @@ TEST_BALANCED(remove, a_new_binding_begins_with_zeros, BALANCE_NONE)
 	control = control_open();
 	map = map_all(control, PROT_READ);
 	for (;;) {
-		struct speckv_alloc one = {.bytes = GRANULE, .timeout_ms = 60000};
+		struct speckv_alloc one = { .bytes = GRANULE, .timeout_ms = 60000 };
 
 		if (ioctl(control, SPECKV_IOC_ALLOC, &one))
 			break;
@@ -134,7 +134,7 @@ static pid_t start_holder(struct stage *stage, struct holder *holder)
 TEST_BALANCED(remove, unbind_waits_for_a_pin, BALANCE_NONE)
 {
 	struct stage stage = set_stage();
-	struct holder holder = {.hold_us = 300000};
+	struct holder holder = { .hold_us = 300000 };
 	pid_t child = start_holder(&stage, &holder);
 	int status;
 
@@ -147,7 +147,7 @@ TEST_BALANCED(remove, unbind_waits_for_a_pin, BALANCE_NONE)
 TEST_BALANCED(remove, unbind_after_free_with_a_pin, BALANCE_NONE)
 {
 	struct stage stage = set_stage();
-	struct holder holder = {.hold_us = 300000};
+	struct holder holder = { .hold_us = 300000 };
 	pid_t child = start_holder(&stage, &holder);
 
 	free_extent(stage.control, stage.extent.handle);
@@ -160,11 +160,11 @@ static void wait_for_memory(void *argument)
 {
 	struct gate *ready = argument;
 	int control = control_open(), ring = ring_make();
-	struct speckv_alloc request, last = {0};
+	struct speckv_alloc request, last = { 0 };
 	uint8_t *map = map_all(control, PROT_READ | PROT_WRITE);
 
 	for (;;) { /* keep the cleaner busy, so that ALLOC has something to wait for */
-		request = (struct speckv_alloc){.bytes = 32 * GRANULE, .timeout_ms = 60000};
+		request = (struct speckv_alloc){ .bytes = 32 * GRANULE, .timeout_ms = 60000 };
 		if (ioctl(control, SPECKV_IOC_ALLOC, &request)) {
 			if (errno == ENODEV)
 				_exit(0);
@@ -172,7 +172,7 @@ static void wait_for_memory(void *argument)
 			request = last;
 		}
 		poke(map + request.offset, 1);
-		struct speckv_free give = {.handle = request.handle};
+		struct speckv_free give = { .handle = request.handle };
 
 		ioctl(control, SPECKV_IOC_FREE, &give);
 		last = request;
@@ -226,7 +226,7 @@ static void read_until_zero(void *argument)
 TEST_BALANCED(remove, destroying_the_cxl_region_under_readers, BALANCE_NONE)
 {
 	struct stage stage = set_stage();
-	struct read_loop loop = {.map = stage.theirs, .offset = stage.extent.offset};
+	struct read_loop loop = { .map = stage.theirs, .offset = stage.extent.offset };
 	pid_t child;
 
 	gate_make(&loop.reading);
@@ -243,7 +243,7 @@ TEST_BALANCED(remove, twenty_rounds_with_live_pins, BALANCE_NONE)
 {
 	for (int round = 0; round < 20; round++) {
 		struct stage stage = set_stage();
-		struct holder holder = {.hold_us = 20000};
+		struct holder holder = { .hold_us = 20000 };
 		pid_t child = start_holder(&stage, &holder);
 
 		EXPECT_EQ(region_unbind(), 0);
@@ -261,8 +261,8 @@ TEST_BALANCED(remove, twenty_rounds_with_live_pins, BALANCE_NONE)
 TEST_BALANCED(pull, the_card_under_readers_and_a_pin, BALANCE_NONE)
 {
 	struct stage stage = set_stage();
-	struct holder holder = {.hold_us = 8000000};
-	struct read_loop loop = {.map = stage.theirs, .offset = stage.extent.offset};
+	struct holder holder = { .hold_us = 8000000 };
+	struct read_loop loop = { .map = stage.theirs, .offset = stage.extent.offset };
 	pid_t pinner = start_holder(&stage, &holder), reader;
 
 	gate_make(&loop.reading);
