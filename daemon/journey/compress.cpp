@@ -10,8 +10,8 @@ namespace {
 constexpr codec::Preset raw_preset{codec::CodecId::raw, codec::CodecId::raw, codec::CodecId::raw};
 
 // Whether the block's first page may be its sequence's first, whose keys a coarse codec hurts most
-// and which therefore has a codec of its own. A connector that tells neither position nor parent is given
-// the benefit of the doubt.
+// and which therefore has a codec of its own. A connector that tells neither position nor parent is
+// given the benefit of the doubt.
 bool may_open_sequence(const shm::Submission& submission) {
   if (submission.position != SPECKV_POSITION_UNKNOWN) return submission.position == 0;
   return submission.parent == Key{};
