@@ -3,11 +3,11 @@
 // the D4 lattice. The bytes are in docs/codec.md.
 //
 // In four steps: values become 10-bit integers under the row's largest exponent; each block is
-// transformed, which spreads outliers; each group of 32 gets a width w, and its values become codes
-// u whose midpoints are (2u + 1 - 2^b) * w; in every quad of codes the parity of the lowest bits is
-// made even by moving the code that loses least. An even quad needs only three of its four lowest
-// bits: the 32 bits saved in a row hold its side word, so a row is exactly 128 * b bits. Codes of 8
-// bits leave no room for widths: there each half row has a scale, which multiplies at the very end.
+// transformed, which spreads outliers; each half row gets a scale S and each group of 32 a width w,
+// and a group's values become codes u whose midpoints are (2u + 1 - 2^b) * w * S (codes of 8 bits
+// leave no room for widths); in every quad of codes the parity of the lowest bits is made even by
+// moving the code that loses least. An even quad needs only three of its four lowest bits: the 32
+// bits saved in a row hold its side word, so a row is exactly 128 * b bits.
 #include <bit>
 #include <cstdlib>
 
@@ -69,40 +69,6 @@ void make_even(const Cell cells[4], int top, int* codes) {
   codes[best] += best_step;
 }
 
-// A width for each group. Returns: their bits of the side word.
-uint32_t scale_groups(int bits, const int row[rowq_row], const int group_top[4], int kappa,
-                      Cell ret_cells[rowq_row]) {
-  uint32_t side = 0;
-  for (size_t g = 0; g < 4; ++g) {
-    const int width = ((group_top[g] << (7 - kappa)) >> (7 + bits)) + 1;
-    side |= uint32_t(width - 1) << (8 + int(g) * rowq_width_bits(bits));
-    const int reciprocal = 32767 / width;
-    for (size_t i = g * rowq_group; i < (g + 1) * rowq_group; ++i) {
-      const int scaled = row[i] * (1 << (7 - kappa));  // within int16
-      const int fine = ((scaled * reciprocal) >> 16) + (1 << (6 + bits));
-      ret_cells[i] = {fine >> 7, fine & 127};
-    }
-  }
-  return side;
-}
-
-// A scale for each half row, codes of 8 bits. Returns: their bits of the side word.
-uint32_t scale_halves(const int row[rowq_row], const int group_top[4], int kappa,
-                      Cell ret_cells[rowq_row]) {
-  uint32_t side = 0;
-  for (size_t h = 0; h < 2; ++h) {
-    const int top = std::max(group_top[2 * h], group_top[2 * h + 1]);
-    const RowqHalf half = rowq_half_scale(top, kappa);
-    side |= uint32_t(half.scale - 1) << (8 + 8 * h);
-    for (size_t i = h * rowq_half; i < (h + 1) * rowq_half; ++i) {
-      const int scaled = row[i] * (1 << half.shift);  // within int16
-      const int fine = 2 * ((scaled * half.reciprocal) >> 16) + 1 + (1 << 14);
-      ret_cells[i] = {fine >> 7, fine & 127};
-    }
-  }
-  return side;
-}
-
 // Returns: false when the row is out of range.
 bool encode_row(int bits, const RowqPart& part, bool bf16, const uint16_t values[rowq_row],
                 RowCodes& ret_row) {
@@ -122,21 +88,27 @@ bool encode_row(int bits, const RowqPart& part, bool bf16, const uint16_t values
     row[i] = x.negative ? -size : size;
   }
   transform(part, row);
-  int group_top[4] = {}, top = 0;
+  uint32_t group_top[4] = {}, top = 0;
   for (size_t i = 0; i < rowq_row; ++i) {
-    group_top[i / rowq_group] = std::max(group_top[i / rowq_group], std::abs(row[i]));
+    group_top[i / rowq_group] = std::max(group_top[i / rowq_group], unsigned(std::abs(row[i])));
   }
-  for (const int t : group_top) top = std::max(top, t);
+  for (const uint32_t t : group_top) top = std::max(top, t);
   ret_row = RowCodes{};
   if (top == 0) return true;
-  const int kappa = std::bit_width(unsigned(top)) - 8;
+  const int kappa = int(std::bit_width(top)) - 8;
   const int exponent =
       kappa + field + rowq_exponent_base(bf16) - std::countr_zero(unsigned(part.block));
   if (exponent > rowq_exponent_max(bf16)) return false;
-  ret_row.side = static_cast<uint8_t>(exponent - rowq_scale_exponent(bits));
+  ret_row.side = static_cast<uint8_t>(exponent - rowq_scale_bits(bits));
+  RowqScaling scaling[4];
+  ret_row.side |= rowq_scale_groups(bits, group_top, kappa, scaling);
   Cell cells[rowq_row];
-  ret_row.side |= rowq_scales(bits) ? scale_halves(row, group_top, kappa, cells)
-                                    : scale_groups(bits, row, group_top, kappa, cells);
+  for (size_t i = 0; i < rowq_row; ++i) {
+    const RowqScaling by = scaling[i / rowq_group];
+    const int place = (row[i] * (1 << by.shift) * by.reciprocal) >> 16;  // of 16 bits by 15
+    const int fine = (rowq_has_widths(bits) ? place : 2 * place + 1) + (1 << (6 + bits));
+    cells[i] = {fine >> 7, fine & 127};
+  }
   for (size_t i = 0; i < rowq_row; i += 4) make_even(cells + i, (1 << bits) - 1, ret_row.code + i);
   return true;
 }

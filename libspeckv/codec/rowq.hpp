@@ -7,6 +7,7 @@
 // unit that has a side word. First the rows of 64-blocks, then of 32, then of 16.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstdint>
 
@@ -22,14 +23,24 @@ inline constexpr uint8_t rowq_zero_row = 0x80;  // exponent byte of a row of zer
 constexpr int rowq_bits(CodecId id) { return static_cast<int>(id); }
 // Bits of one group's width in the side word.
 constexpr int rowq_width_bits(int bits) { return bits < 4 ? 5 : 8 - bits; }
+// R[w] = 32767 / w
+inline constexpr std::array<int16_t, 33> rowq_reciprocals = [] {
+  std::array<int16_t, 33> table{};
+  for (int w = 1; w <= 32; ++w) table[size_t(w)] = int16_t(32767 / w);
+  return table;
+}();
 
-// Eight bits leave a code no room for a width: instead each half row has a scale, which multiplies
-// what comes out of the transform. With fewer bits it is 1.
+// Each half row has a scale, which multiplies what comes out of the transform: tokens differ in
+// size, and those that attention rests on have small V. A power of two, 1 to 8; but eight bits
+// leave a code no room for a width, so there it is any number up to 256.
 inline constexpr size_t rowq_half = rowq_row / 2;
-constexpr bool rowq_scales(int bits) { return bits == 8; }
+constexpr bool rowq_has_widths(int bits) { return bits < 8; }
 constexpr int rowq_scale(int bits, uint32_t side, size_t half) {
-  return rowq_scales(bits) ? int(side >> (8 + 8 * half) & 0xff) + 1 : 1;
+  return rowq_has_widths(bits) ? 8 >> (side >> (28 + 2 * half) & 3)
+                               : int(side >> (8 + 8 * half) & 0xff) + 1;
 }
+// log2 of the largest.
+constexpr int rowq_scale_bits(int bits) { return rowq_has_widths(bits) ? 3 : 8; }
 
 constexpr bool rowq_takes(const PageShape& shape) {
   return shape.dtype != SPECKV_DTYPE_F8 && shape.head_dim % 16 == 0 &&
@@ -73,20 +84,37 @@ constexpr int rowq_exponent_base(bool bf16) { return bf16 ? -135 : -23; }
 // What a transform of 64 takes in 16 bits: 64 * 511 = 32704.
 inline constexpr int16_t rowq_input_max = 511;
 constexpr int rowq_exponent_max(bool bf16) { return bf16 ? 127 : 1; }
-// A row's largest scale is 2^7 to 2^8.
-constexpr int rowq_scale_exponent(int bits) { return rowq_scales(bits) ? 8 : 0; }
 
-// How one half row of transformed values is scaled: v << shift, times reciprocal / 2^15, is its
-// place among the cells, in 1/128 cells from the middle one's lower edge.
-struct RowqHalf {
-  int shift, scale, reciprocal;
+// How one group of transformed values is scaled: v << shift, times reciprocal / 2^16 (2^15 without
+// widths), is its place among the cells, in 1/128 cells from the middle one's lower edge.
+struct RowqScaling {
+  int shift, reciprocal;
 };
-// top: the half's largest magnitude; kappa: of the whole row, bit_width(its largest) - 8.
-constexpr RowqHalf rowq_half_scale(int top, int kappa) {
-  const int own = std::bit_width(unsigned(top)) - 8;
-  const int scale = ((top << (7 - kappa)) >> 7) + 1;
-  const int reciprocal = (1 << 22 >> (kappa - own)) / scale;
-  return {7 - own, scale, reciprocal > 32767 ? 32767 : reciprocal};  // a half of zeros: any
+// From the groups' largest magnitudes; kappa: bit_width(the largest of all) - 8. Returns: the side
+// word but for its exponent.
+constexpr uint32_t rowq_scale_groups(int bits, const uint32_t group_top[4], int kappa,
+                                     RowqScaling ret_scaling[4]) {
+  uint32_t side = 0;
+  for (uint32_t h = 0; h < 2; ++h) {
+    const uint32_t a = group_top[2 * h], b = group_top[2 * h + 1], top = a > b ? a : b;
+    const int below = kappa + 8 - int(std::bit_width(top));  // in octaves
+    if (!rowq_has_widths(bits)) {
+      const int scale = int((top << (7 - kappa)) >> 7) + 1;
+      const int reciprocal = (1 << 22 >> below) / scale;  // too large in a half of zeros only
+      ret_scaling[2 * h] = {7 - kappa + below, reciprocal > 32767 ? 32767 : reciprocal};
+      ret_scaling[2 * h + 1] = ret_scaling[2 * h];
+      side |= uint32_t(scale - 1) << (8 + 8 * h);
+      continue;
+    }
+    const int octaves = below < 3 ? below : 3;
+    side |= uint32_t(octaves) << (28 + 2 * h);
+    for (uint32_t g = 2 * h; g < 2 * h + 2; ++g) {
+      const uint32_t width = ((group_top[g] << (7 - kappa + octaves)) >> (7 + bits)) + 1;
+      side |= (width - 1) << (8 + int(g) * rowq_width_bits(bits));
+      ret_scaling[g] = {7 - kappa + octaves, rowq_reciprocals[width]};
+    }
+  }
+  return side;
 }
 
 // The exponent that a side word's first byte means to a decoder: what no encoder writes is brought

@@ -12,7 +12,6 @@
 #define SPECKV_CODEC_SIMD_ROWQ_INL_H_
 #endif
 
-#include <array>
 #include <bit>
 #include <cstring>
 
@@ -37,14 +36,6 @@ inline uint32_t restore_fourth_bits(uint32_t x) {
   x = (x & 0x07070707) | (x & 0x38383838) << 1;
   return x | ((x ^ x >> 1 ^ x >> 2) & 0x11111111) << 3;
 }
-
-// R[w] = 32767 / w
-inline constexpr std::array<int16_t, 33> make_reciprocals() {
-  std::array<int16_t, 33> table{};
-  for (int w = 1; w <= 32; ++w) table[size_t(w)] = int16_t(32767 / w);
-  return table;
-}
-inline constexpr std::array<int16_t, 33> reciprocals = make_reciprocals();
 
 }  // namespace speckv::codec::simd
 #endif

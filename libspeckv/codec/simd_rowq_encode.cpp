@@ -107,25 +107,20 @@ HWY_INLINE bool store_zero_row(int bits, const RowPlanes& out) {
   return true;
 }
 
-// What brings transformed values to their place among the cells.
-struct Scaling {
-  int shift, reciprocal;
-};
-
 // Codes of one group of 32 transformed values; returns the words of its bit planes, [bit].
-HWY_INLINE void quantise_group(int bits, const V16* values, const Scaling& scaling,
+HWY_INLINE void quantise_group(int bits, const V16* values, const RowqScaling& scaling,
                                const Quads& quads, size_t group, const RowPlanes& out,
                                uint32_t* low_word) {
   const D16 d;
   const V16 reciprocal = hn::Set(d, int16_t(scaling.reciprocal));
-  const V16 middle = hn::Set(d, int16_t((1 << (6 + bits)) + rowq_scales(bits)));
+  const V16 middle = hn::Set(d, int16_t((1 << (6 + bits)) + !rowq_has_widths(bits)));
   const V16 cell = hn::Set(d, int16_t{127});
   for (size_t h = 0; h < group_bytes; ++h) {
     V16 fine[2];
     for (size_t i = 0; i < 2; ++i) {
       const V16 scaled = hn::ShiftLeftSame(values[2 * h + i], scaling.shift);
       const V16 place = hn::MulHigh(scaled, reciprocal);
-      fine[i] = hn::Add(rowq_scales(bits) ? hn::Add(place, place) : place, middle);
+      fine[i] = hn::Add(rowq_has_widths(bits) ? place : hn::Add(place, place), middle);
     }
     const hn::RebindToUnsigned<D16> du;
     const auto code_of = [&](V16 f) {
@@ -143,28 +138,6 @@ HWY_INLINE void quantise_group(int bits, const V16* values, const Scaling& scali
       even = hn::Add(even, even);
     }
   }
-}
-
-// Return: what the side word says of it.
-HWY_INLINE uint32_t scale_groups(int bits, const uint32_t group_top[4], int kappa,
-                                 Scaling ret_scaling[4]) {
-  uint32_t side = 0;
-  for (size_t g = 0; g < 4; ++g) {
-    const uint32_t width = ((group_top[g] << (7 - kappa)) >> (7 + bits)) + 1;
-    side |= (width - 1) << (8 + int(g) * rowq_width_bits(bits));
-    ret_scaling[g] = {7 - kappa, simd::reciprocals[width]};
-  }
-  return side;
-}
-HWY_INLINE uint32_t scale_halves(const uint32_t group_top[4], int kappa, Scaling ret_scaling[4]) {
-  uint32_t side = 0;
-  for (size_t h = 0; h < 2; ++h) {
-    const uint32_t a = group_top[2 * h], b = group_top[2 * h + 1];
-    const RowqHalf half = rowq_half_scale(int(a > b ? a : b), kappa);
-    side |= uint32_t(half.scale - 1) << (8 + 8 * h);
-    ret_scaling[2 * h] = ret_scaling[2 * h + 1] = {half.shift, half.reciprocal};
-  }
-  return side;
 }
 
 template <bool bf16>
@@ -189,10 +162,9 @@ HWY_INLINE bool encode_row(int bits, const std::byte* const runs[2], size_t bloc
   const int kappa = int(std::bit_width(top)) - 8;
   const int exponent = kappa + field + rowq_exponent_base(bf16) - std::countr_zero(uint32_t(block));
   if (exponent > rowq_exponent_max(bf16)) return false;
-  uint32_t side = static_cast<uint8_t>(exponent - rowq_scale_exponent(bits)), low_words[4] = {};
-  Scaling scaling[4];
-  side |= rowq_scales(bits) ? scale_halves(group_top, kappa, scaling)
-                            : scale_groups(bits, group_top, kappa, scaling);
+  uint32_t side = static_cast<uint8_t>(exponent - rowq_scale_bits(bits)), low_words[4] = {};
+  RowqScaling scaling[4];
+  side |= rowq_scale_groups(bits, group_top, kappa, scaling);
   for (size_t g = 0; g < 4; ++g)
     quantise_group(bits, row + g * group_vectors, scaling[g], quads, g, out, &low_words[g]);
   std::memcpy(out.side, &side, 4);

@@ -98,7 +98,7 @@ def decode_rowq(v, data):
         width_bits = min(5, 8 - b)
         w = [(side >> 8 + g * width_bits & (1 << width_bits) - 1) + 1 for g in range(4)]
         p = [(2 * u[i] + 1 - (1 << b)) * w[i // 32] for i in range(128)]
-        s = [(side >> 8 * h & 255) + 1 if b == 8 else 1 for h in (1, 2)]
+        s = [(side >> 8 * h & 255) + 1 if b == 8 else 8 >> (side >> 26 + 2 * h & 3) for h in (1, 2)]
         x = [y for i in range(0, 128, n) for y in wht(p[i:i + n])]
         for i, (t, c) in enumerate(places):
             out[t * d + c] = half(x[i] * s[i // 64], max(-100, min(64, wrap(side, 8))), v["bf16"])

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Proves the golden model itself: 16-bit floats against the compiler's own arithmetic, q8 against
 // its definition in real numbers, its error bound, its refusals; q8sink's exact token; that a quiet
-// token beside a loud one has its own scale in rowq8.
+// token beside a loud one has its own scale in rowq.
 #include "codec/golden.hpp"
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 
@@ -131,23 +132,33 @@ TEST(Q8Sink, KeepsTheFirstTokenAndIsQ8Otherwise) {
   }
 }
 
-TEST(Rowq8, AQuietTokenHasItsOwnScale) {
+// dB of the loud and of the quiet tokens, every second at 1/2^octaves.
+std::array<double, 2> loud_and_quiet(CodecId id, int octaves) {
   Random random(3);
   const PageShape shape{32, 64, SPECKV_DTYPE_F16, Kind::v};
   std::vector<uint16_t> values(shape.values());
-  for (size_t i = 0; i < values.size(); ++i) {  // every second token at a sixteenth
-    const bool quiet = i / 64 % 2 != 0;
-    values[i] = round_to_half(int64_t(random() % 2001) - 1000, quiet ? -14 : -10, false);
-  }
-  const auto back = round_trip(CodecId::rowq8, shape, values);
-  double signal = 0, error = 0;
+  const auto quiet = [](size_t i) { return i / 64 % 2; };
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] =
+        round_to_half(int64_t(random() % 2001) - 1000, quiet(i) != 0 ? -10 - octaves : -10, false);
+  const auto back = round_trip(id, shape, values);
+  double signal[2] = {}, error[2] = {};
   for (size_t i = 0; i < values.size(); ++i) {
-    if (i / 64 % 2 == 0) continue;
     const double x = value_of(values[i], false), y = value_of(back[i], false);
-    signal += x * x;
-    error += (x - y) * (x - y);
+    signal[quiet(i)] += x * x;
+    error[quiet(i)] += (x - y) * (x - y);
   }
-  EXPECT_GT(10 * std::log10(signal / error), 26);  // with the loud one's scale: 14
+  return {10 * std::log10(signal[0] / error[0]), 10 * std::log10(signal[1] / error[1])};
+}
+
+TEST(Rowq, AQuietTokenHasItsOwnScale) {
+  for (const CodecId id : {CodecId::rowq3, CodecId::rowq4, CodecId::rowq5, CodecId::rowq6}) {
+    const auto [loud, quiet] = loud_and_quiet(id, 3);
+    EXPECT_GT(quiet, loud - 0.5) << name(id);
+    EXPECT_LT(loud_and_quiet(id, 5)[1], loud - 0.5) << name(id) << ": two octaves too far";
+  }
+  // The quiet token's values have six bits of the row's ten: 30 dB and what the codec adds.
+  EXPECT_GT(loud_and_quiet(CodecId::rowq8, 4)[1], 26);
 }
 
 }  // namespace
