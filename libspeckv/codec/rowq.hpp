@@ -31,8 +31,8 @@ inline constexpr std::array<int16_t, 33> rowq_reciprocals = [] {
 }();
 
 // Each half row has a scale, which multiplies what comes out of the transform: tokens differ in
-// size, and those that attention rests on have small V. A power of two, 1 to 8; but eight bits
-// leave a code no room for a width, so there it is any number up to 256.
+// size, and attention may rest on a small one. A power of two, 1 to 8; but eight bits leave a code
+// no room for a width, so there it is any number up to 256.
 inline constexpr size_t rowq_half = rowq_row / 2;
 constexpr bool rowq_has_widths(int bits) { return bits < 8; }
 constexpr int rowq_scale(int bits, uint32_t side, size_t half) {
