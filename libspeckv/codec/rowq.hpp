@@ -23,12 +23,15 @@ inline constexpr uint8_t rowq_zero_row = 0x80;  // exponent byte of a row of zer
 constexpr int rowq_bits(CodecId id) { return static_cast<int>(id); }
 // Bits of one group's width in the side word.
 constexpr int rowq_width_bits(int bits) { return bits < 4 ? 5 : 8 - bits; }
-// R[w] = 32767 / w
-inline constexpr std::array<int16_t, 33> rowq_reciprocals = [] {
-  std::array<int16_t, 33> table{};
-  for (int w = 1; w <= 32; ++w) table[size_t(w)] = int16_t(32767 / w);
+// dividend / n for n up to `most`.
+template <size_t most>
+constexpr std::array<int32_t, most + 1> make_quotients(int32_t dividend) {
+  std::array<int32_t, most + 1> table{};
+  for (size_t n = 1; n <= most; ++n) table[n] = dividend / int32_t(n);
   return table;
-}();
+}
+inline constexpr auto rowq_width_reciprocals = make_quotients<32>(32767);
+inline constexpr auto rowq_scale_reciprocals = make_quotients<256>(1 << 22);
 
 // Each half row has a scale, which multiplies what comes out of the transform: tokens differ in
 // size, and attention may rest on a small one. A power of two, 1 to 8; but eight bits leave a code
@@ -99,11 +102,12 @@ constexpr uint32_t rowq_scale_groups(int bits, const uint32_t group_top[4], int 
     const uint32_t a = group_top[2 * h], b = group_top[2 * h + 1], top = a > b ? a : b;
     const int below = kappa + 8 - int(std::bit_width(top));  // in octaves
     if (!rowq_has_widths(bits)) {
-      const int scale = int((top << (7 - kappa)) >> 7) + 1;
-      const int reciprocal = (1 << 22 >> below) / scale;  // too large in a half of zeros only
+      const uint32_t scale = ((top << (7 - kappa)) >> 7) + 1;
+      // Too large in a half of zeros only.
+      const int reciprocal = rowq_scale_reciprocals[scale] >> below;
       ret_scaling[2 * h] = {7 - kappa + below, reciprocal > 32767 ? 32767 : reciprocal};
       ret_scaling[2 * h + 1] = ret_scaling[2 * h];
-      side |= uint32_t(scale - 1) << (8 + 8 * h);
+      side |= (scale - 1) << (8 + 8 * h);
       continue;
     }
     const int octaves = below < 3 ? below : 3;
@@ -111,7 +115,7 @@ constexpr uint32_t rowq_scale_groups(int bits, const uint32_t group_top[4], int 
     for (uint32_t g = 2 * h; g < 2 * h + 2; ++g) {
       const uint32_t width = ((group_top[g] << (7 - kappa + octaves)) >> (7 + bits)) + 1;
       side |= (width - 1) << (8 + int(g) * rowq_width_bits(bits));
-      ret_scaling[g] = {7 - kappa + octaves, rowq_reciprocals[width]};
+      ret_scaling[g] = {7 - kappa + octaves, rowq_width_reciprocals[width]};
     }
   }
   return side;
