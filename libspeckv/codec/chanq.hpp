@@ -14,6 +14,22 @@ inline constexpr uint16_t chanq_head_dim_max = 256;
 inline constexpr size_t chanq_header = 8;
 inline constexpr int chanq_width_max = 8;
 
+// A channel's reach is a code 8k + m: (8 + m) * 2^(k-3) units of fixed point to each side of its
+// anchor. The page has the largest; a channel has by how many grains of 2^g its own lies below.
+inline constexpr int chanq_drop_bits = 5;
+inline constexpr int chanq_drop_max = 31;
+inline constexpr int chanq_reach_max = 119;  // 30720: more than 14 bits turned and recentred need
+inline constexpr int chanq_grain_max = 2;
+// Channels of a page that may reach less than its grain tells, before a coarser grain is taken.
+constexpr size_t chanq_lifted_max(size_t head_dim) { return head_dim / 16; }
+
+// The anchor is a small float in units of 2^(k-4): a sign and a code of 7 bits, below 32 the number
+// itself, then four bits behind a leading one, doubled with every 16.
+constexpr int chanq_anchor_size(int code) {
+  return code < 32 ? code : (16 + code % 16) << (code / 16 - 1);
+}
+inline constexpr int chanq_anchor_max = 127;
+
 constexpr size_t chanq_index(CodecId id) { return size_t(id) - size_t(CodecId::chanq2_5); }
 // Twice the nominal bits of a value: chanq3.5 -> 7.
 constexpr size_t chanq_half_bits(CodecId id) {
@@ -30,11 +46,15 @@ constexpr bool chanq_takes(const PageShape& shape) {
 constexpr size_t chanq_bytes(CodecId id, const PageShape& shape) {
   return (shape.values() * (chanq_half_bits(id) + 1) / 16 + 31) / 32 * 32;
 }
-// Bits that the pairs of a page share: what header, anchors and steps leave, in units of one bit
+// Of a channel beside its codes: an anchor byte, and five bits of how far it reaches.
+constexpr size_t chanq_side_bytes(size_t head_dim) {
+  return chanq_header + head_dim + head_dim / 8 * chanq_drop_bits;
+}
+// Bits that the pairs of a page share: what header and channels' sides leave, in units of one bit
 // for both channels of a pair over all tokens. May fall short of the payload by less than one unit.
 constexpr size_t chanq_budget(CodecId id, size_t tokens, size_t head_dim) {
   const size_t total = tokens * head_dim * (chanq_half_bits(id) + 1) / 16;
-  return (total - chanq_header - 2 * head_dim) / (tokens / 4);
+  return (total - chanq_side_bytes(head_dim)) / (tokens / 4);
 }
 
 // Range, see rowq.hpp: exponent fields at or above the limit are refused, below the floor count as

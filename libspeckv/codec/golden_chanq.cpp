@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // golden_chanq.cpp - chanq: undoes RoPE relative to the page start, so that a channel hardly moves
-// along the tokens, then gives every channel a midpoint, a step and as many bits as its table says.
+// along the tokens, then gives every channel an anchor, a reach and as many bits as its table says.
 // The bytes are in docs/codec.md.
 //
 // Encode, in integers: values become 15-bit fixed point under the page's largest exponent; each
-// pair is turned back by its token's angle; each channel's midpoint is stored in 8 bits under one
-// page-wide shift (the anchor), its step as the smallest (8 + m) * 2^(k-8) whose 2^b cells hold the
-// channel; codes are cells, one bit plane per bit and channel. Decode: the middle of the cell plus
-// the anchor, turned forward again, rounded once.
+// pair is turned back by its token's angle; each channel gets an anchor near its middle, a small
+// float as fine as the channel needs, however far off centre another one lies, and a reach to both
+// sides of it, stored as what it lacks of the page's largest. Codes are the cells of that reach,
+// one bit plane per bit and channel. Decode: the middle of the cell plus the anchor, turned forward
+// again, rounded once.
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
@@ -39,26 +40,45 @@ int fixed_point(uint16_t bits, int field, bool bf16) {
   return x.negative ? -size : size;
 }
 
-// Smallest code = 8k + m with (8 + m) * 2^(k - 8) * 2^(bits - 1) >= reach + 1.
-int step_code(int reach, int bits) {
-  if (bits == 0) return 0;
+// Smallest code 8k + m with (8 + m) * 2^(k - 3) >= reach + 1.
+int reach_code(int reach) {
   int code = 0;
-  while ((int64_t{8 + code % 8} << (code / 8 + bits - 1)) < int64_t{reach + 1} << 8) ++code;
+  while ((8 + code % 8) << (code / 8) < 8 * (reach + 1)) ++code;
   return code;
 }
 
-int anchor_shift(int midpoint_max) {
-  int shift = 0;
-  while (((midpoint_max + (shift > 0 ? 1 << (shift - 1) : 0)) >> shift) > 127) ++shift;
-  return shift;
+// Smallest k in whose units the anchor's largest code gets to the midpoint.
+int anchor_octave(int midpoint) {
+  int k = 0;
+  while (chanq_anchor_size(chanq_anchor_max) << k < 16 * std::abs(midpoint)) ++k;
+  return k;
 }
 
-struct Channel {
+// The anchor byte nearest to the midpoint, in units of 2^(k-4): a sign, then the code.
+uint8_t anchor_byte(int midpoint, int k) {
+  int exponent = 0, size = 0;
+  do size = ((std::abs(midpoint) * 32 >> (k + exponent)) + 1) >> 1;
+  while (size > 31 && ++exponent);
+  return static_cast<uint8_t>(std::min(16 * exponent + size, chanq_anchor_max) |
+                              (midpoint < 0 ? 0x80 : 0));
+}
+// In units of 2^(k-4).
+int anchor_of(uint8_t byte) {
+  const int size = chanq_anchor_size(byte & 127);
+  return byte & 128 ? -size : size;
+}
+// In units of fixed point, the rest below cut off.
+int anchor_value(uint8_t byte, int k) {
+  const int size = (chanq_anchor_size(byte & 127) << k) >> 4;
+  return byte & 128 ? -size : size;
+}
+
+struct Channel {     // or whatever else lies in bit planes
   std::byte* plane;  // of the highest bit
   int bits;
 };
 
-// Writes one token's code into the channel's planes; a plane has one bit for each token.
+// Writes one of `tokens` codes into its planes; a plane has one bit for each.
 void put_code(const Channel& channel, size_t tokens, size_t token, int code) {
   for (int bit = channel.bits - 1; bit >= 0; --bit) {
     std::byte* plane = channel.plane + size_t(channel.bits - 1 - bit) * tokens / 8;
@@ -98,17 +118,43 @@ void turn_back(const PageShape& shape, const ConstView& in, int field, const Cha
   }
 }
 
-// Quantises one channel around its anchor. Returns: the step code.
-uint8_t encode_channel(const int* values, size_t tokens, int anchor, const Channel& channel) {
-  int reach = 0;
-  for (size_t t = 0; t < tokens; ++t) reach = std::max(reach, std::abs(values[t] - anchor));
-  const int code = step_code(reach, channel.bits);
+struct Range {
+  int low, high;
+  int midpoint() const { return (low + high) >> 1; }
+  int reach_from(int anchor) const { return std::max(high - anchor, anchor - low); }
+};
+
+// The reach code that a channel asks for: from the anchor that it would get.
+int wanted_reach(const Range& range) {
+  const int middle = range.midpoint();
+  const int least = std::max(reach_code(range.reach_from(middle)), 8 * anchor_octave(middle));
+  const int anchor = anchor_value(anchor_byte(middle, least / 8), least / 8);
+  return std::max(reach_code(range.reach_from(anchor)), least / 8 * 8);
+}
+
+// The finest grain at which few channels' reach is lifted to what five bits below the top can say;
+// those that have no codes or do not move are not asked.
+int choose_grain(const int* wanted, const uint8_t* bits, size_t channels, int top) {
+  int grain = 0;
+  for (; grain < chanq_grain_max; ++grain) {
+    size_t lifted = 0;
+    for (size_t c = 0; c < channels; ++c) {
+      lifted += bits[c] > 0 && wanted[c] > 0 && wanted[c] < top - (chanq_drop_max << grain);
+    }
+    if (lifted <= chanq_lifted_max(channels)) break;
+  }
+  return grain;
+}
+
+// Quantises one channel around its anchor.
+void encode_channel(const int* values, size_t tokens, int anchor, int reach,
+                    const Channel& channel) {
   const int cells = 1 << channel.bits;
   for (size_t t = 0; channel.bits > 0 && t < tokens; ++t) {
-    const int cell = ((values[t] - anchor) * q8_reciprocal[code % 8]) >> (code / 8 + 7);
+    const int cell =
+        ((values[t] - anchor) * q8_reciprocal[reach % 8]) >> (reach / 8 + 13 - channel.bits);
     put_code(channel, tokens, t, std::clamp(cell + cells / 2, 0, cells - 1));
   }
-  return static_cast<uint8_t>(code);
 }
 
 }  // namespace
@@ -118,32 +164,36 @@ Refusal chanq_encode(CodecId id, const PageShape& shape, const ConstView& in, st
   const bool bf16 = is_bf16(shape.dtype);
   const size_t d = shape.head_dim, t = shape.tokens;
   std::memset(out, 0, chanq_bytes(id, shape));
-  const uint16_t top = magnitude_max(shape, in);
-  if (top >= infinity_bits(bf16)) return Refusal::not_finite;
-  const int field = std::max(chanq_field_floor(bf16), top >> (bf16 ? 7 : 10));
+  const uint16_t largest = magnitude_max(shape, in);
+  if (largest >= infinity_bits(bf16)) return Refusal::not_finite;
+  const int field = std::max(chanq_field_floor(bf16), largest >> (bf16 ? 7 : 10));
   if (field >= chanq_field_limit(bf16)) return Refusal::out_of_range;
   Page page;
   turn_back(shape, in, field, table, page);
 
-  int midpoint[2 * chanq_pairs_max], midpoint_max = 0;
+  Range range[2 * chanq_pairs_max];
+  int wanted[2 * chanq_pairs_max], top = 0;
   for (size_t c = 0; c < d; ++c) {
     const auto [low, high] = std::minmax_element(page[c], page[c] + t);
-    midpoint[c] = (*low + *high) >> 1;
-    midpoint_max = std::max(midpoint_max, std::abs(midpoint[c]));
+    range[c] = {*low, *high};
+    wanted[c] = wanted_reach(range[c]);
+    top = std::max(top, wanted[c]);
   }
-  const int shift = anchor_shift(midpoint_max);
-  out[0] = std::byte(field);
-  out[1] = std::byte(shift);
-
   uint8_t bits[2 * chanq_pairs_max];
   channel_bits(id, table, bits);
-  std::byte* plane = out + chanq_header + 2 * d;
+  const int grain = choose_grain(wanted, bits, d, top);
+  out[0] = std::byte(field);
+  out[1] = std::byte(top);
+  out[2] = std::byte(grain);
+
+  std::byte* plane = out + chanq_side_bytes(d);
   for (size_t c = 0; c < d; ++c) {
-    const int rounded = shift > 0 ? (midpoint[c] + (1 << (shift - 1))) >> shift : midpoint[c];
-    const int anchor = std::clamp(rounded, -127, 127);
-    out[chanq_header + c] = static_cast<std::byte>(anchor);
-    out[chanq_header + d + c] =
-        std::byte(encode_channel(page[c], t, anchor * (1 << shift), Channel{plane, int{bits[c]}}));
+    const int drop = std::min((top - wanted[c]) >> grain, chanq_drop_max);
+    const int reach = top - (drop << grain);
+    const uint8_t anchor = anchor_byte(range[c].midpoint(), reach / 8);
+    out[chanq_header + c] = std::byte{anchor};
+    put_code({out + chanq_header + d, chanq_drop_bits}, d, c, drop);
+    encode_channel(page[c], t, anchor_value(anchor, reach / 8), reach, {plane, int{bits[c]}});
     plane += bits[c] * t / 8;
   }
   return Refusal::none;
@@ -155,21 +205,21 @@ void chanq_decode(CodecId id, const PageShape& shape, const std::byte* in, const
   const size_t d = shape.head_dim;
   const int field =
       std::clamp(std::to_integer<int>(in[0]), chanq_field_floor(bf16), chanq_field_ceiling(bf16));
-  const int shift = std::to_integer<int>(in[1]) & 15;
+  const int top = std::min(std::to_integer<int>(in[1]), chanq_reach_max);
+  const int grain = std::min(std::to_integer<int>(in[2]), chanq_grain_max);
   uint8_t bits[2 * chanq_pairs_max];
   channel_bits(id, table, bits);
-  // Before the turn: four times the fixed point. Sums wrap at 24 bits; what an encoder writes
-  // needs 18.
+  // Before the turn: four times the fixed point, in 24 bits.
   Page page;
-  const std::byte* plane = in + chanq_header + 2 * d;
+  const std::byte* plane = in + chanq_side_bytes(d);
   for (size_t c = 0; c < d; ++c) {
-    const int anchor = static_cast<int8_t>(in[chanq_header + c]) * (1 << shift);
-    const int code = std::to_integer<int>(in[chanq_header + d + c]);
+    const int drop = get_code(in + chanq_header + d, chanq_drop_bits, d, c);
+    const int reach = std::max(top - (drop << grain), 0);
+    const int anchor = anchor_of(std::to_integer<uint8_t>(in[chanq_header + c]));
     for (size_t t = 0; t < shape.tokens; ++t) {
       const int middle = 2 * get_code(plane, bits[c], shape.tokens, t) + 1 - (1 << bits[c]);
-      const uint32_t scaled =
-          (uint32_t(middle * (8 + code % 8)) << (code / 8)) + (uint32_t(anchor) << 9);
-      page[c][t] = int32_t(scaled << 1) >> 8;
+      const int fine = middle * (8 + reach % 8) * (256 >> bits[c]) + 128 * anchor;
+      page[c][t] = int(int64_t{fine} * (1 << (reach / 8)) >> 9);
     }
     plane += bits[c] * shape.tokens / 8;
   }

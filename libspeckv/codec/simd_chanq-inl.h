@@ -58,7 +58,7 @@ inline ChanPlan make_plan(CodecId id, const PageShape& shape, const ChanTable& t
   const auto& widths = table.widths[chanq_index(id)];
   spread_widths(table.map, &widths[0], plan.width);
   plan.width_max = 0;
-  size_t at = chanq_header + 2 * plan.head_dim;
+  size_t at = chanq_side_bytes(plan.head_dim);
   for (size_t c = 0; c < plan.head_dim; ++c) {
     plan.plane[c] = static_cast<uint16_t>(at);
     at += plan.width[c] * plan.plane_bytes;
@@ -130,7 +130,7 @@ HWY_INLINE Granule granule_at(const ChanTable& table, size_t pair) {
   return {table.map.half_split, table.map.first(pair), table.map.second(pair)};
 }
 
-// Bytes of a granule's channels, widened: anchors, steps, widths.
+// Bytes of a granule's channels, widened: anchors, reaches, widths.
 HWY_INLINE void load_channel_bytes(const Granule& g, const void* by_channel, V32& ret_first,
                                    V32& ret_second) {
   const auto* bytes = static_cast<const uint8_t*>(by_channel);
@@ -146,6 +146,15 @@ HWY_INLINE void load_channel_bytes(const Granule& g, const void* by_channel, V32
     ret_first = hn::And(both, hn::Set(D32(), 255));
     ret_second = hn::ShiftRight<8>(both);
   }
+}
+
+// chanq_anchor_size() of codes.
+HWY_INLINE V32 anchor_size(V32 code) {
+  const D32 d;
+  const V32 exponent = hn::ShiftRight<4>(code), mantissa = hn::And(code, hn::Set(d, 15));
+  const V32 scaled = hn::Shl(hn::Or(mantissa, hn::Set(d, 16)),
+                             hn::Max(hn::Sub(exponent, hn::Set(d, 1)), hn::Zero(d)));
+  return hn::IfThenElse(hn::Eq(exponent, hn::Zero(d)), mantissa, scaled);
 }
 
 // 4 x 4 transposition of bytes in each block: its own inverse.

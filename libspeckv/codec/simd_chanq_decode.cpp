@@ -76,27 +76,53 @@ HWY_INLINE V8 load_codes(const simd::ChanPlan& plan, const BitSpread& spread, si
   return load_own_planes(plan, spread, channel, token, in);
 }
 
+// How far each channel reaches, from the page's largest and the planes that say what it lacks.
+struct Reaches {
+  alignas(32) uint8_t of[2 * chanq_pairs_max + lanes8];  // by channel; the rest is scratch
+};
+HWY_INLINE void load_reaches(const simd::ChanPlan& plan, const std::byte* in,
+                             Reaches& ret_reaches) {
+  const D8 d;
+  const int seen = std::to_integer<int>(in[1]), grain = std::to_integer<int>(in[2]);
+  const V8 top = hn::Set(d, uint8_t(seen < chanq_reach_max ? seen : chanq_reach_max));
+  const int shift = grain < chanq_grain_max ? grain : chanq_grain_max;
+  const auto* planes = reinterpret_cast<const uint8_t*>(in + chanq_header + plan.head_dim);
+  for (size_t c = 0; c < plan.head_dim; c += lanes8) {
+    const uint8_t* plane = planes + c / 8;
+    V8 drop = hn::Zero(d);
+    for (int bit = chanq_drop_bits - 1; bit >= 0; --bit, plane += plan.head_dim / 8) {
+      const V8 weight = hn::Set(d, uint8_t(1 << bit));
+      drop = hn::Or(drop, hn::IfThenElseZero(hn::LoadMaskBits(d, plane), weight));
+    }
+    hn::Store(hn::SaturatedSub(top, hn::ShiftLeftSame(drop, shift)), d, ret_reaches.of + c);
+  }
+}
+
 // How a granule's codes become values before the turn, 2^8 times them: code * slope + base, modulo
 // 2^32, so that the 24 bits that count are the upper ones.
 struct Expander {
   V32 slope, base;
 };
 HWY_INLINE void make_expanders(const Granule& g, const simd::ChanPlan& plan, const std::byte* in,
-                               Expander ret_expanders[2]) {
+                               const Reaches& reaches, Expander ret_expanders[2]) {
   const D32 d;
-  const int shift = std::to_integer<int>(in[1]) & 15;
-  V32 anchor[2], step[2], width[2];
+  V32 anchor[2], reach[2], width[2];
   load_channel_bytes(g, in + chanq_header, anchor[0], anchor[1]);
-  load_channel_bytes(g, in + chanq_header + plan.head_dim, step[0], step[1]);
+  load_channel_bytes(g, reaches.of, reach[0], reach[1]);
   load_channel_bytes(g, plan.width, width[0], width[1]);
   for (size_t i = 0; i < 2; ++i) {
-    const V32 size = hn::Add(hn::And(step[i], hn::Set(d, 7)), hn::Set(d, 8));
-    const V32 k = hn::ShiftRight<3>(step[i]);
-    const V32 least = hn::Shl(hn::Sub(size, hn::Shl(size, width[i])), k);
-    const V32 signed_anchor = hn::ShiftRight<24>(hn::ShiftLeft<24>(anchor[i]));
-    ret_expanders[i].slope = hn::Shl(hn::ShiftLeft<2>(size), k);
+    const V32 size = hn::Add(hn::And(reach[i], hn::Set(d, 7)), hn::Set(d, 8));
+    const V32 k = hn::ShiftRight<3>(reach[i]);
+    const V32 cell = hn::Shl(size, hn::Sub(hn::Set(d, 8), width[i]));
+    const V32 apart = anchor_size(hn::And(anchor[i], hn::Set(d, 127)));
+    const V32 middle = hn::IfThenElse(hn::Gt(anchor[i], hn::Set(d, 127)), hn::Neg(apart), apart);
+    const V32 base = hn::Add(hn::Sub(cell, hn::ShiftLeft<8>(size)), hn::ShiftLeft<7>(middle));
+    // Times 2^(k-1).
+    const auto halved = hn::Eq(k, hn::Zero(d));
+    ret_expanders[i].slope = hn::Shl(cell, k);
     ret_expanders[i].base =
-        hn::Add(hn::Add(least, least), hn::ShiftLeftSame(signed_anchor, shift + 10));
+        hn::IfThenElse(halved, hn::ShiftRight<1>(base),
+                       hn::Shl(base, hn::Max(hn::Sub(k, hn::Set(d, 1)), hn::Zero(d))));
   }
 }
 
@@ -175,12 +201,12 @@ HWY_INLINE void regroup(const V8 quads[4][4], TokenCodes& ret_codes) {
 }
 
 template <bool bf16>
-HWY_INLINE void decode_granule(const Granule& g, const simd::ChanPlan& plan,
+HWY_INLINE void decode_granule(const Granule& g, const simd::ChanPlan& plan, const Reaches& reaches,
                                const BitSpread& spread, const simd::Turns& turns, VF factor,
                                const std::byte* in, size_t bytes, const View& out) {
   const D16 d;
   Expander expander[2];
-  make_expanders(g, plan, in, expander);
+  make_expanders(g, plan, in, reaches, expander);
   const size_t step = g.half_split ? 1 : 2;
   for (size_t from = 0; from < plan.tokens; from += round_tokens) {
     V8 quads[4][4];
@@ -218,16 +244,18 @@ void decode_page(CodecId id, const PageShape& shape, const std::byte* in, const 
   const float factor = std::bit_cast<float>(uint32_t(power + 127) << 23);
   const simd::ChanPlan plan = simd::make_plan(id, shape, table);
   const size_t bytes = chanq_bytes(id, shape);
+  Reaches reaches;
+  load_reaches(plan, in, reaches);
 #if SPECKV_GFNI
   if (shape.tokens == 32 && simd::has_gfni() &&
-      decode_page_gfni<bf16>({plan, in, bytes, factor}, out, table, stream))
+      decode_page_gfni<bf16>({plan, in, reaches.of, bytes, factor}, out, table, stream))
     return;
 #endif
   const BitSpread spread = make_spread(false);
   for (size_t pair = 0; pair < table.map.pairs(); pair += granule) {
     const Granule g = granule_at(table, pair);
     const simd::Turns turns = simd::turns_of(table, pair);
-    decode_granule<bf16>(g, plan, spread, turns, hn::Set(DF(), factor), in, bytes, out);
+    decode_granule<bf16>(g, plan, reaches, spread, turns, hn::Set(DF(), factor), in, bytes, out);
   }
 }
 

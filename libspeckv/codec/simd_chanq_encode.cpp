@@ -22,15 +22,21 @@ bool chanq_encode_page(CodecId id, const PageShape& shape, const ConstView& in, 
   return golden::chanq_encode(id, shape, in, out, table) == Refusal::none;
 }
 #else
-HWY_INLINE void store_channel_bytes(const Granule& g, V32 first, V32 second,
-                                    std::byte* by_channel) {
-  alignas(32) int32_t a[granule], b[granule];
-  hn::Store(first, D32(), a);
-  hn::Store(second, D32(), b);
-  const size_t step = g.half_split ? 1 : 2;
-  for (size_t i = 0; i < granule; ++i) {
-    by_channel[g.first + i * step] = static_cast<std::byte>(a[i]);
-    by_channel[g.second + i * step] = static_cast<std::byte>(b[i]);
+// Bytes of a granule's channels from words.
+HWY_INLINE void store_channel_bytes(const Granule& g, V16 words, void* by_channel) {
+  alignas(32) static constexpr uint8_t apart[16] = {0, 2, 4, 6, 8, 10, 12, 14};
+  alignas(32) static constexpr uint8_t mixed[16] = {0, 8, 2, 10, 4, 12, 6, 14};
+  const V8 order = hn::LoadDup128(D8(), g.half_split ? apart : mixed);
+  alignas(32) uint8_t bytes[lanes8];
+  hn::Store(hn::TableLookupBytes(hn::BitCast(D8(), words), order), D8(), bytes);
+  auto* to = static_cast<uint8_t*>(by_channel);
+  for (size_t i = 0; i < granule; i += 4) {
+    if (g.half_split) {
+      std::memcpy(to + g.first + i, bytes + 4 * i, 4);
+      std::memcpy(to + g.second + i, bytes + 4 * i + 4, 4);
+    } else {
+      std::memcpy(to + g.first + 2 * i, bytes + 4 * i, 8);
+    }
   }
 }
 
@@ -88,6 +94,117 @@ HWY_INLINE void turn_back(const Granule& g, const PageShape& shape, const ConstV
   }
 }
 
+HWY_INLINE V16 middle_of(V16 low, V16 high) {
+  return hn::Add(hn::ShiftRight<1>(hn::Xor(low, high)), hn::And(low, high));
+}
+
+// Words that are not negative (first channels, second ones) as values.
+HWY_INLINE void widen_words(V16 words, V32 ret[2]) {
+  const D16 d;
+  ret[0] = hn::BitCast(D32(), hn::InterleaveLower(d, words, hn::Zero(d)));
+  ret[1] = hn::BitCast(D32(), hn::InterleaveUpper(d, words, hn::Zero(d)));
+}
+
+// reach_code() of the golden model: a float's exponent and three bits of mantissa, rounded up.
+HWY_INLINE V32 reach_code(V32 reach) {
+  const D32 d;
+  const V32 bits = hn::BitCast(d, hn::ConvertTo(DF(), hn::Add(reach, hn::Set(d, 1))));
+  return hn::Sub(hn::ShiftRight<20>(hn::Add(bits, hn::Set(d, 0xfffff))), hn::Set(d, 127 * 8));
+}
+
+// anchor_octave() of the golden model, or less than 0: where a float's mantissa exceeds 31/16, the
+// next exponent.
+HWY_INLINE V32 anchor_octave(VF size) {
+  const D32 d;
+  const V32 bits = hn::Add(hn::BitCast(d, size), hn::Set(d, 0x7ffff));
+  return hn::Sub(hn::ShiftRight<23>(bits), hn::Set(d, 127 + 6));
+}
+
+// The anchor nearest to a midpoint of this size, without a sign. Requires: k of anchor_octave() or
+// more.
+struct Anchor {
+  V32 code, value;
+};
+HWY_INLINE Anchor make_anchor(VF size, V32 k) {
+  const D32 d;
+  const DF df;
+  const V32 power = hn::ShiftLeft<23>(hn::Sub(k, hn::Set(d, 4)));
+  const VF unit = hn::BitCast(df, hn::Add(hn::Set(d, 127 << 23), power));
+  const VF units = hn::Mul(size, hn::BitCast(df, hn::Sub(hn::Set(d, 127 << 23), power)));
+  const V32 whole = truncate_int(df, hn::Add(units, hn::Set(df, 0.5F)));
+  const V32 rounded = hn::ShiftRight<19>(hn::Add(hn::BitCast(d, units), hn::Set(d, 1 << 18)));
+  const auto few = hn::Gt(hn::Set(d, 17), whole);
+  const V32 code = hn::IfThenElse(few, whole, hn::Sub(rounded, hn::Set(d, 130 * 16)));
+  const V32 nearest =
+      hn::IfThenElse(few, hn::BitCast(d, hn::ConvertTo(df, whole)), hn::ShiftLeft<19>(rounded));
+  return {code, truncate_int(df, hn::Mul(hn::BitCast(df, nearest), unit))};
+}
+
+HWY_INLINE V16 with_sign_of(V16 from, V16 size) {
+  return hn::IfThenElse(hn::Lt(from, hn::Zero(D16())), hn::Neg(size), size);
+}
+
+// The reach codes that a granule's channels ask for: wanted_reach() of the golden model.
+HWY_INLINE V16 wanted_reaches(V16 low, V16 high) {
+  const V16 middle = middle_of(low, high);
+  V32 middles[2], reach[2], k[2], anchor[2];
+  widen_words(hn::Abs(middle), middles);
+  widen_words(hn::Max(hn::Sub(high, middle), hn::Sub(middle, low)), reach);
+  for (size_t i = 0; i < 2; ++i) {
+    const VF size = hn::ConvertTo(DF(), middles[i]);
+    k[i] = hn::Max(hn::ShiftRight<3>(reach_code(reach[i])), anchor_octave(size));
+    anchor[i] = make_anchor(size, k[i]).value;
+  }
+  const V16 anchors = with_sign_of(middle, pack32(anchor[0], anchor[1]));
+  widen_words(hn::Max(hn::Sub(high, anchors), hn::Sub(anchors, low)), reach);
+  for (size_t i = 0; i < 2; ++i) k[i] = hn::Max(reach_code(reach[i]), hn::ShiftLeft<3>(k[i]));
+  return pack32(k[0], k[1]);
+}
+
+// Reach codes of a page's channels; room for whole vectors.
+using ChannelBytes = uint8_t[2 * chanq_pairs_max + lanes8];
+
+// choose_grain() of the golden model.
+HWY_INLINE int choose_grain(const simd::ChanPlan& plan, const ChannelBytes& wanted, int top) {
+  const hn::CappedTag<uint8_t, 16> d;
+  const auto zero = hn::Zero(d);
+  for (int grain = 0; grain < chanq_grain_max; ++grain) {
+    const int floor = top - (chanq_drop_max << grain);
+    if (floor <= 0) return grain;
+    size_t lifted = 0;
+    for (size_t c = 0; c < plan.head_dim; c += 16) {
+      const auto own = hn::Load(d, wanted + c), width = hn::LoadU(d, plan.width + c);
+      const auto asked =
+          hn::AndNot(hn::Eq(hn::Min(own, width), zero), hn::Lt(own, hn::Set(d, uint8_t(floor))));
+      lifted += hn::CountTrue(d, asked);
+    }
+    if (lifted <= chanq_lifted_max(plan.head_dim)) return grain;
+  }
+  return chanq_grain_max;
+}
+
+// Writes by how many grains each channel lies below the top, and makes its reach what that says.
+HWY_INLINE void store_drops(const simd::ChanPlan& plan, int top, int grain, ChannelBytes& reaches,
+                            std::byte* out) {
+  alignas(32) ChannelBytes drops;
+  const D8 d;
+  const V8 tops = hn::Set(d, uint8_t(top));
+  for (size_t c = 0; c < plan.head_dim; c += lanes8) {
+    V8 drop = hn::ShiftRightSame(hn::SaturatedSub(tops, hn::Load(d, reaches + c)), grain);
+    drop = hn::Min(drop, hn::Set(d, uint8_t{chanq_drop_max}));
+    hn::Store(drop, d, drops + c);
+    hn::Store(hn::Sub(tops, hn::ShiftLeftSame(drop, grain)), d, reaches + c);
+  }
+  // A vector may reach beyond its plane, into what is written after it.
+  auto* plane = reinterpret_cast<uint8_t*>(out + chanq_header + plan.head_dim);
+  for (int bit = chanq_drop_bits - 1; bit >= 0; --bit, plane += plan.head_dim / 8) {
+    for (size_t c = 0; c < plan.head_dim; c += lanes8) {
+      const auto set = hn::TestBit(hn::Load(d, drops + c), hn::Set(d, uint8_t(1 << bit)));
+      hn::StoreMaskBits(d, set, plane + c / 8);
+    }
+  }
+}
+
 // What quantising a granule needs: code = ((((word - anchor) * up) * reciprocal >> 16) * 4 * down
 // >> 16) + half, clamped to 0..top.
 struct Quantiser {
@@ -95,57 +212,44 @@ struct Quantiser {
   V8 top;
 };
 
-// Anchors, steps and the quantiser of a granule; writes the page's side bytes.
+// Anchors and the quantiser of a granule; writes the anchors.
 HWY_INLINE Quantiser make_quantiser(const Granule& g, const simd::ChanPlan& plan, V16 low, V16 high,
-                                    V16 middle, int shift, std::byte* out) {
+                                    const ChannelBytes& reaches, std::byte* out) {
   const D16 d;
   const D32 dw;
-  const V16 zero = hn::Zero(d);
-  Quantiser q;
-  const V16 rounding = hn::Set(d, int16_t(shift > 0 ? 1 << (shift - 1) : 0));
-  V16 anchor = hn::ShiftRightSame(hn::Add(middle, rounding), shift);
-  anchor = hn::Min(hn::Max(anchor, hn::Set(d, int16_t{-127})), hn::Set(d, int16_t{127}));
-  q.anchor = hn::ShiftLeftSame(anchor, shift);
-  const V16 reach = hn::Max(hn::Sub(high, q.anchor), hn::Sub(q.anchor, low));
-
-  V32 width[2], code[2], up[2], down[2];
+  const V16 middle = middle_of(low, high);
+  V32 middles[2], reach[2], width[2], code[2], anchor[2], up[2], down[2], cells[2];
+  widen_words(hn::Abs(middle), middles);
   load_channel_bytes(g, plan.width, width[0], width[1]);
-  const V32 reaches[2] = {hn::BitCast(dw, hn::InterleaveLower(d, reach, zero)),
-                          hn::BitCast(dw, hn::InterleaveUpper(d, reach, zero))};
+  load_channel_bytes(g, reaches, reach[0], reach[1]);
+  const V32 one = hn::Set(dw, 1);
   for (size_t i = 0; i < 2; ++i) {
-    // (reach + 1) * 2^(9 - width) as a float; its exponent and three bits of mantissa, rounded up,
-    // are the step.
-    const VF scale = hn::BitCast(DF(), hn::ShiftLeft<23>(hn::Sub(hn::Set(dw, 127 + 9), width[i])));
-    const VF size = hn::ConvertTo(DF(), hn::Add(reaches[i], hn::Set(dw, 1)));
-    const V32 bits = hn::BitCast(dw, hn::Mul(size, scale));
-    const V32 rounded = hn::ShiftRight<20>(hn::Add(bits, hn::Set(dw, 0xfffff)));
-    code[i] = hn::Max(hn::Sub(rounded, hn::Set(dw, 130 * 8)), hn::Zero(dw));
-    code[i] = hn::IfThenZeroElse(hn::Eq(width[i], hn::Zero(dw)), code[i]);
-    const V32 k = hn::ShiftRight<3>(code[i]), nine = hn::Set(dw, 9);
-    up[i] = hn::Shl(hn::Set(dw, 1), hn::Max(hn::Sub(nine, k), hn::Zero(dw)));
-    down[i] =
-        hn::Shl(hn::Set(dw, 1), hn::Sub(hn::Set(dw, 14), hn::Max(hn::Sub(k, nine), hn::Zero(dw))));
+    const V32 k = hn::ShiftRight<3>(reach[i]);
+    const Anchor made = make_anchor(hn::ConvertTo(DF(), middles[i]), k);
+    code[i] = made.code;
+    anchor[i] = made.value;
+    // What a step is above 2^-8 times eight to fifteen, less nine.
+    const V32 power = hn::Sub(hn::Sub(k, hn::Set(dw, 3)), width[i]);
+    up[i] = hn::Shl(one, hn::Max(hn::Neg(power), hn::Zero(dw)));
+    down[i] = hn::Shl(one, hn::Sub(hn::Set(dw, 14), hn::Max(power, hn::Zero(dw))));
+    cells[i] = hn::Shl(one, width[i]);
   }
+  const V16 sign = hn::And(hn::ShiftRight<8>(middle), hn::Set(d, int16_t{128}));
+  store_channel_bytes(g, hn::Or(pack32(code[0], code[1]), sign), out + chanq_header);
+  Quantiser q;
+  q.anchor = with_sign_of(middle, pack32(anchor[0], anchor[1]));
   q.up = pack32(up[0], up[1]);
   q.down = pack32(down[0], down[1]);
-  const V16 widths = pack32(width[0], width[1]);
-  const V16 codes = pack32(code[0], code[1]);
   // reciprocal[m] from a table of eight words
   alignas(32) int16_t table[16];
   for (size_t i = 0; i < 16; ++i) table[i] = int16_t(q8_reciprocal[i % 8]);
-  const V16 m = hn::And(codes, hn::Set(d, int16_t{7}));
+  const V16 m = hn::And(pack32(reach[0], reach[1]), hn::Set(d, int16_t{7}));
   const V16 index = hn::Add(hn::Mul(m, hn::Set(d, int16_t{0x0202})), hn::Set(d, int16_t{0x0100}));
   q.reciprocal = hn::TableLookupBytes(hn::Load(d, table), index);
-  const V16 cells = pack32(hn::Shl(hn::Set(dw, 1), width[0]), hn::Shl(hn::Set(dw, 1), width[1]));
-  q.half = hn::ShiftRight<1>(cells);
-  const V16 top = hn::Sub(cells, hn::Set(d, int16_t{1}));
+  const V16 count = pack32(cells[0], cells[1]);
+  q.half = hn::ShiftRight<1>(count);
+  const V16 top = hn::Sub(count, hn::Set(d, int16_t{1}));
   q.top = pack_codes(top, top);
-  (void)widths;
-
-  const V32 first = hn::ShiftRight<16>(hn::BitCast(dw, hn::InterleaveLower(d, zero, anchor)));
-  const V32 second = hn::ShiftRight<16>(hn::BitCast(dw, hn::InterleaveUpper(d, zero, anchor)));
-  store_channel_bytes(g, first, second, out + chanq_header);
-  store_channel_bytes(g, code[0], code[1], out + chanq_header + plan.head_dim);
   return q;
 }
 
@@ -252,31 +356,32 @@ bool encode_page(CodecId id, const PageShape& shape, const ConstView& in, std::b
   constexpr size_t granules_max = chanq_pairs_max / granule;
   alignas(32) int16_t words[granules_max][chanq_tokens_max * lanes16];
   alignas(32) int16_t lows[granules_max][lanes16], highs[granules_max][lanes16];
+  alignas(32) ChannelBytes reaches;
   const size_t granules = table.map.pairs() / granule;
   const D16 d;
-  V16 top = hn::Zero(d);
-  const auto middle_of = [&](V16 low, V16 high) {
-    return hn::Add(hn::ShiftRight<1>(hn::Xor(low, high)), hn::And(low, high));
-  };
+  V16 largest = hn::Zero(d);
   for (size_t i = 0; i < granules; ++i) {
+    const Granule g = granule_at(table, i * granule);
     V16 low, high;
-    turn_back<bf16>(granule_at(table, i * granule), shape, in, factor,
-                    simd::turns_of(table, i * granule), words[i], low, high);
+    turn_back<bf16>(g, shape, in, factor, simd::turns_of(table, i * granule), words[i], low, high);
     hn::Store(low, d, lows[i]);
     hn::Store(high, d, highs[i]);
-    top = hn::Max(top, hn::Abs(middle_of(low, high)));
+    const V16 wanted = wanted_reaches(low, high);
+    store_channel_bytes(g, wanted, reaches);
+    largest = hn::Max(largest, wanted);
   }
-  const int middle_max = int(largest16(top));
-  int shift = 0;
-  while (((middle_max + (shift > 0 ? 1 << (shift - 1) : 0)) >> shift) > 127) ++shift;
+  const int top = int(largest16(largest));
+  const int grain = choose_grain(plan, reaches, top);
   out[0] = std::byte(field);
-  out[1] = std::byte(shift);
+  out[1] = std::byte(top);
+  out[2] = std::byte(grain);
+  store_drops(plan, top, grain, reaches, out);
 
   alignas(32) ChannelCodes codes;
   for (size_t i = 0; i < granules; ++i) {
     const Granule g = granule_at(table, i * granule);
     const V16 low = hn::Load(d, lows[i]), high = hn::Load(d, highs[i]);
-    const Quantiser q = make_quantiser(g, plan, low, high, middle_of(low, high), shift, out);
+    const Quantiser q = make_quantiser(g, plan, low, high, reaches, out);
     encode_granule(g, q, plan.tokens, words[i], codes);
   }
   store_planes(plan, codes, out);

@@ -4,12 +4,12 @@
 // every other target; golden_chanq.cpp says what both compute.
 //
 // What differs: the planes of a pair become codes in one matrix transposition; and values before
-// the turn are never made. With c = anchor shift + 2 a value is z = anchor * 2^c + q, where
-// q = ((2u + 1 - 2^b) * (8 + m) << k) >> 7 nearly always fits a word: sums of z are sums of q,
-// shifted down by c, plus sums of anchors. Where a channel moves so far that q needs more bits, its
-// low end has as many zeros: what lies above bit c joins the anchor. Two tokens fill a vector, and
-// four granules whole lines, which may go past the caches as they are made: a page made first and
-// moved then makes the next one's stores wait behind 64 lines.
+// the turn are never made. Of a value z = anchor + q, q nearly always fits a word, and the anchor
+// is 256 times another and a byte: sums of z are sums of q and that byte, shifted down by 8, plus
+// sums of the other. Where a channel moves so far that q needs more bits, its low end has as many
+// zeros: what lies above bit 8 joins the anchor. Two tokens fill a vector, and four granules whole
+// lines, which may go past the caches as they are made: a page made first and moved then makes the
+// next one's stores wait behind 64 lines.
 #if defined(SPECKV_CODEC_SIMD_CHANQ_GFNI_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SPECKV_CODEC_SIMD_CHANQ_GFNI_INL_H_
 #undef SPECKV_CODEC_SIMD_CHANQ_GFNI_INL_H_
@@ -56,18 +56,18 @@ inline bool whole_lines(const ChanTable& table) {
 struct PageIn {
   const simd::ChanPlan& plan;
   const std::byte* in;
+  const uint8_t* reach;  // by channel
   size_t bytes;
   float factor;
 };
 
 // A granule's constants: words of (second, first) channel pair by pair, twice for two tokens.
 struct WordGranule {
-  int shift;             // c
-  __m512i slope, least;  // code in its byte's high end to 2^(17-b-k) * q
-  __m512i down;          // 17 - b - k or 0
-  __m512i anchor;
-  __mmask32 wide;          // where b + k > 17
-  __m512i up, high, mask;  // b + k - 17 or 0; c - up; the bits below `high`, all where not wide
+  __m512i slope, least;     // code in its byte's high end, less 128, to 2^(12-k) * q
+  __m512i down;             // 12 - k or 0
+  __m512i high, low;        // the anchor over 256, and its low byte
+  __mmask32 wide;           // where k > 12
+  __m512i up, above, mask;  // k - 12 or 0; 8 - up; the bits below `above`, all where not wide
 };
 
 // Bytes of a granule's channels, (second, first) pair by pair.
@@ -82,34 +82,46 @@ HWY_INLINE __m128i load_pair_bytes(const Granule& g, const void* by_channel) {
                           _mm_setr_epi8(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
 }
 
-// Returns: false for what no word holds; an encoder hardly ever writes it.
+// Anchors of a granule, in z's units. Requires: k of 2 and more.
+HWY_INLINE __m512i make_anchors(__m128i bytes, __m256i octave) {
+  const __m512i code = _mm512_cvtepu8_epi32(_mm_and_si128(bytes, _mm_set1_epi8(127)));
+  const __m512i exponent = _mm512_srli_epi32(code, 4);
+  const __m512i mantissa = _mm512_and_si512(code, _mm512_set1_epi32(15));
+  const __mmask16 leading = _mm512_test_epi32_mask(exponent, exponent);
+  const __m512i size = _mm512_mask_or_epi32(mantissa, leading, mantissa, _mm512_set1_epi32(16));
+  const __m512i k = _mm512_cvtepu16_epi32(octave);
+  // (exponent or 1) - 1 + k - 2
+  const __m512i power = _mm512_sub_epi32(
+      _mm512_add_epi32(_mm512_max_epu32(exponent, _mm512_set1_epi32(1)), k), _mm512_set1_epi32(3));
+  const __m512i apart = _mm512_sllv_epi32(size, power);
+  return _mm512_mask_sub_epi32(apart, _mm_movepi8_mask(bytes), _mm512_setzero_si512(), apart);
+}
+
+// Returns: false for a channel that reaches less than a page's words tell; an encoder hardly ever
+// writes it.
 HWY_INLINE bool make_words(const Granule& g, const PageIn& page, WordGranule& ret) {
-  ret.shift = (std::to_integer<int>(page.in[1]) & 15) + 2;
-  const auto* side = page.in + chanq_header;
   const auto word = [](int i) { return _mm256_set1_epi16(int16_t(i)); };
-  const __m256i anchor = _mm256_cvtepi8_epi16(load_pair_bytes(g, side));
-  const __m256i step = _mm256_cvtepu8_epi16(load_pair_bytes(g, side + page.plan.head_dim));
-  const __m256i width = _mm256_cvtepu8_epi16(load_pair_bytes(g, page.plan.width));
-  const __m256i size = _mm256_add_epi16(_mm256_and_si256(step, word(7)), word(8));
-  const __m256i reach = _mm256_add_epi16(_mm256_srli_epi16(step, 3), width);  // k + b
-  const __m256i up = _mm256_subs_epu16(reach, word(17));
-  // The sums below fit 32 bits, and no z leaves its 24.
-  if (ret.shift > 14) return false;
-  const int up_max = ret.shift - 1 < 6 ? ret.shift - 1 : 6;
-  if (_mm256_cmpgt_epi16_mask(up, word(up_max)) != 0) return false;
-  const __m256i high = _mm256_sub_epi16(word(ret.shift), up);
-  const __mmask16 wide = _mm256_test_epi16_mask(up, up);
-  const __m256i below = _mm256_sub_epi16(_mm256_sllv_epi16(word(1), high), word(1));
-  const __m256i least = _mm256_sub_epi16(_mm256_sllv_epi16(size, _mm256_sub_epi16(word(10), width)),
-                                         _mm256_slli_epi16(size, 10));
   const auto twice = [](__m256i v) { return _mm512_broadcast_i64x4(v); };
-  ret.slope = twice(_mm256_slli_epi16(size, 3));
+  const __m256i reach = _mm256_cvtepu8_epi16(load_pair_bytes(g, page.reach));
+  const __m256i width = _mm256_cvtepu8_epi16(load_pair_bytes(g, page.plan.width));
+  const __m256i size = _mm256_add_epi16(_mm256_and_si256(reach, word(7)), word(8));
+  const __m256i k = _mm256_srli_epi16(reach, 3);
+  if (_mm256_cmplt_epi16_mask(k, word(2)) != 0) return false;
+  const __m512i anchor = make_anchors(load_pair_bytes(g, page.in + chanq_header), k);
+  const __m256i up = _mm256_subs_epu16(k, word(12));
+  const __m256i above = _mm256_sub_epi16(word(8), up);
+  const __mmask16 wide = _mm256_test_epi16_mask(up, up);
+  const __m256i below = _mm256_sub_epi16(_mm256_sllv_epi16(word(1), above), word(1));
+  const __m256i least = _mm256_maskz_sllv_epi16(_mm256_test_epi16_mask(width, width), size,
+                                                _mm256_sub_epi16(word(11), width));
+  ret.slope = twice(_mm256_slli_epi16(size, 4));
   ret.least = twice(least);
-  ret.down = twice(_mm256_subs_epu16(word(17), reach));
-  ret.anchor = twice(anchor);
+  ret.down = twice(_mm256_subs_epu16(word(12), k));
+  ret.high = twice(_mm512_cvtepi32_epi16(_mm512_srai_epi32(anchor, 8)));
+  ret.low = twice(_mm512_cvtepi32_epi16(_mm512_and_si512(anchor, _mm512_set1_epi32(255))));
   ret.wide = uint32_t{wide} << 16 | wide;
   ret.up = twice(up);
-  ret.high = twice(high);
+  ret.above = twice(above);
   ret.mask = twice(_mm256_mask_mov_epi16(word(-1), wide, below));
   return true;
 }
@@ -123,15 +135,15 @@ HWY_INLINE __m256i load_planes(const PageIn& page, size_t channel) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(page.in + at));
 }
 
-// Codes of a granule, each in its byte's high end: vector q has tokens 4q and 4q + 2, then 4q + 1
-// and 4q + 3, pair by pair.
+// Codes of a granule, each in its byte's high end, less 128: vector q has tokens 4q and 4q + 2,
+// then 4q + 1 and 4q + 3, pair by pair.
 HWY_INLINE void load_granule_codes(const Granule& g, const PageIn& page, __m512i ret_codes[8]) {
   const size_t step = g.half_split ? 1 : 2;
   for (size_t i = 0; i < granule; ++i) {
     const size_t first = g.first + i * step, second = g.second + i * step;
     const __m512i planes = _mm512_inserti64x4(_mm512_castsi256_si512(load_planes(page, first)),
                                               load_planes(page, second), 1);
-    const __m512i codes = planes_to_codes(permute_bytes(planes, simd::gather_pair));
+    const __m512i codes = planes_to_codes<0x80>(permute_bytes(planes, simd::gather_pair));
     const auto mask = int(simd::code_mask[page.plan.width[first]]);
     ret_codes[i] =
         permute_bytes(_mm512_and_si512(codes, _mm512_set1_epi32(mask)), simd::pair_order);
@@ -160,27 +172,19 @@ struct GranuleCodes {
   __m512i codes[8];
 };
 
-// What all granules of a page share on the way out.
-struct WordScale {
-  __m512i count;  // c
-  __m512i whole;  // sums keep 14 - c bits below the point; they are cut off, not shifted out
-  __m512 factor;
-};
-
-// Words of two tokens: q, and what joins the anchor.
+// Words of two tokens: z is 256 * high + low.
 HWY_INLINE void make_two_tokens(const GranuleCodes& from, size_t t, __m512i& ret_high,
                                 __m512i& ret_low) {
   const WordGranule& w = from.words;
   const __m512i slope = t & 2 ? _mm512_slli_epi16(w.slope, 8) : w.slope;
-  const __m512i value = _mm512_add_epi16(_mm512_maddubs_epi16(from.codes[t / 4], slope), w.least);
-  ret_high = w.anchor;
-  if (w.wide == 0) {
-    ret_low = _mm512_srav_epi16(value, w.down);
-  } else {
-    ret_high = _mm512_mask_add_epi16(w.anchor, w.wide, w.anchor, _mm512_srav_epi16(value, w.high));
-    ret_low = _mm512_srav_epi16(_mm512_and_si512(value, w.mask), w.down);
-    ret_low = _mm512_sllv_epi16(ret_low, w.up);
+  const __m512i value = _mm512_add_epi16(_mm512_maddubs_epi16(slope, from.codes[t / 4]), w.least);
+  ret_high = w.high;
+  ret_low = _mm512_srav_epi16(value, w.down);
+  if (w.wide != 0) {
+    ret_high = _mm512_mask_add_epi16(w.high, w.wide, w.high, _mm512_srav_epi16(value, w.above));
+    ret_low = _mm512_sllv_epi16(_mm512_and_si512(ret_low, w.mask), w.up);
   }
+  ret_low = _mm512_add_epi16(ret_low, w.low);
 }
 
 // Eight pairs of two tokens, turned: 16 bytes for each token of the first eight channels that lie
@@ -189,16 +193,17 @@ struct TwoTokens {
   __m256i first, second;
 };
 template <bool bf16, bool half_split>
-HWY_INLINE TwoTokens turn_two_tokens(const GranuleCodes& from, size_t t, const WordScale& scale) {
+HWY_INLINE TwoTokens turn_two_tokens(const GranuleCodes& from, size_t t, __m512 factor) {
   __m512i high, low;
   make_two_tokens(from, t, high, low);
   const hn::CappedTag<float, 16> df;
   const auto sum = [&](const int16_t* turn) {
     const __m512i by = _mm512_loadu_si512(turn + t * from.turns.step);
     const __m512i fine = _mm512_dpwssd_epi32(_mm512_set1_epi32(8192), low, by);
-    const __m512i all = _mm512_dpwssd_epi32(_mm512_srav_epi32(fine, scale.count), high, by);
-    const __m512 value = _mm512_cvtepi32_ps(_mm512_and_si512(all, scale.whole));
-    return round_half<bf16>(df, hn::Vec<decltype(df)>{_mm512_mul_ps(value, scale.factor)}).raw;
+    const __m512i all = _mm512_dpwssd_epi32(_mm512_srai_epi32(fine, 8), high, by);
+    // Six bits lie below the point; they are cut off, not shifted out.
+    const __m512 value = _mm512_cvtepi32_ps(_mm512_and_si512(all, _mm512_set1_epi32(-64)));
+    return round_half<bf16>(df, hn::Vec<decltype(df)>{_mm512_mul_ps(value, factor)}).raw;
   };
   const __m256i first = sum(from.turns.quarter), second = sum(from.turns.turn);
   if constexpr (half_split) return {first, second};
@@ -206,7 +211,7 @@ HWY_INLINE TwoTokens turn_two_tokens(const GranuleCodes& from, size_t t, const W
 }
 
 template <bool bf16, bool half_split>
-HWY_INLINE void turn_granule(const GranuleCodes& from, const WordScale& scale, const View& out) {
+HWY_INLINE void turn_granule(const GranuleCodes& from, __m512 factor, const View& out) {
   const auto put = [](std::byte* to, __m128i v) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), v);
   };
@@ -214,7 +219,7 @@ HWY_INLINE void turn_granule(const GranuleCodes& from, const WordScale& scale, c
   const size_t second = half_split ? 2 * from.g.second : first + 16;
   std::byte* row = out.base;
   for (size_t t = 0; t < 32; t += 2, row += 2 * out.token_stride) {
-    const TwoTokens two = turn_two_tokens<bf16, half_split>(from, t, scale);
+    const TwoTokens two = turn_two_tokens<bf16, half_split>(from, t, factor);
     put(row + first, _mm256_castsi256_si128(two.first));
     put(row + second, _mm256_castsi256_si128(two.second));
     put(row + out.token_stride + first, _mm256_extracti128_si256(two.first, 1));
@@ -224,7 +229,7 @@ HWY_INLINE void turn_granule(const GranuleCodes& from, const WordScale& scale, c
 
 // Four granules whose channels follow each other: two whole lines of every token.
 template <bool bf16, bool half_split, bool stream>
-HWY_INLINE void turn_lines(const GranuleCodes from[4], const WordScale& scale, const View& out) {
+HWY_INLINE void turn_lines(const GranuleCodes from[4], __m512 factor, const View& out) {
   const auto put = [](std::byte* to, __m512i v) {
     if constexpr (stream) _mm512_stream_si512(reinterpret_cast<__m512i*>(to), v);
     else _mm512_storeu_si512(to, v);
@@ -234,7 +239,7 @@ HWY_INLINE void turn_lines(const GranuleCodes from[4], const WordScale& scale, c
   std::byte* row = out.base;
   for (size_t t = 0; t < 32; t += 2, row += 2 * out.token_stride) {
     TwoTokens two[4];
-    for (size_t i = 0; i < 4; ++i) two[i] = turn_two_tokens<bf16, half_split>(from[i], t, scale);
+    for (size_t i = 0; i < 4; ++i) two[i] = turn_two_tokens<bf16, half_split>(from[i], t, factor);
     const auto line = [&](__m256i a, __m256i b, __m256i c, __m256i d, size_t at) {
       const __m512i ab = _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
       const __m512i cd = _mm512_inserti64x4(_mm512_castsi256_si512(c), d, 1);
@@ -254,15 +259,13 @@ HWY_INLINE void turn_lines(const GranuleCodes from[4], const WordScale& scale, c
 template <bool bf16, bool half_split>
 void turn_page(GranuleCodes* all, size_t n, const PageIn& page, const View& out, bool lines,
                bool stream) {
-  const int shift = 14 - all[0].words.shift;
-  const WordScale scale{_mm512_set1_epi32(14 - shift), _mm512_set1_epi32(-(1 << shift)),
-                        _mm512_set1_ps(page.factor / float(1 << shift))};
+  const __m512 factor = _mm512_set1_ps(page.factor / 64);
   const size_t together = lines ? 4 : 1;
   for (size_t i = 0; i < n; i += together) {
     for (size_t j = i; j < i + together; ++j) load_granule_codes(all[j].g, page, all[j].codes);
-    if (!lines) turn_granule<bf16, half_split>(all[i], scale, out);
-    else if (stream) turn_lines<bf16, half_split, true>(all + i, scale, out);
-    else turn_lines<bf16, half_split, false>(all + i, scale, out);
+    if (!lines) turn_granule<bf16, half_split>(all[i], factor, out);
+    else if (stream) turn_lines<bf16, half_split, true>(all + i, factor, out);
+    else turn_lines<bf16, half_split, false>(all + i, factor, out);
   }
 }
 

@@ -62,10 +62,12 @@ HWY_INLINE __m512i permute_bytes(__m512i v, const simd::ByteOrder& order) {
 }
 
 // In each eight bytes, bit planes of eight values: byte j holds their bits 7 - j. Returns: the
-// values' codes.
+// values' codes, with `flipped` bits the other way round.
+template <int flipped = 0>
 HWY_INLINE __m512i planes_to_codes(__m512i planes) {
   // Multiplies the planes, as a matrix of bits, with the unit vectors.
-  return _mm512_gf2p8affine_epi64_epi8(_mm512_set1_epi64(int64_t(0x8040201008040201)), planes, 0);
+  const __m512i units = _mm512_set1_epi64(int64_t(0x8040201008040201));
+  return _mm512_gf2p8affine_epi64_epi8(units, planes, flipped);
 }
 
 }  // namespace speckv::codec::HWY_NAMESPACE

@@ -79,8 +79,7 @@ def rowq_rows(tokens, d):
 
 def decode_rowq(v, data):
     b, d = int(v["codec"][4:]), v["head_dim"]
-    rows = rowq_rows(v["tokens"], d)
-    out = [0] * (v["tokens"] * d)
+    rows, out = rowq_rows(v["tokens"], d), [0] * (v["tokens"] * d)
     for r, (n, places) in enumerate(rows):
         side = int.from_bytes(data[4 * r:4 * r + 4], "little")
         if side & 255 == 0x80:
@@ -119,17 +118,18 @@ def decode_chanq(v, data):
     for (first, second), b in zip(pairs, v["widths"]):
         width[first] = width[second] = b
     e = max(100 if bf16 else 1, min(160 if bf16 else 31, data[0]))
-    at, z = 8 + 2 * d, []
+    at, z = 8 + d + d // 8 * 5, []
     for c in range(d):
         u = [0] * tokens
         for _ in range(width[c]):
-            plane = data[at:at + tokens // 8]
-            u = [2 * u[t] + bits_at(plane, t) for t in range(tokens)]
+            u = [2 * u[t] + bits_at(data[at:at + tokens // 8], t) for t in range(tokens)]
             at += tokens // 8
-        anchor = wrap(data[8 + c], 8) << (data[1] % 16 + 9)
-        k, m = data[8 + d + c] // 8, data[8 + d + c] % 8
-        z.append([wrap(((2 * x + 1 - (1 << width[c])) * (8 + m) << k) + anchor >> 7, 24)
-                  for x in u])
+        drop = sum(bits_at(data[8 + d + p * d // 8:], c) << 4 - p for p in range(5))
+        r = max(min(data[1], 119) - (drop << min(data[2], 2)), 0)
+        n = data[8 + c] % 128
+        n = (n if n < 32 else 16 + n % 16 << n // 16 - 1) * (1 if data[8 + c] < 128 else -1)
+        z.append([((2 * x + 1 - (1 << width[c])) * (8 + r % 8) * (256 >> width[c]) + 128 * n
+                   << r // 8) >> 9 for x in u])
     out = [0] * (tokens * d)
     for t in range(tokens):
         for p, (first, second) in enumerate(pairs):

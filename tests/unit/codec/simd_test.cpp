@@ -60,8 +60,8 @@ bool same(const Case& c, Random& random) {
   EXPECT_EQ(refused, expected) << c;
   EXPECT_EQ(fast[bytes], std::byte{0x5a}) << "encode wrote past its end: " << c;
   EXPECT_TRUE(expected != Refusal::none || fast == slow) << "encode: " << c;
-  if (random() % 4 == 0) {  // hostile bytes
-    for (std::byte& byte : slow) byte = std::byte(random());
+  if (random() % 4 == 0) {  // hostile bytes, some behind a head that an encoder wrote
+    for (size_t i = random() % 2 * 4; i < slow.size(); ++i) slow[i] = std::byte(random());
   }
   if (expected != Refusal::none) return !::testing::Test::HasFailure();
   StridedPage fast_out(c.shape, c.layout), slow_out(c.shape, c.layout);
