@@ -7,7 +7,7 @@
 namespace speckv::codec::simd {
 
 // Room that an encoder may write after the page: it puts as many planes for every channel as the
-// widest one has.
+// widest one has, or eight.
 inline constexpr size_t chanq_slack = 64;
 
 // Both require: chanq_takes(shape), channel stride of 2 bytes, the table's rotated channels a

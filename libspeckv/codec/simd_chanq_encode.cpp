@@ -11,7 +11,7 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
-#include "codec/simd_chanq-inl.h"
+#include "codec/simd_chanq_planes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace speckv::codec::HWY_NAMESPACE {
@@ -292,10 +292,8 @@ HWY_INLINE V8 load_quad_tokens(const uint32_t* tokens, size_t i) {
 #endif
 }
 
-using ChannelCodes = uint8_t[2 * chanq_pairs_max][chanq_tokens_max];
-
 HWY_INLINE void encode_granule(const Granule& g, const Quantiser& q, size_t tokens,
-                               const int16_t* words, ChannelCodes& codes) {
+                               const int16_t* words, simd::ChannelCodes& codes) {
   alignas(32) uint32_t quads[4][chanq_tokens_max];
   for (size_t t = 0; t < tokens; t += 4) {
     const auto two = [&](size_t at) {
@@ -313,27 +311,6 @@ HWY_INLINE void encode_granule(const Granule& g, const Quantiser& q, size_t toke
       for (size_t i = 0; i < 4; ++i) v[i] = transpose_bytes(load_quad_tokens(quads[quad] + t, i));
       transpose_words(v);
       for (size_t i = 0; i < 4; ++i) hn::StoreU(v[i], D8(), codes[channel + i * step] + t);
-    }
-  }
-}
-
-// Writes every channel's bit planes, as many for each as the widest has: the next channel
-// overwrites what is too much.
-HWY_INLINE void store_planes(const simd::ChanPlan& plan, const ChannelCodes& codes,
-                             std::byte* out) {
-  const hn::Repartition<uint16_t, D8> dw;
-  for (size_t c = 0; c < plan.head_dim; ++c) {
-    for (size_t t = 0; t < plan.tokens; t += round_tokens) {
-      const V8 loaded = hn::LoadU(D8(), codes[c] + t);
-      V8 v = hn::BitCast(D8(), hn::ShiftLeftSame(hn::BitCast(dw, loaded), 8 - int(plan.width[c])));
-      std::byte* plane = out + plan.plane[c] + t / 8;
-      const size_t bytes = plan.tokens < round_tokens ? 2 : round_tokens / 8;
-      for (size_t p = 0; p < plan.width_max; ++p, plane += plan.plane_bytes) {
-        const uint32_t word = top_bits(v);
-        if (bytes == 4) std::memcpy(plane, &word, 4);
-        else std::memcpy(plane, &word, 2);
-        v = hn::Add(v, v);
-      }
     }
   }
 }
@@ -377,7 +354,7 @@ bool encode_page(CodecId id, const PageShape& shape, const ConstView& in, std::b
   out[2] = std::byte(grain);
   store_drops(plan, top, grain, reaches, out);
 
-  alignas(32) ChannelCodes codes;
+  alignas(32) simd::ChannelCodes codes;
   for (size_t i = 0; i < granules; ++i) {
     const Granule g = granule_at(table, i * granule);
     const V16 low = hn::Load(d, lows[i]), high = hn::Load(d, highs[i]);
