@@ -20,8 +20,10 @@ inline constexpr int chanq_drop_bits = 5;
 inline constexpr int chanq_drop_max = 31;
 inline constexpr int chanq_reach_max = 119;  // 30720: more than 14 bits turned and recentred need
 inline constexpr int chanq_grain_max = 2;
-// Channels of a page that may reach less than its grain tells, before a coarser grain is taken.
+// Channels of a page that may reach less than its grain can say, and by how much, before a coarser
+// grain is taken.
 constexpr size_t chanq_lifted_max(size_t head_dim) { return head_dim / 16; }
+inline constexpr int chanq_lift_max = 8;  // an octave
 
 // The anchor is a small float in units of 2^(k-4): a sign and a code of 7 bits, below 32 the number
 // itself, then four bits behind a leading one, doubled with every 16.

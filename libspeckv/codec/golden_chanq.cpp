@@ -132,16 +132,20 @@ int wanted_reach(const Range& range) {
   return std::max(reach_code(range.reach_from(anchor)), least / 8 * 8);
 }
 
-// The finest grain at which few channels' reach is lifted to what five bits below the top can say;
-// those that have no codes or do not move are not asked.
+// The finest grain at which few channels' reach is lifted to the least that five bits below the top
+// can say, and none by more than an octave. Those that have no codes or do not move are not asked.
 int choose_grain(const int* wanted, const uint8_t* bits, size_t channels, int top) {
   int grain = 0;
   for (; grain < chanq_grain_max; ++grain) {
+    const int least = top - (chanq_drop_max << grain);
     size_t lifted = 0;
+    bool far = false;
     for (size_t c = 0; c < channels; ++c) {
-      lifted += bits[c] > 0 && wanted[c] > 0 && wanted[c] < top - (chanq_drop_max << grain);
+      if (bits[c] == 0 || wanted[c] == 0) continue;
+      lifted += wanted[c] < least;
+      far |= wanted[c] < least - chanq_lift_max;
     }
-    if (lifted <= chanq_lifted_max(channels)) break;
+    if (lifted <= chanq_lifted_max(channels) && !far) break;
   }
   return grain;
 }

@@ -169,16 +169,18 @@ HWY_INLINE int choose_grain(const simd::ChanPlan& plan, const ChannelBytes& want
   const hn::CappedTag<uint8_t, 16> d;
   const auto zero = hn::Zero(d);
   for (int grain = 0; grain < chanq_grain_max; ++grain) {
-    const int floor = top - (chanq_drop_max << grain);
-    if (floor <= 0) return grain;
-    size_t lifted = 0;
+    const int least = top - (chanq_drop_max << grain);
+    if (least <= 0) return grain;
+    const auto floor = hn::Set(d, uint8_t(least));
+    const auto lowest = hn::SaturatedSub(floor, hn::Set(d, uint8_t{chanq_lift_max}));
+    size_t lifted = 0, far = 0;
     for (size_t c = 0; c < plan.head_dim; c += 16) {
       const auto own = hn::Load(d, wanted + c), width = hn::LoadU(d, plan.width + c);
-      const auto asked =
-          hn::AndNot(hn::Eq(hn::Min(own, width), zero), hn::Lt(own, hn::Set(d, uint8_t(floor))));
-      lifted += hn::CountTrue(d, asked);
+      const auto still = hn::Eq(hn::Min(own, width), zero);
+      lifted += hn::CountTrue(d, hn::AndNot(still, hn::Lt(own, floor)));
+      far += hn::CountTrue(d, hn::AndNot(still, hn::Lt(own, lowest)));
     }
-    if (lifted <= chanq_lifted_max(plan.head_dim)) return grain;
+    if (lifted <= chanq_lifted_max(plan.head_dim) && far == 0) return grain;
   }
   return chanq_grain_max;
 }

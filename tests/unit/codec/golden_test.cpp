@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Proves the golden model itself: 16-bit floats against the compiler's own arithmetic, q8 against
 // its definition in real numbers, its error bound, its refusals; q8sink's exact token; that a quiet
-// token beside a loud one has its own scale in rowq.
+// token beside a loud one has its own scale in rowq, a quiet channel its own reach in chanq.
 #include "codec/golden.hpp"
 
 #include <gtest/gtest.h>
@@ -10,6 +10,7 @@
 #include <bit>
 #include <cmath>
 
+#include "codec/chanq.hpp"
 #include "codec/half.hpp"
 #include "codec/q8.hpp"
 #include "pages.hpp"
@@ -132,12 +133,12 @@ TEST(Q8Sink, KeepsTheFirstTokenAndIsQ8Otherwise) {
   }
 }
 
-// dB of the loud and of the quiet tokens, every second at 1/2^octaves.
-std::array<double, 2> loud_and_quiet(CodecId id, int octaves) {
+// dB of the loud and of the quiet values, which are 1/2^octaves of their size.
+template <typename Quiet>
+std::array<double, 2> loud_and_quiet(CodecId id, int octaves, Quiet quiet) {
   Random random(3);
-  const PageShape shape{32, 64, SPECKV_DTYPE_F16, Kind::v};
+  const PageShape shape{32, 64, SPECKV_DTYPE_F16, is_chanq(id) ? Kind::k : Kind::v};
   std::vector<uint16_t> values(shape.values());
-  const auto quiet = [](size_t i) { return i / 64 % 2; };
   for (size_t i = 0; i < values.size(); ++i)
     values[i] =
         round_to_half(int64_t(random() % 2001) - 1000, quiet(i) != 0 ? -10 - octaves : -10, false);
@@ -152,13 +153,28 @@ std::array<double, 2> loud_and_quiet(CodecId id, int octaves) {
 }
 
 TEST(Rowq, AQuietTokenHasItsOwnScale) {
+  const auto second_tokens = [](size_t i) { return i / 64 % 2; };
   for (const CodecId id : {CodecId::rowq3, CodecId::rowq4, CodecId::rowq5, CodecId::rowq6}) {
-    const auto [loud, quiet] = loud_and_quiet(id, 3);
+    const auto [loud, quiet] = loud_and_quiet(id, 3, second_tokens);
     EXPECT_GT(quiet, loud - 0.5) << name(id);
-    EXPECT_LT(loud_and_quiet(id, 5)[1], loud - 0.5) << name(id) << ": two octaves too far";
+    EXPECT_LT(loud_and_quiet(id, 5, second_tokens)[1], loud - 0.5)
+        << name(id) << ": two octaves too far";
   }
   // The quiet token's values have six bits of the row's ten: 30 dB and what the codec adds.
-  EXPECT_GT(loud_and_quiet(CodecId::rowq8, 4)[1], 26);
+  EXPECT_GT(loud_and_quiet(CodecId::rowq8, 4, second_tokens)[1], 26);
+}
+
+TEST(Chanq, QuietChannelsReachAsFarAsTheyMove) {
+  const auto channels = [](size_t n) { return [n](size_t i) { return size_t{i % 64 < n}; }; };
+  const auto lost = [&](int octaves, size_t n) {
+    const auto [loud, quiet] = loud_and_quiet(CodecId::chanq4, octaves, channels(n));
+    return loud - quiet;
+  };
+  EXPECT_LT(lost(3, 4), 0.8);
+  EXPECT_LT(lost(4, 4), 1.5);  // lifted, by less than an octave
+  EXPECT_LT(lost(4, 5), 0.8);  // one more takes grains of two codes
+  EXPECT_LT(lost(6, 1), 1.5);  // so does one that is quieter
+  EXPECT_LT(lost(8, 32), 1.5);
 }
 
 }  // namespace
