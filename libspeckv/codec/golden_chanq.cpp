@@ -172,7 +172,7 @@ Refusal chanq_encode(CodecId id, const PageShape& shape, const ConstView& in, st
   if (largest >= infinity_bits(bf16)) return Refusal::not_finite;
   const int field = std::max(chanq_field_floor(bf16), largest >> (bf16 ? 7 : 10));
   if (field >= chanq_field_limit(bf16)) return Refusal::out_of_range;
-  Page page;
+  Page page{};
   turn_back(shape, in, field, table, page);
 
   Range range[2 * chanq_pairs_max];
