@@ -73,23 +73,24 @@ int anchor_value(uint8_t byte, int k) {
   return byte & 128 ? -size : size;
 }
 
-struct Channel {     // or whatever else lies in bit planes
-  std::byte* plane;  // of the highest bit
+// Where codes lie, bit by bit: those of a channel, or the drops of all channels.
+struct Planes {
+  std::byte* highest;
   int bits;
 };
 
-// Writes one of `tokens` codes into its planes; a plane has one bit for each.
-void put_code(const Channel& channel, size_t tokens, size_t token, int code) {
-  for (int bit = channel.bits - 1; bit >= 0; --bit) {
-    std::byte* plane = channel.plane + size_t(channel.bits - 1 - bit) * tokens / 8;
-    plane[token / 8] |= std::byte((code >> bit & 1) << (token % 8));
+// Writes one of so many codes; a plane has one bit for each.
+void put_code(const Planes& planes, size_t codes, size_t i, int code) {
+  for (int bit = planes.bits - 1; bit >= 0; --bit) {
+    std::byte* plane = planes.highest + size_t(planes.bits - 1 - bit) * codes / 8;
+    plane[i / 8] |= std::byte((code >> bit & 1) << (i % 8));
   }
 }
 
-int get_code(const std::byte* plane, int bits, size_t tokens, size_t token) {
+int get_code(const std::byte* plane, int bits, size_t codes, size_t at) {
   int code = 0;
-  for (int i = 0; i < bits; ++i, plane += tokens / 8) {
-    code = 2 * code + (std::to_integer<int>(plane[token / 8]) >> (token % 8) & 1);
+  for (int i = 0; i < bits; ++i, plane += codes / 8) {
+    code = 2 * code + (std::to_integer<int>(plane[at / 8]) >> (at % 8) & 1);
   }
   return code;
 }
@@ -151,13 +152,12 @@ int choose_grain(const int* wanted, const uint8_t* bits, size_t channels, int to
 }
 
 // Quantises one channel around its anchor.
-void encode_channel(const int* values, size_t tokens, int anchor, int reach,
-                    const Channel& channel) {
-  const int cells = 1 << channel.bits;
-  for (size_t t = 0; channel.bits > 0 && t < tokens; ++t) {
+void encode_channel(const int* values, size_t tokens, int anchor, int reach, const Planes& planes) {
+  const int cells = 1 << planes.bits;
+  for (size_t t = 0; planes.bits > 0 && t < tokens; ++t) {
     const int cell =
-        ((values[t] - anchor) * q8_reciprocal[reach % 8]) >> (reach / 8 + 13 - channel.bits);
-    put_code(channel, tokens, t, std::clamp(cell + cells / 2, 0, cells - 1));
+        ((values[t] - anchor) * q8_reciprocal[reach % 8]) >> (reach / 8 + 13 - planes.bits);
+    put_code(planes, tokens, t, std::clamp(cell + cells / 2, 0, cells - 1));
   }
 }
 
