@@ -17,6 +17,8 @@
 #define SPECKV_CODEC_SIMD_CHANQ_GFNI_INL_H_
 #endif
 
+#include <type_traits>
+
 #include "codec/simd_chanq-inl.h"
 #include "codec/simd_gfni-inl.h"
 
@@ -108,10 +110,6 @@ HWY_INLINE bool make_words(const Granule& g, const PageIn& page, WordGranule& re
   const __m256i k = _mm256_srli_epi16(reach, 3);
   if (_mm256_cmplt_epi16_mask(k, word(2)) != 0) return false;
   const __m512i anchor = make_anchors(load_pair_bytes(g, page.in + chanq_header), k);
-  const __m256i up = _mm256_subs_epu16(k, word(12));
-  const __m256i above = _mm256_sub_epi16(word(8), up);
-  const __mmask16 wide = _mm256_test_epi16_mask(up, up);
-  const __m256i below = _mm256_sub_epi16(_mm256_sllv_epi16(word(1), above), word(1));
   const __m256i least = _mm256_maskz_sllv_epi16(_mm256_test_epi16_mask(width, width), size,
                                                 _mm256_sub_epi16(word(11), width));
   ret.slope = twice(_mm256_slli_epi16(size, 4));
@@ -119,7 +117,11 @@ HWY_INLINE bool make_words(const Granule& g, const PageIn& page, WordGranule& re
   ret.down = twice(_mm256_subs_epu16(word(12), k));
   ret.high = twice(_mm512_cvtepi32_epi16(_mm512_srai_epi32(anchor, 8)));
   ret.low = twice(_mm512_cvtepi32_epi16(_mm512_and_si512(anchor, _mm512_set1_epi32(255))));
+  const __m256i up = _mm256_subs_epu16(k, word(12));
+  const __mmask16 wide = _mm256_test_epi16_mask(up, up);
   ret.wide = uint32_t{wide} << 16 | wide;
+  const __m256i above = _mm256_sub_epi16(word(8), up);
+  const __m256i below = _mm256_sub_epi16(_mm256_sllv_epi16(word(1), above), word(1));
   ret.up = twice(up);
   ret.above = twice(above);
   ret.mask = twice(_mm256_mask_mov_epi16(word(-1), wide, below));
@@ -172,7 +174,8 @@ struct GranuleCodes {
   __m512i codes[8];
 };
 
-// Words of two tokens: z is 256 * high + low.
+// Words of two tokens: z is 256 * high + low. wide: of a page with such a channel.
+template <bool wide>
 HWY_INLINE void make_two_tokens(const GranuleCodes& from, size_t t, __m512i& ret_high,
                                 __m512i& ret_low) {
   const WordGranule& w = from.words;
@@ -180,7 +183,7 @@ HWY_INLINE void make_two_tokens(const GranuleCodes& from, size_t t, __m512i& ret
   const __m512i value = _mm512_add_epi16(_mm512_maddubs_epi16(slope, from.codes[t / 4]), w.least);
   ret_high = w.high;
   ret_low = _mm512_srav_epi16(value, w.down);
-  if (w.wide != 0) {
+  if constexpr (wide) {
     ret_high = _mm512_mask_add_epi16(w.high, w.wide, w.high, _mm512_srav_epi16(value, w.above));
     ret_low = _mm512_sllv_epi16(_mm512_and_si512(ret_low, w.mask), w.up);
   }
@@ -192,10 +195,10 @@ HWY_INLINE void make_two_tokens(const GranuleCodes& from, size_t t, __m512i& ret
 struct TwoTokens {
   __m256i first, second;
 };
-template <bool bf16, bool half_split>
+template <bool bf16, bool half_split, bool wide>
 HWY_INLINE TwoTokens turn_two_tokens(const GranuleCodes& from, size_t t, __m512 factor) {
   __m512i high, low;
-  make_two_tokens(from, t, high, low);
+  make_two_tokens<wide>(from, t, high, low);
   const hn::CappedTag<float, 16> df;
   const auto sum = [&](const int16_t* turn) {
     const __m512i by = _mm512_loadu_si512(turn + t * from.turns.step);
@@ -210,7 +213,7 @@ HWY_INLINE TwoTokens turn_two_tokens(const GranuleCodes& from, size_t t, __m512 
   return {_mm256_unpacklo_epi16(first, second), _mm256_unpackhi_epi16(first, second)};
 }
 
-template <bool bf16, bool half_split>
+template <bool bf16, bool half_split, bool wide>
 HWY_INLINE void turn_granule(const GranuleCodes& from, __m512 factor, const View& out) {
   const auto put = [](std::byte* to, __m128i v) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), v);
@@ -219,7 +222,7 @@ HWY_INLINE void turn_granule(const GranuleCodes& from, __m512 factor, const View
   const size_t second = half_split ? 2 * from.g.second : first + 16;
   std::byte* row = out.base;
   for (size_t t = 0; t < 32; t += 2, row += 2 * out.token_stride) {
-    const TwoTokens two = turn_two_tokens<bf16, half_split>(from, t, factor);
+    const TwoTokens two = turn_two_tokens<bf16, half_split, wide>(from, t, factor);
     put(row + first, _mm256_castsi256_si128(two.first));
     put(row + second, _mm256_castsi256_si128(two.second));
     put(row + out.token_stride + first, _mm256_extracti128_si256(two.first, 1));
@@ -228,7 +231,7 @@ HWY_INLINE void turn_granule(const GranuleCodes& from, __m512 factor, const View
 }
 
 // Four granules whose channels follow each other: two whole lines of every token.
-template <bool bf16, bool half_split, bool stream>
+template <bool bf16, bool half_split, bool wide, bool stream>
 HWY_INLINE void turn_lines(const GranuleCodes from[4], __m512 factor, const View& out) {
   const auto put = [](std::byte* to, __m512i v) {
     if constexpr (stream) _mm512_stream_si512(reinterpret_cast<__m512i*>(to), v);
@@ -239,7 +242,8 @@ HWY_INLINE void turn_lines(const GranuleCodes from[4], __m512 factor, const View
   std::byte* row = out.base;
   for (size_t t = 0; t < 32; t += 2, row += 2 * out.token_stride) {
     TwoTokens two[4];
-    for (size_t i = 0; i < 4; ++i) two[i] = turn_two_tokens<bf16, half_split>(from[i], t, factor);
+    for (size_t i = 0; i < 4; ++i)
+      two[i] = turn_two_tokens<bf16, half_split, wide>(from[i], t, factor);
     const auto line = [&](__m256i a, __m256i b, __m256i c, __m256i d, size_t at) {
       const __m512i ab = _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
       const __m512i cd = _mm512_inserti64x4(_mm512_castsi256_si512(c), d, 1);
@@ -256,16 +260,16 @@ HWY_INLINE void turn_lines(const GranuleCodes from[4], __m512 factor, const View
   }
 }
 
-template <bool bf16, bool half_split>
+template <bool bf16, bool half_split, bool wide>
 void turn_page(GranuleCodes* all, size_t n, const PageIn& page, const View& out, bool lines,
                bool stream) {
   const __m512 factor = _mm512_set1_ps(page.factor / 64);
   const size_t together = lines ? 4 : 1;
   for (size_t i = 0; i < n; i += together) {
     for (size_t j = i; j < i + together; ++j) load_granule_codes(all[j].g, page, all[j].codes);
-    if (!lines) turn_granule<bf16, half_split>(all[i], factor, out);
-    else if (stream) turn_lines<bf16, half_split, true>(all + i, factor, out);
-    else turn_lines<bf16, half_split, false>(all + i, factor, out);
+    if (!lines) turn_granule<bf16, half_split, wide>(all[i], factor, out);
+    else if (stream) turn_lines<bf16, half_split, wide, true>(all + i, factor, out);
+    else turn_lines<bf16, half_split, wide, false>(all + i, factor, out);
   }
 }
 
@@ -275,14 +279,20 @@ template <bool bf16>
 bool decode_page_gfni(const PageIn& page, const View& out, const ChanTable& table, bool stream) {
   GranuleCodes all[chanq_pairs_max / granule];
   const size_t n = table.map.pairs() / granule;
+  __mmask32 wide = 0;
   for (size_t i = 0; i < n; ++i) {
     all[i].g = granule_at(table, i * granule);
     all[i].turns = simd::turns_of(table, i * granule);
     if (!make_words(all[i].g, page, all[i].words)) return false;
+    wide |= all[i].words.wide;
   }
   const bool lines = whole_lines(table);
-  if (table.map.half_split) turn_page<bf16, true>(all, n, page, out, lines, stream);
-  else turn_page<bf16, false>(all, n, page, out, lines, stream);
+  const auto turn = [&](auto half_split) {
+    if (wide != 0) turn_page<bf16, half_split, true>(all, n, page, out, lines, stream);
+    else turn_page<bf16, half_split, false>(all, n, page, out, lines, stream);
+  };
+  if (table.map.half_split) turn(std::true_type());
+  else turn(std::false_type());
   return true;
 }
 
