@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <iostream>
 #include <iterator>
 #include <memory>
 #include <vector>
@@ -154,7 +155,10 @@ TEST_F(RealPages, FastPathEqualsGoldenAndTheErrorIsWhatTheBitsGive) {
 TEST_F(RealPages, AChannelFarOffCentreLeavesTheOthersTheirBits) {
   const double plain = beside_off_centre(0);
   for (const double offset : {10.0, 30.0, 100.0}) {
-    EXPECT_GE(beside_off_centre(offset), plain - 0.3) << offset << " times the RMS";
+    const double lost = plain - beside_off_centre(offset);
+    std::cout << "off centre by " << offset << " times the RMS: the others lose " << lost
+              << " dB\n";
+    EXPECT_LT(lost, 0.3);
   }
 }
 
