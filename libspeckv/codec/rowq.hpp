@@ -25,13 +25,13 @@ constexpr int rowq_bits(CodecId id) { return static_cast<int>(id); }
 constexpr int rowq_width_bits(int bits) { return bits < 4 ? 5 : 8 - bits; }
 // dividend / n for n up to `most`.
 template <size_t most>
-constexpr std::array<int32_t, most + 1> make_quotients(int32_t dividend) {
+constexpr std::array<int32_t, most + 1> rowq_quotients(int32_t dividend) {
   std::array<int32_t, most + 1> table{};
   for (size_t n = 1; n <= most; ++n) table[n] = dividend / int32_t(n);
   return table;
 }
-inline constexpr auto rowq_width_reciprocals = make_quotients<32>(32767);
-inline constexpr auto rowq_scale_reciprocals = make_quotients<256>(1 << 22);
+inline constexpr auto rowq_width_reciprocals = rowq_quotients<32>(32767);
+inline constexpr auto rowq_scale_reciprocals = rowq_quotients<256>(1 << 22);
 
 // Each half row has a scale, which multiplies what comes out of the transform: tokens differ in
 // size, and attention may rest on a small one. A power of two, 1 to 8; but eight bits leave a code

@@ -203,7 +203,6 @@ bool encode_page(int bits, const PageShape& shape, const ConstView& in, std::byt
   return accepted;
 }
 
-// One group of 32 codes, times their width: (2 * code + 1 - 2^bits) * width, in word order.
 bool rowq_encode_rows(int bits, const PageShape& shape, const ConstView& in, std::byte* out,
                       ptrdiff_t ahead) {
   return is_bf16(shape.dtype) ? encode_page<true>(bits, shape, in, out, ahead)
