@@ -4,10 +4,12 @@
 //
 // In four steps: values become 10-bit integers under the row's largest exponent; each block is
 // transformed, which spreads outliers; each half row gets a scale S and each group of 32 a width w,
-// and a group's values become codes u whose midpoints are (2u + 1 - 2^b) * w * S (codes of 8 bits
-// leave no room for widths); in every quad of codes the parity of the lowest bits is made even by
-// moving the code that loses least. An even quad needs only three of its four lowest bits: the 32
-// bits saved in a row hold its side word, so a row is exactly 128 * b bits.
+// and a group's values become codes u that stand for level(u) * w * S, levels further apart at the
+// ends than in the middle (codes of 8 bits leave no room for widths and have levels of one
+// distance); in every quad of codes the parity of the lowest bits is made even by moving the code
+// that loses least. An even quad needs only three of its four lowest bits: the 32 bits saved in a
+// row hold its side word, so a row is exactly 128 * b bits.
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 
@@ -53,18 +55,37 @@ struct RowCodes {
 struct Cell {
   int code, fraction;
 };
+Cell cell_of(int bits, int value, RowqScaling by) {
+  if (!rowq_has_widths(bits)) {
+    const int place = 2 * ((value * (1 << by.shift) * by.reciprocal) >> 16) + 1;
+    const int fine = place + (64 << bits);
+    return {fine >> 7, fine & 127};
+  }
+  const auto [wider3, wider4] = rowq_wider(bits);
+  const int y = int((int64_t{std::abs(value)} << by.shift) * by.reciprocal >> 16);
+  const int place = std::min({y, (y * rowq_two_thirds >> 16) + wider3, ((y + 1) >> 1) + wider4});
+  const int fine = (64 << bits) + (value < 0 ? -1 - place : place);
+  return {fine >> 7, fine & 127};
+}
 
-// Makes the quad's lowest bits even: moves the code that is nearest to another cell by one, ties to
-// the first.
-void make_even(const Cell cells[4], int top, int* codes) {
+// Makes the quad's lowest bits even: moves the code that loses least by it to its next cell, the
+// first of equals. What is lost goes with the value's distance from that cell and, about, with the
+// width of its own.
+void make_even(int bits, const Cell cells[4], int* codes) {
   for (int i = 0; i < 4; ++i) codes[i] = cells[i].code;
   if (((codes[0] ^ codes[1] ^ codes[2] ^ codes[3]) & 1) == 0) return;
-  int best = -1, best_merit = -1, best_step = 0;
+  const int half = 1 << (bits - 1);
+  int best = -1, least = 64, best_step = 0;
   for (int i = 0; i < 4; ++i) {
-    int step = cells[i].fraction >= 64 ? 1 : -1;
-    int merit = step > 0 ? cells[i].fraction - 64 : 63 - cells[i].fraction;
-    if (codes[i] + step < 0 || codes[i] + step > top) step = -step, merit = 0;
-    if (merit > best_merit) best = i, best_merit = merit, best_step = step;
+    const auto [code, fraction] = cells[i];
+    int step = fraction >= 64 ? 1 : -1;
+    int loss = step > 0 ? 127 - fraction : fraction;
+    if (rowq_has_widths(bits)) {
+      const int j = code < half ? half - 1 - code : code - half, quarter = loss >> 2;
+      loss = (loss >> 1) + (j >= half / 2 ? quarter : 0) + (j >= half / 4 * 3 ? quarter : 0);
+    }
+    if (code + step < 0 || code + step >= 2 * half) step = -step, loss = 63;
+    if (loss < least) best = i, least = loss, best_step = step;
   }
   codes[best] += best_step;
 }
@@ -72,11 +93,9 @@ void make_even(const Cell cells[4], int top, int* codes) {
 // Returns: false when the row is out of range.
 bool encode_row(int bits, const RowqPart& part, bool bf16, const uint16_t values[rowq_row],
                 RowCodes& ret_row) {
-  const int fraction_bits = bf16 ? 7 : 10;
-  int field = rowq_field_floor(bf16);
-  for (size_t i = 0; i < rowq_row; ++i) {
-    field = std::max(field, magnitude(values[i]) >> fraction_bits);
-  }
+  uint16_t most = 0;
+  for (size_t i = 0; i < rowq_row; ++i) most = std::max(most, magnitude(values[i]));
+  const int field = rowq_field(bf16, most);
   if (field >= rowq_field_limit(bf16)) return false;
   int row[rowq_row];
   for (size_t i = 0; i < rowq_row; ++i) {
@@ -88,28 +107,18 @@ bool encode_row(int bits, const RowqPart& part, bool bf16, const uint16_t values
     row[i] = x.negative ? -size : size;
   }
   transform(part, row);
-  uint32_t group_top[4] = {}, top = 0;
+  uint32_t group_top[4] = {};
   for (size_t i = 0; i < rowq_row; ++i) {
     group_top[i / rowq_group] = std::max(group_top[i / rowq_group], unsigned(std::abs(row[i])));
   }
-  for (const uint32_t t : group_top) top = std::max(top, t);
-  ret_row = RowCodes{};
-  if (top == 0) return true;
-  const int kappa = int(std::bit_width(top)) - 8;
-  const int exponent =
-      kappa + field + rowq_exponent_base(bf16) - std::countr_zero(unsigned(part.block));
-  if (exponent > rowq_exponent_max(bf16)) return false;
-  ret_row.side = static_cast<uint8_t>(exponent - rowq_scale_bits(bits));
-  RowqScaling scaling[4];
-  ret_row.side |= rowq_scale_groups(bits, group_top, kappa, scaling);
+  RowqFrame frame;
+  if (!rowq_frame(bits, bf16, part.block, field, group_top, frame)) return false;
+  ret_row = RowCodes{.side = frame.side};
+  if (frame.side == rowq_zero_row) return true;
   Cell cells[rowq_row];
-  for (size_t i = 0; i < rowq_row; ++i) {
-    const RowqScaling by = scaling[i / rowq_group];
-    const int place = (row[i] * (1 << by.shift) * by.reciprocal) >> 16;  // of 16 bits by 15
-    const int fine = (rowq_has_widths(bits) ? place : 2 * place + 1) + (1 << (6 + bits));
-    cells[i] = {fine >> 7, fine & 127};
-  }
-  for (size_t i = 0; i < rowq_row; i += 4) make_even(cells + i, (1 << bits) - 1, ret_row.code + i);
+  for (size_t i = 0; i < rowq_row; ++i)
+    cells[i] = cell_of(bits, row[i], frame.scaling[i / rowq_group]);
+  for (size_t i = 0; i < rowq_row; i += 4) make_even(bits, cells + i, ret_row.code + i);
   return true;
 }
 
@@ -182,7 +191,7 @@ void rowq_decode(int bits, const PageShape& shape, const std::byte* in, const Vi
         const int width_bits = rowq_width_bits(bits);
         const int width =
             int(side >> (8 + int(i / rowq_group) * width_bits) & ((1u << width_bits) - 1)) + 1;
-        values[i] = zero ? 0 : (2 * code + 1 - (1 << bits)) * width;
+        values[i] = zero ? 0 : rowq_level(bits, code) * width;
       }
       transform(part, values);
       for (size_t i = 0; i < rowq_row; ++i) {

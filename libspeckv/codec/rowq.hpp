@@ -45,6 +45,32 @@ constexpr int rowq_scale(int bits, uint32_t side, size_t half) {
 // log2 of the largest.
 constexpr int rowq_scale_bits(int bits) { return rowq_has_widths(bits) ? 3 : 8; }
 
+// What a code stands for, in half innermost cells. Where groups have widths, the cells of the inner
+// half of the codes are 2 wide, those of the next quarter 3 and the outermost 4: most values lie
+// near the middle. Eight bits have no use for that.
+constexpr int rowq_level(int bits, int code) {
+  const int half = 1 << (bits - 1), j = code < half ? half - 1 - code : code - half;
+  const int a = half / 2, b = half / 4 * 3;
+  const int wider = rowq_has_widths(bits) ? (j > a ? j - a : 0) + (j > b ? j - b : 0) : 0;
+  return (code < half ? -1 : 1) * (2 * j + 1 + wider);
+}
+// Such a level's place from the middle in 1/128 cells is the least of y, 2/3 y + this[0] and
+// y/2 + this[1], y in 1/64 half cells: straight from level to level. Halves are rounded up.
+constexpr std::array<int, 2> rowq_wider(int bits) {
+  const int half = 1 << (bits - 1);
+  return {(64 * half + 66) / 3, 40 * half + 32};
+}
+inline constexpr int rowq_two_thirds = 43690;  // of 2^16
+// A group's largest value comes to lie within the last cell: a width of 1 reaches this many 32nds
+// of what 2^bits half cells would be.
+constexpr uint32_t rowq_share(int bits) {
+  return bits == 3 ? 27 : bits == 4 ? 25 : rowq_has_widths(bits) ? 24 : 32;
+}
+// bit_width(a row's largest magnitude, brought to its share) - 8.
+constexpr int rowq_octave(int bits, uint32_t top) {
+  return int(std::bit_width(top * rowq_share(bits) >> 5)) - 8;
+}
+
 constexpr bool rowq_takes(const PageShape& shape) {
   return shape.dtype != SPECKV_DTYPE_F8 && shape.head_dim % 16 == 0 &&
          shape.head_dim <= rowq_head_dim_max;
@@ -88,37 +114,61 @@ constexpr int rowq_exponent_base(bool bf16) { return bf16 ? -135 : -23; }
 inline constexpr int16_t rowq_input_max = 511;
 constexpr int rowq_exponent_max(bool bf16) { return bf16 ? 127 : 1; }
 
-// How one group of transformed values is scaled: v << shift, times reciprocal / 2^16 (2^15 without
-// widths), is its place among the cells, in 1/128 cells from the middle one's lower edge.
+// The exponent field that a row's integers lie under, from the bits of its largest magnitude.
+constexpr int rowq_field(bool bf16, uint32_t magnitude_max) {
+  const int field = int(magnitude_max >> (bf16 ? 7 : 10)), least = rowq_field_floor(bf16);
+  return field > least ? field : least;
+}
+
+// How one group of transformed values is scaled. With widths |v| << shift, times reciprocal / 2^16,
+// is its distance from the middle, in 1/64 half cells; without, v << shift times reciprocal / 2^15
+// is its place from the lower edge of the upper middle cell, in 1/128 cells.
 struct RowqScaling {
   int shift, reciprocal;
 };
-// From the groups' largest magnitudes; kappa: bit_width(the largest of all) - 8. Returns: the side
-// word but for its exponent.
-constexpr uint32_t rowq_scale_groups(int bits, const uint32_t group_top[4], int kappa,
-                                     RowqScaling ret_scaling[4]) {
-  uint32_t side = 0;
-  for (uint32_t h = 0; h < 2; ++h) {
-    const uint32_t a = group_top[2 * h], b = group_top[2 * h + 1], top = a > b ? a : b;
-    const int below = kappa + 8 - int(std::bit_width(top));  // in octaves
-    if (!rowq_has_widths(bits)) {
-      const uint32_t scale = ((top << (7 - kappa)) >> 7) + 1;
-      // Too large in a half of zeros only.
-      const int reciprocal = rowq_scale_reciprocals[scale] >> below;
-      ret_scaling[2 * h] = {7 - kappa + below, reciprocal > 32767 ? 32767 : reciprocal};
-      ret_scaling[2 * h + 1] = ret_scaling[2 * h];
-      side |= (scale - 1) << (8 + 8 * h);
-      continue;
-    }
-    const int octaves = below < 3 ? below : 3;
-    side |= uint32_t(octaves) << (28 + 2 * h);
-    for (uint32_t g = 2 * h; g < 2 * h + 2; ++g) {
-      const uint32_t width = ((group_top[g] << (7 - kappa + octaves)) >> (7 + bits)) + 1;
-      side |= (width - 1) << (8 + int(g) * rowq_width_bits(bits));
-      ret_scaling[g] = {7 - kappa + octaves, rowq_width_reciprocals[width]};
-    }
+struct RowqFrame {
+  uint32_t side;  // rowq_zero_row: nothing but zeros
+  RowqScaling scaling[4];
+};
+// Scales of a half row from its groups' largest magnitudes; kappa: the row's octave. Returns: its
+// part of the side word.
+constexpr uint32_t rowq_scale_half(int bits, uint32_t h, const uint32_t group_top[2], int kappa,
+                                   RowqScaling ret_scaling[2]) {
+  const uint32_t top = group_top[0] > group_top[1] ? group_top[0] : group_top[1];
+  const int below = kappa - rowq_octave(bits, top);
+  if (!rowq_has_widths(bits)) {
+    const uint32_t scale = ((top << (7 - kappa)) >> 7) + 1;
+    // Too large in a half of zeros only.
+    const int reciprocal = rowq_scale_reciprocals[scale] >> below;
+    ret_scaling[0] = {7 - kappa + below, reciprocal > 32767 ? 32767 : reciprocal};
+    ret_scaling[1] = ret_scaling[0];
+    return (scale - 1) << (8 + 8 * h);
+  }
+  const int octaves = below < 3 ? below : 3, shift = 7 - kappa + octaves;
+  uint32_t side = uint32_t(octaves) << (28 + 2 * h);
+  for (uint32_t g = 0; g < 2; ++g) {
+    const uint32_t share = (group_top[g] << shift) * rowq_share(bits) >> 5;
+    const uint32_t width = (share >> (7 + bits)) + 1;
+    side |= (width - 1) << (8 + int(2 * h + g) * rowq_width_bits(bits));
+    ret_scaling[g] = {shift, rowq_width_reciprocals[width]};
   }
   return side;
+}
+// From the groups' largest magnitudes after the transform. Returns: false when the row is out of
+// range.
+constexpr bool rowq_frame(int bits, bool bf16, size_t block, int field, const uint32_t group_top[4],
+                          RowqFrame& ret_frame) {
+  uint32_t top = 0;
+  for (int g = 0; g < 4; ++g) top = group_top[g] > top ? group_top[g] : top;
+  ret_frame.side = rowq_zero_row;
+  if (top == 0) return true;
+  const int kappa = rowq_octave(bits, top);
+  const int exponent = kappa + field + rowq_exponent_base(bf16) - std::countr_zero(block);
+  if (exponent > rowq_exponent_max(bf16)) return false;
+  ret_frame.side = static_cast<uint8_t>(exponent - rowq_scale_bits(bits)) |
+                   rowq_scale_half(bits, 0, group_top, kappa, ret_frame.scaling) |
+                   rowq_scale_half(bits, 1, group_top + 2, kappa, ret_frame.scaling + 2);
+  return true;
 }
 
 // The exponent that a side word's first byte means to a decoder: what no encoder writes is brought

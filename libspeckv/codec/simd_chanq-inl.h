@@ -99,6 +99,8 @@ namespace speckv::codec::HWY_NAMESPACE {
 #if HWY_TARGET != HWY_SCALAR
 inline constexpr size_t granule = lanes32;      // pairs
 inline constexpr size_t round_tokens = lanes8;  // tokens whose codes fill a vector
+// A byte for each channel; room for whole vectors.
+using ChannelBytes = uint8_t[2 * chanq_pairs_max + lanes8];
 
 // Sums of neighbouring products: lanes 2i and 2i+1.
 HWY_INLINE V32 multiply_pairs(V16 a, V16 b) {
@@ -177,8 +179,6 @@ HWY_INLINE void transpose_words(V8 v[4]) {
   v[2] = hn::BitCast(D8(), hn::InterleaveLower(dw, ac_high, bd_high));
   v[3] = hn::BitCast(D8(), hn::InterleaveUpper(dw, ac_high, bd_high));
 }
-
-// Tokens [from, from + round_tokens) of a quad of channels: block L of vector i has tokens 16L + 4i
 
 // A granule's channel number for slot: quads in the order of store_quads().
 HWY_INLINE size_t quad_channel(const Granule& g, size_t quad) {

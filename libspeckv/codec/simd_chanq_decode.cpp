@@ -77,11 +77,8 @@ HWY_INLINE V8 load_codes(const simd::ChanPlan& plan, const BitSpread& spread, si
 }
 
 // How far each channel reaches, from the page's largest and the planes that say what it lacks.
-struct Reaches {
-  alignas(32) uint8_t of[2 * chanq_pairs_max + lanes8];  // by channel; the rest is scratch
-};
 HWY_INLINE void load_reaches(const simd::ChanPlan& plan, const std::byte* in,
-                             Reaches& ret_reaches) {
+                             ChannelBytes& ret_reaches) {
   const D8 d;
   const int seen = std::to_integer<int>(in[1]), grain = std::to_integer<int>(in[2]);
   const V8 top = hn::Set(d, uint8_t(seen < chanq_reach_max ? seen : chanq_reach_max));
@@ -94,7 +91,7 @@ HWY_INLINE void load_reaches(const simd::ChanPlan& plan, const std::byte* in,
       const V8 weight = hn::Set(d, uint8_t(1 << bit));
       drop = hn::Or(drop, hn::IfThenElseZero(hn::LoadMaskBits(d, plane), weight));
     }
-    hn::Store(hn::SaturatedSub(top, hn::ShiftLeftSame(drop, shift)), d, ret_reaches.of + c);
+    hn::Store(hn::SaturatedSub(top, hn::ShiftLeftSame(drop, shift)), d, ret_reaches + c);
   }
 }
 
@@ -104,11 +101,11 @@ struct Expander {
   V32 slope, base;
 };
 HWY_INLINE void make_expanders(const Granule& g, const simd::ChanPlan& plan, const std::byte* in,
-                               const Reaches& reaches, Expander ret_expanders[2]) {
+                               const ChannelBytes& reaches, Expander ret_expanders[2]) {
   const D32 d;
   V32 anchor[2], reach[2], width[2];
   load_channel_bytes(g, in + chanq_header, anchor[0], anchor[1]);
-  load_channel_bytes(g, reaches.of, reach[0], reach[1]);
+  load_channel_bytes(g, reaches, reach[0], reach[1]);
   load_channel_bytes(g, plan.width, width[0], width[1]);
   for (size_t i = 0; i < 2; ++i) {
     const V32 size = hn::Add(hn::And(reach[i], hn::Set(d, 7)), hn::Set(d, 8));
@@ -201,9 +198,10 @@ HWY_INLINE void regroup(const V8 quads[4][4], TokenCodes& ret_codes) {
 }
 
 template <bool bf16>
-HWY_INLINE void decode_granule(const Granule& g, const simd::ChanPlan& plan, const Reaches& reaches,
-                               const BitSpread& spread, const simd::Turns& turns, VF factor,
-                               const std::byte* in, size_t bytes, const View& out) {
+HWY_INLINE void decode_granule(const Granule& g, const simd::ChanPlan& plan,
+                               const ChannelBytes& reaches, const BitSpread& spread,
+                               const simd::Turns& turns, VF factor, const std::byte* in,
+                               size_t bytes, const View& out) {
   const D16 d;
   Expander expander[2];
   make_expanders(g, plan, in, reaches, expander);
@@ -244,11 +242,11 @@ void decode_page(CodecId id, const PageShape& shape, const std::byte* in, const 
   const float factor = std::bit_cast<float>(uint32_t(power + 127) << 23);
   const simd::ChanPlan plan = simd::make_plan(id, shape, table);
   const size_t bytes = chanq_bytes(id, shape);
-  Reaches reaches;
+  alignas(32) ChannelBytes reaches;
   load_reaches(plan, in, reaches);
 #if SPECKV_GFNI
   if (shape.tokens == 32 && simd::has_gfni() &&
-      decode_page_gfni<bf16>({plan, in, reaches.of, bytes, factor}, out, table, stream))
+      decode_page_gfni<bf16>({plan, in, reaches, bytes, factor}, out, table, stream))
     return;
 #endif
   const BitSpread spread = make_spread(false);

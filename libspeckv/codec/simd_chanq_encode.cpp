@@ -161,9 +161,6 @@ HWY_INLINE V16 wanted_reaches(V16 low, V16 high) {
   return pack32(k[0], k[1]);
 }
 
-// Reach codes of a page's channels; room for whole vectors.
-using ChannelBytes = uint8_t[2 * chanq_pairs_max + lanes8];
-
 // choose_grain() of the golden model.
 HWY_INLINE int choose_grain(const simd::ChanPlan& plan, const ChannelBytes& wanted, int top) {
   const hn::CappedTag<uint8_t, 16> d;
@@ -282,7 +279,7 @@ HWY_INLINE void store_quads(V8 early, V8 late, uint32_t (*quads)[chanq_tokens_ma
 #endif
 }
 
-// ...
+// Vector i of a round of tokens of a quad of channels: block L has tokens 16L + 4i to 16L + 4i + 3.
 HWY_INLINE V8 load_quad_tokens(const uint32_t* tokens, size_t i) {
   const hn::CappedTag<uint32_t, 4> dq;
 #if SPECKV_X86_WIDE

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// simd_gfni-inl.h - what the decoders' AVX-512 variants share: bit planes to codes in one
+// simd_gfni-inl.h - what the codecs' AVX-512 variants share: bit planes to codes in one
 // instruction.
 //
 // Highway's AVX3_DL target neither names GFNI to the compiler nor asks the CPU for it, and means

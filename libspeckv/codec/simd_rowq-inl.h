@@ -148,6 +148,57 @@ class BlockWalk {
   const std::byte* at_;
   const ptrdiff_t end_, step_;
 };
+
+// The rows of one part, to be encoded: two runs of 64 values, copied together where blocks are
+// shorter. `ahead`, if any: how far the same block of the page to be encoded next lies, to fetch.
+class RowWalk {
+ public:
+  HWY_INLINE RowWalk(const RowqPart& part, const ConstView& in, ptrdiff_t ahead)
+      : blocks_(part, in.base, in.token_stride), block_(part.block), ahead_(ahead) {}
+  HWY_INLINE const std::byte* const* next() {
+    for (size_t i = 0; i < rowq_row / block_; ++i) {
+      const std::byte* block = blocks_.next();
+      if (block_ == 64) runs_[i] = block;
+      else std::memcpy(copy_ + i * 2 * block_, block, 2 * block_);
+      if (ahead_ == 0) continue;
+      __builtin_prefetch(block + ahead_, 0, 2);
+      if (block_ == 64) __builtin_prefetch(block + ahead_ + 64, 0, 2);
+    }
+    return runs_;
+  }
+
+ private:
+  BlockWalk blocks_;
+  const size_t block_;
+  const ptrdiff_t ahead_;
+  alignas(64) std::byte copy_[2 * rowq_row];
+  const std::byte* runs_[2] = {copy_, copy_ + rowq_row};
+};
+
+// Where one row's parts lie in the page.
+struct RowPlanes {
+  std::byte* side;
+  std::byte* plane[8];  // by bit; plane 0 has 12 bytes a row, the others 16
+
+  HWY_INLINE RowPlanes(int bits, const PageShape& shape, std::byte* page) : side(page) {
+    for (int b = 0; b < 8; ++b)
+      plane[b] = page + (b < bits ? rowq_plane_offset(rowq_rows(shape), bits, b) : 0);
+  }
+  HWY_INLINE void next_row() {
+    side += 4;
+    plane[0] += 12;
+    for (int b = 1; b < 8; ++b) plane[b] += 16;
+  }
+};
+
+// Writes a row of zeros. Returns: true, as a row that is in range.
+HWY_INLINE bool store_zero_row(int bits, const RowPlanes& out) {
+  const uint32_t side = rowq_zero_row;
+  std::memcpy(out.side, &side, 4);
+  std::memset(out.plane[0], 0, 12);
+  for (int p = 1; p < bits; ++p) std::memset(out.plane[p], 0, 16);
+  return true;
+}
 #endif  // HWY_TARGET != HWY_SCALAR
 
 }  // namespace speckv::codec::HWY_NAMESPACE

@@ -22,6 +22,19 @@ void rowq_decode_rows(int bits, const PageShape& shape, const std::byte* in, con
   golden::rowq_decode(bits, shape, in, out);
 }
 #else
+// Levels of codes that count from the middle, -1 the first below it.
+template <int bits>
+HWY_INLINE V8 levels_of(V8 code) {
+  const D8 d;
+  const hn::RebindToSigned<D8> di;
+  const V8 below = hn::BitCast(d, hn::BroadcastSignBit(hn::BitCast(di, code)));
+  const V8 j = hn::Xor(code, below);
+  const V8 wider = hn::Add(hn::SaturatedSub(j, hn::Set(d, uint8_t{1 << (bits - 2)})),
+                           hn::SaturatedSub(j, hn::Set(d, uint8_t{3 << (bits - 3)})));
+  const V8 level = hn::Add(hn::Add(hn::Add(j, j), wider), hn::Set(d, uint8_t{1}));
+  return hn::Sub(hn::Xor(level, below), below);
+}
+
 template <int bits>
 HWY_INLINE void expand_group(const std::byte* const plane[8], uint32_t low_word, size_t group,
                              int width, const BitSpread& spread, V16* values) {
@@ -35,8 +48,11 @@ HWY_INLINE void expand_group(const std::byte* const plane[8], uint32_t low_word,
       const V8 bit = spread(lanes8 == 32 ? word : word >> (16 * h));
       code = p == bits - 1 ? hn::Sub(code, bit) : hn::Sub(hn::Add(code, code), bit);
     }
+    // Level times width, or without widths 2 * code + 1.
+    constexpr bool widths = rowq_has_widths(bits);
+    if constexpr (widths) code = levels_of<bits>(code);
 #if SPECKV_X86_WIDE
-    const __m256i weights = _mm256_set1_epi16(int16_t(2 * width | width << 8));
+    const __m256i weights = _mm256_set1_epi16(int16_t(widths ? width : 2 | 1 << 8));
     const __m256i ones = _mm256_set1_epi8(1);
     const __m256i low = _mm256_unpacklo_epi8(code.raw, ones);
     const __m256i high = _mm256_unpackhi_epi8(code.raw, ones);
@@ -45,12 +61,13 @@ HWY_INLINE void expand_group(const std::byte* const plane[8], uint32_t low_word,
 #else
     const hn::RebindToSigned<D8> di8;
     const hn::Half<decltype(di8)> half;
-    const V16 twice = hn::Set(D16(), int16_t(2 * width)), once = hn::Set(D16(), int16_t(width));
+    const V16 times = hn::Set(D16(), int16_t(widths ? width : 2));
+    const V16 more = hn::Set(D16(), int16_t(widths ? 0 : 1));
     const auto signed_code = hn::BitCast(di8, code);
     const V16 low = hn::PromoteTo(D16(), hn::LowerHalf(half, signed_code));
     const V16 high = hn::PromoteTo(D16(), hn::UpperHalf(half, signed_code));
-    values[2 * h] = hn::Add(hn::Mul(low, twice), once);
-    values[2 * h + 1] = hn::Add(hn::Mul(high, twice), once);
+    values[2 * h] = hn::Add(hn::Mul(low, times), more);
+    values[2 * h + 1] = hn::Add(hn::Mul(high, times), more);
 #endif
   }
 }

@@ -34,10 +34,14 @@ inline constexpr ByteOrder transform_order = make_order([](unsigned i) {
   return (i >> 5 & 1) << 3 | (i >> 4 & 1) << 4 | (i >> 3 & 1) << 1 | (i >> 2 & 1) |
          group_of(i) << 5 | (i & 1) << 2;
 });
-// Where a side word has twice the width of a byte's group, bit 0 not its own: half row h.
+// Where a side word has the width of a byte's group: half row h.
 template <int bits, int h>
 inline constexpr ByteOrder width_shift = make_order([](unsigned i) {
-  return 7 + (2 * h + group_of(i)) * rowq_width_bits(bits);
+  return 8 + (2 * h + group_of(i)) * rowq_width_bits(bits);
+});
+template <int bits>
+inline constexpr ByteOrder levels = make_order([](unsigned code) {
+  return code < (1U << bits) ? unsigned(rowq_level(bits, int(code))) : 0;
 });
 
 }  // namespace speckv::codec::simd
@@ -78,31 +82,40 @@ HWY_INLINE HalfRow load_row_codes(const std::byte* const plane[8]) {
           planes_to_codes(_mm512_unpackhi_epi32(high, low))};
 }
 
-// Twice each byte's width.
+// Each byte's width.
 template <int bits, int half>
 HWY_INLINE __m512i load_widths(uint32_t side) {
-  if constexpr (rowq_width_bits(bits) == 0) return _mm512_set1_epi8(2);
-  constexpr int mask = (2 << rowq_width_bits(bits)) - 2;
+  constexpr int mask = (1 << rowq_width_bits(bits)) - 1;
   const __m512i shift = _mm512_load_si512(&simd::width_shift<bits, half>);
   const __m512i field = _mm512_multishift_epi64_epi8(shift, _mm512_set1_epi32(int(side)));
   return _mm512_add_epi8(_mm512_and_si512(field, _mm512_set1_epi8(char(mask))),
-                         _mm512_set1_epi8(2));
+                         _mm512_set1_epi8(1));
+}
+
+// Bytes with every second, odd one negated: sums of neighbours become differences.
+HWY_INLINE __m512i negate_odd(__m512i bytes) {
+  return _mm512_mask_sub_epi8(bytes, 0xaaaaaaaaaaaaaaaa, _mm512_setzero_si512(), bytes);
+}
+
+// What codes stand for, of two neighbours their sum and their difference.
+template <int bits>
+HWY_INLINE HalfRow expand_codes(__m512i codes, __m512i widths) {
+  if constexpr (rowq_has_widths(bits)) {
+    const __m512i level = _mm512_permutexvar_epi8(codes, _mm512_load_si512(&simd::levels<bits>));
+    return {_mm512_maddubs_epi16(widths, level), _mm512_maddubs_epi16(widths, negate_odd(level))};
+  }
+  // 2u, less 2^bits - 1: twice in the sum, not at all in the difference.
+  const __m512i two = _mm512_set1_epi8(2);
+  const __m512i least = _mm512_set1_epi16(2 * (1 - (1 << bits)));
+  return {_mm512_add_epi16(_mm512_maddubs_epi16(codes, two), least),
+          _mm512_maddubs_epi16(codes, negate_odd(two))};
 }
 
 // Codes to transformed values; after it, a has values 0-31, b the others, in order.
 template <int bits>
 HWY_INLINE HalfRow transform_codes(__m512i codes, __m512i widths, size_t block) {
   codes = permute_bytes(codes, simd::transform_order);
-  // (2u + 1 - 2^bits) * width of two neighbours, their sum and their difference.
-  constexpr int least = 1 - (1 << bits);
-  const __m512i least_pair =
-      _mm512_set1_epi16(int16_t((least / 2 * 256) | ((least - least / 2) & 255)));
-  const __m512i signed_widths =
-      _mm512_mask_sub_epi8(widths, 0xaaaaaaaaaaaaaaaa, _mm512_setzero_si512(), widths);
-  HalfRow row;
-  row.a = _mm512_add_epi16(_mm512_maddubs_epi16(codes, widths),
-                           _mm512_maddubs_epi16(widths, least_pair));
-  row.b = _mm512_maddubs_epi16(codes, signed_widths);
+  HalfRow row = expand_codes<bits>(codes, widths);
   row = {_mm512_shuffle_i64x2(row.a, row.b, 0x44), _mm512_shuffle_i64x2(row.a, row.b, 0xee)};
   butterfly(row);  // bit 3
   row = {_mm512_shuffle_i64x2(row.a, row.b, 0x88), _mm512_shuffle_i64x2(row.a, row.b, 0xdd)};

@@ -84,11 +84,8 @@ def decode_rowq(v, data):
         side = int.from_bytes(data[4 * r:4 * r + 4], "little")
         if side & 255 == 0x80:
             continue
-        u = [0] * 128
-        for p in range(b - 1, 0, -1):
-            at = 4 * len(rows) + 16 * len(rows) * (b - 1 - p) + 16 * r
-            for i in range(128):
-                u[i] |= bits_at(data[at:at + 16], i) << p
+        at = [4 * len(rows) + 16 * (len(rows) * (b - 1 - p) + r) for p in range(b)]
+        u = [sum(bits_at(data, 8 * at[p] + i) << p for p in range(1, b)) for i in range(128)]
         at = 4 * len(rows) + 16 * len(rows) * (b - 1) + 12 * r
         for quad in range(32):
             low = [bits_at(data[at:at + 12], 3 * quad + j) for j in range(3)]
@@ -96,7 +93,10 @@ def decode_rowq(v, data):
                 u[4 * quad + j] |= bit
         width_bits = min(5, 8 - b)
         w = [(side >> 8 + g * width_bits & (1 << width_bits) - 1) + 1 for g in range(4)]
-        p = [(2 * u[i] + 1 - (1 << b)) * w[i // 32] for i in range(128)]
+        x = [2 * code + 1 - (1 << b) for code in u]
+        j, k = (1 << b - 2, 3 << b - 3) if b < 8 else (256, 256)
+        wider = [max(0, abs(y) // 2 - j) + max(0, abs(y) // 2 - k) for y in x]
+        p = [(y + (z if y > 0 else -z)) * w[i // 32] for i, (y, z) in enumerate(zip(x, wider))]
         s = [(side >> 8 * h & 255) + 1 if b == 8 else 8 >> (side >> 26 + 2 * h & 3) for h in (1, 2)]
         x = [y for i in range(0, 128, n) for y in wht(p[i:i + n])]
         for i, (t, c) in enumerate(places):

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -13,6 +14,7 @@
 #include "codec/chanq.hpp"
 #include "codec/half.hpp"
 #include "codec/q8.hpp"
+#include "codec/rowq.hpp"
 #include "pages.hpp"
 
 namespace speckv::codec::testing {
@@ -152,13 +154,36 @@ std::array<double, 2> loud_and_quiet(CodecId id, int octaves, Quiet quiet) {
   return {10 * std::log10(signal[0] / error[0]), 10 * std::log10(signal[1] / error[1])};
 }
 
+TEST(Rowq, LevelsWidenOutwardsAndLieInTheMiddleOfTheirCells) {
+  const auto upper_half = [](int bits) {
+    std::vector<int> levels;
+    for (int code = 1 << (bits - 1); code < 1 << bits; ++code) {
+      EXPECT_EQ(rowq_level(bits, (1 << bits) - 1 - code), -rowq_level(bits, code));
+      levels.push_back(rowq_level(bits, code));
+    }
+    return levels;
+  };
+  EXPECT_EQ(upper_half(3), (std::vector{1, 3, 5, 8}));
+  EXPECT_EQ(upper_half(4), (std::vector{1, 3, 5, 7, 9, 12, 15, 19}));
+  EXPECT_EQ(upper_half(8).back(), 255);
+  for (const int bits : {3, 4, 5, 6}) {
+    const auto [wider3, wider4] = rowq_wider(bits);
+    int middle = 64;
+    for (const int level : upper_half(bits)) {
+      const int y = 64 * level, bent = (y * rowq_two_thirds >> 16) + wider3;
+      EXPECT_NEAR(std::min({y, bent, (y + 1) / 2 + wider4}), middle, 1) << bits << " " << level;
+      middle += 128;
+    }
+  }
+}
+
 TEST(Rowq, AQuietTokenHasItsOwnScale) {
   const auto second_tokens = [](size_t i) { return i / 64 % 2; };
   for (const CodecId id : {CodecId::rowq3, CodecId::rowq4, CodecId::rowq5, CodecId::rowq6}) {
     const auto [loud, quiet] = loud_and_quiet(id, 3, second_tokens);
     EXPECT_GT(quiet, loud - 0.5) << name(id);
-    EXPECT_LT(loud_and_quiet(id, 5, second_tokens)[1], loud - 0.5)
-        << name(id) << ": two octaves too far";
+    EXPECT_LT(loud_and_quiet(id, 6, second_tokens)[1], loud - 0.5)
+        << name(id) << ": three octaves too far";
   }
   // The quiet token's values have six bits of the row's ten: 30 dB and what the codec adds.
   EXPECT_GT(loud_and_quiet(CodecId::rowq8, 4, second_tokens)[1], 26);

@@ -2,7 +2,8 @@
 // Proves on real K and V of SmolLM2-135M (tests/vectors/smollm2-pages.bin) what the other tests
 // prove on made-up pages: the fast path gives the golden model's bytes and values on every target,
 // and the error of each codec is what its bits should give. The bounds are 2 dB below what was
-// measured, so a codec that loses half a bit is found.
+// measured, so a codec that loses half a bit is found; rowq3's to rowq6's 0.4 dB, so that cells
+// of one width are (0.5 dB worse with three bits, 0.7 to 1.1 with more).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -137,9 +138,9 @@ TEST_F(RealPages, FastPathEqualsGoldenAndTheErrorIsWhatTheBitsGive) {
   const Bound bounds[] = {
       {CodecId::q8, Kind::k, 39.3},     {CodecId::q8, Kind::v, 42.1},
       {CodecId::q8sink, Kind::k, 39.4}, {CodecId::q8sink, Kind::v, 42.2},
-      {CodecId::rowq8, Kind::v, 40.7},  {CodecId::rowq6, Kind::v, 28.3},
-      {CodecId::rowq5, Kind::v, 23.3},  {CodecId::rowq4, Kind::v, 17.7},
-      {CodecId::rowq3, Kind::v, 11.8},  {CodecId::chanq7, Kind::k, 45.7},
+      {CodecId::rowq8, Kind::v, 40.7},  {CodecId::rowq6, Kind::v, 31.2},
+      {CodecId::rowq5, Kind::v, 25.8},  {CodecId::rowq4, Kind::v, 20.2},
+      {CodecId::rowq3, Kind::v, 14.0},  {CodecId::chanq7, Kind::k, 45.7},
       {CodecId::chanq5, Kind::k, 33.7}, {CodecId::chanq4_5, Kind::k, 30.1},
       {CodecId::chanq4, Kind::k, 27.8}, {CodecId::chanq3_5, Kind::k, 24.0},
       {CodecId::chanq3, Kind::k, 21.7}, {CodecId::chanq2_5, Kind::k, 17.9},
