@@ -41,6 +41,14 @@ void walsh_hadamard(int* values, size_t n) {
   }
 }
 
+// Of a row of this number in its page.
+void change_signs(int bits, size_t number, int row[rowq_row]) {
+  if (!rowq_has_signs(bits)) return;
+  for (size_t i = 0; i < rowq_row; ++i) {
+    if (rowq_signs(2 * number + i / rowq_half) >> (i % rowq_half) & 1) row[i] = -row[i];
+  }
+}
+
 void transform(const RowqPart& part, int row[rowq_row]) {
   for (size_t i = 0; i < rowq_row; i += part.block) walsh_hadamard(row + i, part.block);
 }
@@ -91,8 +99,8 @@ void make_even(int bits, const Cell cells[4], int* codes) {
 }
 
 // Returns: false when the row is out of range.
-bool encode_row(int bits, const RowqPart& part, bool bf16, const uint16_t values[rowq_row],
-                RowCodes& ret_row) {
+bool encode_row(int bits, const RowqPart& part, size_t number, bool bf16,
+                const uint16_t values[rowq_row], RowCodes& ret_row) {
   uint16_t most = 0;
   for (size_t i = 0; i < rowq_row; ++i) most = std::max(most, magnitude(values[i]));
   const int field = rowq_field(bf16, most);
@@ -106,6 +114,7 @@ bool encode_row(int bits, const RowqPart& part, bool bf16, const uint16_t values
     const int size = std::min<int>(rowq_input_max, int((doubled + 1) >> 1));
     row[i] = x.negative ? -size : size;
   }
+  change_signs(bits, number, row);
   transform(part, row);
   uint32_t group_top[4] = {};
   for (size_t i = 0; i < rowq_row; ++i) {
@@ -147,8 +156,8 @@ Refusal rowq_encode(int bits, const PageShape& shape, const ConstView& in, std::
         values[i] = load(in, place.token, place.channel);
       }
       RowCodes codes;
-      if (!encode_row(bits, part, bf16, values, codes)) return Refusal::out_of_range;
       const size_t row = part.first_row + r;
+      if (!encode_row(bits, part, row, bf16, values, codes)) return Refusal::out_of_range;
       std::memcpy(out + 4 * row, &codes.side, 4);
       for (size_t i = 0; i < rowq_row; ++i) {
         for (int plane = bits - 1; plane >= 1; --plane) {
@@ -194,6 +203,7 @@ void rowq_decode(int bits, const PageShape& shape, const std::byte* in, const Vi
         values[i] = zero ? 0 : rowq_level(bits, code) * width;
       }
       transform(part, values);
+      change_signs(bits, row, values);
       for (size_t i = 0; i < rowq_row; ++i) {
         const Place place = place_of(part, r, i);
         const int scale = rowq_scale(bits, side, i / rowq_half);

@@ -126,6 +126,21 @@ HWY_INLINE void transform(V16* v, size_t block) {
   }
 }
 
+// Changes the signs of half a row's values where bits are set; values in word order.
+HWY_INLINE void change_signs(V16* values, uint64_t signs) {
+  const D16 d;
+  alignas(32) static constexpr uint16_t in_word_order[16] = {
+      1, 2, 4, 8, 256, 512, 1024, 2048, 16, 32, 64, 128, 4096, 8192, 16384, 32768};
+  alignas(32) static constexpr uint16_t in_order[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+  const hn::RebindToUnsigned<D16> du;
+  const auto own = hn::Load(du, lanes16 == 16 ? in_word_order : in_order);
+  for (size_t i = 0; i < block_vectors; ++i, signs >>= lanes16 % 64) {
+    const auto set = hn::TestBit(hn::Set(du, uint16_t(signs)), own);
+    const V16 changed = hn::BitCast(d, hn::VecFromMask(du, set));
+    values[i] = hn::Sub(hn::Xor(values[i], changed), changed);
+  }
+}
+
 // Walks the blocks of one part in the order that fills rows.
 class BlockWalk {
  public:

@@ -81,7 +81,7 @@ HWY_INLINE void store_run(const V16* values, VF factor, VF bias, std::byte* to, 
 
 template <int bits>
 HWY_INLINE void expand_row(uint32_t side, const std::byte* const plane[8], size_t block,
-                           const BitSpread& spread, V16* row) {
+                           size_t number, const BitSpread& spread, V16* row) {
   if ((side & 0xff) == rowq_zero_row) {
     for (size_t i = 0; i < row_vectors; ++i) row[i] = hn::Zero(D16());
     return;
@@ -93,8 +93,10 @@ HWY_INLINE void expand_row(uint32_t side, const std::byte* const plane[8], size_
     const int width = int(side >> (8 + int(g) * width_bits) & ((1u << width_bits) - 1)) + 1;
     expand_group<bits>(plane, low_words[g], g, width, spread, row + g * group_vectors);
   }
-  transform(row, block);
-  transform(row + block_vectors, block);
+  for (size_t h = 0; h < 2; ++h) {
+    transform(row + h * block_vectors, block);
+    if (rowq_has_signs(bits)) change_signs(row + h * block_vectors, rowq_signs(2 * number + h));
+  }
 }
 
 template <int bits, bool bf16>
@@ -110,7 +112,7 @@ void decode_page(const PageShape& shape, const std::byte* in, const View& out, b
       uint32_t side;
       std::memcpy(&side, in, 4);
       V16 row[row_vectors];
-      expand_row<bits>(side, plane, part.block, spread, row);
+      expand_row<bits>(side, plane, part.block, part.first_row + r, spread, row);
       const float power = simd::exp2_float(rowq_decode_exponent(side));
       VF factor[2], bias[2];
       for (size_t h = 0; h < 2; ++h) {

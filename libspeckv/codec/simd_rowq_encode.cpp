@@ -175,14 +175,16 @@ HWY_INLINE void quantise_group(int bits, const V16* values, const RowqScaling& s
 }
 
 template <bool bf16>
-HWY_INLINE bool encode_row(int bits, const std::byte* const runs[2], size_t block,
+HWY_INLINE bool encode_row(int bits, const std::byte* const runs[2], size_t block, size_t number,
                            const Quads& quads, const RowPlanes& out) {
   const int field = rowq_field(bf16, largest_size(runs));
   if (field >= rowq_field_limit(bf16)) return false;
   V16 row[row_vectors];
   load_row<bf16>(runs, field, row);
-  transform(row, block);
-  transform(row + block_vectors, block);
+  for (size_t h = 0; h < 2; ++h) {
+    if (rowq_has_signs(bits)) change_signs(row + h * block_vectors, rowq_signs(2 * number + h));
+    transform(row + h * block_vectors, block);
+  }
   uint32_t group_top[4];
   for (size_t g = 0; g < 4; ++g) {
     V16 most = hn::Abs(row[g * group_vectors]);
@@ -211,7 +213,8 @@ bool encode_page(int bits, const PageShape& shape, const ConstView& in, std::byt
     const RowqPart part = rowq_part(shape, p);
     RowWalk walk(part, in, ahead);
     for (size_t r = 0; r < part.rows; ++r, planes.next_row())
-      accepted &= encode_row<bf16>(bits, walk.next(), part.block, quads, planes);
+      accepted &=
+          encode_row<bf16>(bits, walk.next(), part.block, part.first_row + r, quads, planes);
   }
   return accepted;
 }

@@ -76,9 +76,9 @@ HWY_INLINE __m256i larger_halves(__m512i v) {
   return _mm256_max_epi16(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
 }
 
-// Ten-bit integers of 32 values under the row's exponent field.
+// Ten-bit integers of 32 values under the row's exponent field, signs changed where bits are set.
 template <bool bf16>
-HWY_INLINE __m512i integers_of(__m512i bits, int field) {
+HWY_INLINE __m512i integers_of(__m512i bits, int field, __mmask32 signs) {
   constexpr int fraction_bits = bf16 ? 7 : 10;
   const __m512i size = _mm512_and_si512(bits, _mm512_set1_epi16(0x7fff));
   __m512i own = _mm512_srli_epi16(size, fraction_bits);
@@ -98,7 +98,8 @@ HWY_INLINE __m512i integers_of(__m512i bits, int field) {
   const __m512i doubled = _mm512_srlv_epi16(mantissa, below);
   const __m512i value = _mm512_min_epi16(_mm512_avg_epu16(doubled, _mm512_setzero_si512()),
                                          _mm512_set1_epi16(rowq_input_max));
-  return _mm512_mask_sub_epi16(value, _mm512_movepi16_mask(bits), _mm512_setzero_si512(), value);
+  const __mmask32 negative = _mm512_movepi16_mask(bits) ^ signs;
+  return _mm512_mask_sub_epi16(value, negative, _mm512_setzero_si512(), value);
 }
 
 // See golden's cell_of().
@@ -210,7 +211,8 @@ struct ScaledRow {
 
 // Returns: false when the row is out of range.
 template <int bits, bool bf16>
-HWY_INLINE bool scale_row(const std::byte* const runs[2], size_t block, ScaledRow& ret_row) {
+HWY_INLINE bool scale_row(const std::byte* const runs[2], size_t block, size_t number,
+                          ScaledRow& ret_row) {
   HalfWords half[2] = {load_half_row(runs[0]), load_half_row(runs[1])};
   const auto size = [](__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi16(0x7fff)); };
   const __m256i sizes =
@@ -222,7 +224,9 @@ HWY_INLINE bool scale_row(const std::byte* const runs[2], size_t block, ScaledRo
   if (field >= rowq_field_limit(bf16)) return false;
   uint32_t group_top[4];
   for (size_t h = 0; h < 2; ++h) {
-    half[h] = {integers_of<bf16>(half[h].a, field), integers_of<bf16>(half[h].b, field)};
+    const uint64_t signs = rowq_has_signs(bits) ? rowq_signs(2 * number + h) : 0;
+    half[h] = {integers_of<bf16>(half[h].a, field, __mmask32(signs)),
+               integers_of<bf16>(half[h].b, field, __mmask32(signs >> 32))};
     transform(half[h], block);
     const __m256i tops =
         larger_halves(_mm512_max_epi16(_mm512_abs_epi16(half[h].a), _mm512_abs_epi16(half[h].b)));
@@ -258,7 +262,8 @@ bool encode_page_gfni(const PageShape& shape, const ConstView& in, std::byte* ou
     for (size_t done = 0; done < part.rows; done += at_once) {
       const size_t count = part.rows - done < at_once ? part.rows - done : at_once;
       for (size_t r = 0; r < count; ++r)
-        accepted &= scale_row<bits, bf16>(walk.next(), part.block, rows[r]);
+        accepted &=
+            scale_row<bits, bf16>(walk.next(), part.block, part.first_row + done + r, rows[r]);
       for (size_t r = 0; r < count; ++r, planes.next_row()) store_row<bits>(rows[r], planes);
     }
   }

@@ -97,6 +97,13 @@ HWY_INLINE __m512i negate_odd(__m512i bytes) {
   return _mm512_mask_sub_epi8(bytes, 0xaaaaaaaaaaaaaaaa, _mm512_setzero_si512(), bytes);
 }
 
+// Changes the signs of 32 values as store_32() takes them: nibbles of the first and of the second
+// 16 in turn.
+HWY_INLINE __m512i change_signs(__m512i words, uint32_t signs) {
+  const __mmask32 which = _pdep_u32(signs, 0x0f0f0f0f) | _pdep_u32(signs >> 16, 0xf0f0f0f0);
+  return _mm512_mask_sub_epi16(words, which, _mm512_setzero_si512(), words);
+}
+
 // What codes stand for, of two neighbours their sum and their difference.
 template <int bits>
 HWY_INLINE HalfRow expand_codes(__m512i codes, __m512i widths) {
@@ -111,7 +118,7 @@ HWY_INLINE HalfRow expand_codes(__m512i codes, __m512i widths) {
           _mm512_maddubs_epi16(codes, negate_odd(two))};
 }
 
-// Codes to transformed values; after it, a has values 0-31, b the others, in order.
+// Codes to transformed values; after it, a has values 0-31, b the others, as store_32() takes them.
 template <int bits>
 HWY_INLINE HalfRow transform_codes(__m512i codes, __m512i widths, size_t block) {
   codes = permute_bytes(codes, simd::transform_order);
@@ -154,7 +161,7 @@ HWY_INLINE void store_32(__m512i value, __m512 factor, __m512 bias, std::byte* t
 // One row to its two halves.
 template <int bits, bool bf16>
 HWY_INLINE void decode_row_gfni(const std::byte* const plane[8], uint32_t side, size_t block,
-                                std::byte* const to[2], bool stream) {
+                                size_t number, std::byte* const to[2], bool stream) {
   HalfRow half[2] = {};
   if ((side & 0xff) != rowq_zero_row) {
     const HalfRow codes = load_row_codes<bits>(plane);
@@ -163,6 +170,11 @@ HWY_INLINE void decode_row_gfni(const std::byte* const plane[8], uint32_t side, 
   }
   const float power = simd::exp2_float(rowq_decode_exponent(side));
   for (size_t h = 0; h < 2; ++h) {
+    if constexpr (rowq_has_signs(bits)) {
+      const uint64_t signs = rowq_signs(2 * number + h);
+      half[h] = {change_signs(half[h].a, uint32_t(signs)),
+                 change_signs(half[h].b, uint32_t(signs >> 32))};
+    }
     const float scale = power * float(rowq_scale(bits, side, h));
     const __m512 factor = _mm512_set1_ps(scale);
     const __m512 bias = _mm512_set1_ps(scale * (8388608.0F + 32768));
@@ -196,11 +208,11 @@ void decode_page_gfni(const PageShape& shape, const std::byte* in, const View& o
       std::memcpy(&side, in, 4);
       if (part.block == 64) {
         std::byte* const to[2] = {next(), next()};
-        decode_row_gfni<bits, bf16>(plane, side, 64, to, stream);
+        decode_row_gfni<bits, bf16>(plane, side, 64, part.first_row + r, to, stream);
       } else {
         alignas(64) std::byte copy[2 * rowq_row];
         std::byte* const to[2] = {copy, copy + rowq_row};
-        decode_row_gfni<bits, bf16>(plane, side, part.block, to, false);
+        decode_row_gfni<bits, bf16>(plane, side, part.block, part.first_row + r, to, false);
         for (size_t i = 0; i < 2 * rowq_row; i += 2 * part.block)
           std::memcpy(next(), copy + i, 2 * part.block);
       }

@@ -78,7 +78,7 @@ def rowq_rows(tokens, d):
 
 
 def decode_rowq(v, data):
-    b, d = int(v["codec"][4:]), v["head_dim"]
+    b, d, bf16 = int(v["codec"][4:]), v["head_dim"], v["bf16"]
     rows, out = rowq_rows(v["tokens"], d), [0] * (v["tokens"] * d)
     for r, (n, places) in enumerate(rows):
         side = int.from_bytes(data[4 * r:4 * r + 4], "little")
@@ -91,8 +91,7 @@ def decode_rowq(v, data):
             low = [bits_at(data[at:at + 12], 3 * quad + j) for j in range(3)]
             for j, bit in enumerate(low + [low[0] ^ low[1] ^ low[2]]):
                 u[4 * quad + j] |= bit
-        width_bits = min(5, 8 - b)
-        w = [(side >> 8 + g * width_bits & (1 << width_bits) - 1) + 1 for g in range(4)]
+        w = [(side >> 8 + g * min(5, 8 - b) & (1 << min(5, 8 - b)) - 1) + 1 for g in range(4)]
         x = [2 * code + 1 - (1 << b) for code in u]
         j, k = (1 << b - 2, 3 << b - 3) if b < 8 else (256, 256)
         wider = [max(0, abs(y) // 2 - j) + max(0, abs(y) // 2 - k) for y in x]
@@ -100,7 +99,8 @@ def decode_rowq(v, data):
         s = [(side >> 8 * h & 255) + 1 if b == 8 else 8 >> (side >> 26 + 2 * h & 3) for h in (1, 2)]
         x = [y for i in range(0, 128, n) for y in wht(p[i:i + n])]
         for i, (t, c) in enumerate(places):
-            out[t * d + c] = half(x[i] * s[i // 64], max(-100, min(64, wrap(side, 8))), v["bf16"])
+            sign = -1 if b < 8 and (2 * r + i // 64 + 1) * 0x9e3779b97f4a7c15 >> i % 64 & 1 else 1
+            out[t * d + c] = half(sign * x[i] * s[i // 64], max(-100, min(64, wrap(side, 8))), bf16)
     return out
 
 

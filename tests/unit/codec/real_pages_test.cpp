@@ -77,6 +77,27 @@ class RealPages : public ::testing::Test {
     return 10 * std::log10(signal / error);
   }
 
+  // Returns: how much larger the error of the mean over a head's tokens is, in power, than if the
+  // errors of its tokens had nothing to do with each other.
+  double shared_error(CodecId codec) const {
+    const PageShape shape = shape_of(Kind::v);
+    std::vector<std::byte> stored(encoded_bytes(codec, shape)), out(page_bytes);
+    double error = 0, sums = 0, sum[64] = {};
+    size_t seen = 0;
+    each_page(Kind::v, [&](const std::byte* page) {
+      EXPECT_EQ(encode(codec, shape, {page, 128, 2}, stored), Refusal::none);
+      decode(codec, shape, stored, {out.data(), 128, 2});
+      for (size_t i = 0; i < page_bytes; i += 2) {
+        const double off = value_at(&out[i]) - value_at(page + i);
+        sum[i % 128 / 2] += off;
+        error += off * off;
+      }
+      if (++seen % pages != 0) return;
+      for (double& s : sum) sums += s * s, s = 0;
+    });
+    return sums / error;
+  }
+
   // Moves two channels that hardly turn by some of the K pages' RMS, as an engine's K bias does.
   // Returns: what chanq3.5 then leaves of error in the other channels, against their values, dB.
   double beside_off_centre(double offset) const {
@@ -151,6 +172,16 @@ TEST_F(RealPages, FastPathEqualsGoldenAndTheErrorIsWhatTheBitsGive) {
       EXPECT_GE(got, bound.decibel) << name(bound.codec) << " on " << target;
     }
   });
+}
+
+// Without signs it is 1.9 times with three bits, without the encoder's gain 2.0.
+TEST_F(RealPages, ErrorsOfWhatAllTokensShareCancel) {
+  for (const CodecId codec : {CodecId::rowq3, CodecId::rowq4, CodecId::rowq5}) {
+    const double times = shared_error(codec);
+    std::cout << name(codec) << ": the mean of " << 32 * pages << " tokens is off " << times
+              << " times as far as by chance\n";
+    EXPECT_LT(times, 1.25) << name(codec);
+  }
 }
 
 TEST_F(RealPages, AChannelFarOffCentreLeavesTheOthersTheirBits) {
