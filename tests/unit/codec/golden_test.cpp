@@ -177,6 +177,20 @@ TEST(Rowq, LevelsWidenOutwardsAndLieInTheMiddleOfTheirCells) {
   }
 }
 
+// The quantiser does not clamp: a code that reached 2^bits would set a bit of no plane.
+TEST(Rowq, AGroupsLargestValueLiesInTheLastCell) {
+  for (const int bits : {3, 4, 5, 6}) {
+    const auto [wider3, wider4] = rowq_wider(bits);
+    for (uint32_t top = 1; top * rowq_share(bits) >> 5 < 1 << 15; ++top) {
+      const uint32_t width = (top * rowq_share(bits) >> 5 >> (7 + bits)) + 1;
+      ASSERT_LE(width, 1u << rowq_width_bits(bits)) << bits << " " << top;
+      const int y = int(top * uint64_t(rowq_width_reciprocal(bits, width)) >> 16);
+      const int place = std::min({y, (y * rowq_two_thirds >> 16) + wider3, (y + 1) / 2 + wider4});
+      ASSERT_LT(place, 64 << bits) << bits << " " << top;
+    }
+  }
+}
+
 TEST(Rowq, AQuietTokenHasItsOwnScale) {
   const auto second_tokens = [](size_t i) { return i / 64 % 2; };
   for (const CodecId id : {CodecId::rowq3, CodecId::rowq4, CodecId::rowq5, CodecId::rowq6}) {
