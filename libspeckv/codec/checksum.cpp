@@ -8,10 +8,10 @@
 
 namespace speckv::codec {
 
-void checksum_update(Checksum& state, const void* data, size_t n) {
+void checksum_update(Checksum& state, const void* data, size_t n, bool late) {
   const auto* from = static_cast<const std::byte*>(data);
   const size_t whole = n / checksum_beat * checksum_beat;
-  if (whole > 0) checksum_rows(state, {nullptr, 0, from, 0, whole, 1, false});
+  if (whole > 0) checksum_rows(state, {nullptr, 0, from, 0, whole, 1, false, late});
   if (whole == n) return;
   std::byte padded[checksum_beat] = {};
   std::memcpy(padded, from + whole, n - whole);

@@ -41,8 +41,9 @@ struct Checksum {
   uint64_t bytes = 0;
 };
 
-// Feeds n bytes. Requires: every call but the last has n % 32 == 0.
-void checksum_update(Checksum& state, const void* data, size_t n);
+// Feeds n bytes and has those that follow brought near. Requires: every call but the last has
+// n % 32 == 0. late: much happens before those are read.
+void checksum_update(Checksum& state, const void* data, size_t n, bool late = false);
 // Low half: the upper 32 bits of the lanes' sums times their factors, added up: no single bit can
 // flip unseen. High half: the same of the products and the byte count.
 uint64_t checksum_final(const Checksum& state);
@@ -57,6 +58,7 @@ struct ChecksumRows {
   size_t row_bytes;
   size_t rows;
   bool stream;
+  bool late = false;  // see checksum_update()
 };
 
 // Feeds rows and copies them in one pass. Every byte is loaded once, and what is stored is what was

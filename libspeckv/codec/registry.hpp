@@ -29,6 +29,8 @@ struct CodecEntry {
   // encode() may be given values that change while it runs: it then makes some page of values that
   // were there. True where nothing that is read twice decides an index, a length or a branch.
   bool takes_changing;
+  // decode() takes longer than its input does on its way from memory.
+  bool slow;
 };
 
 // Returns: nullptr when this build has no such codec.

@@ -199,7 +199,7 @@ void decode_kind(const SegmentPlan& plan, Kind kind, const Plane& out, const Cha
     }
     const CodecEntry* codec = find_codec(at.codec());
     const ChanTable* table = tables == nullptr ? nullptr : tables + at.head;
-    checksum_update(sum, in, at.bytes());  // prefetches what follows
+    checksum_update(sum, in, at.bytes(), codec->slow);
     codec->decode(at.codec(), shape, in, view, table, {stream});
     in += at.bytes();
     step(at, 1);
