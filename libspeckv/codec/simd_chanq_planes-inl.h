@@ -17,9 +17,8 @@ namespace speckv::codec::simd {
 
 using ChannelCodes = uint8_t[2 * chanq_pairs_max][chanq_tokens_max];
 
-// For store_planes_gfni(): eight tokens' codes last first; eight planes of four groups of tokens
-// for each of two channels, plane by plane.
-inline constexpr ByteOrder last_first = make_order([](unsigned i) { return i ^ 7; });
+// For store_planes_gfni(): eight planes of four groups of tokens for each of two channels, plane by
+// plane.
 inline constexpr ByteOrder plane_order =
     make_order([](unsigned i) { return i / 32 * 32 + i % 4 * 8 + i / 4 % 8; });
 // One bit a byte: the highest of a width first.

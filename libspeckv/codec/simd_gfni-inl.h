@@ -50,6 +50,9 @@ constexpr ByteOrder make_order(Source source) {
   return order;
 }
 
+// Eight values' codes last first, as rows of a matrix of bits.
+inline constexpr ByteOrder last_first = make_order([](unsigned i) { return i ^ 7; });
+
 }  // namespace speckv::codec::simd
 #endif
 
@@ -68,6 +71,19 @@ HWY_INLINE __m512i planes_to_codes(__m512i planes) {
   // Multiplies the planes, as a matrix of bits, with the unit vectors.
   const __m512i units = _mm512_set1_epi64(int64_t(0x8040201008040201));
   return _mm512_gf2p8affine_epi64_epi8(units, planes, flipped);
+}
+
+// Half a row of rowq: two vectors of 32 words.
+struct HalfRow {
+  __m512i a, b;
+};
+
+HWY_INLINE void butterfly(HalfRow& row) {
+  row = {_mm512_add_epi16(row.a, row.b), _mm512_sub_epi16(row.a, row.b)};
+}
+// Exchanges a bit of the words' numbers with the bit that tells a from b, the next below comes up.
+HWY_INLINE void rotate(HalfRow& row) {
+  row = {_mm512_unpacklo_epi16(row.a, row.b), _mm512_unpackhi_epi16(row.a, row.b)};
 }
 
 }  // namespace speckv::codec::HWY_NAMESPACE

@@ -22,8 +22,6 @@
 #define SPECKV_CODEC_SIMD_ROWQ_ENCODE_GFNI_ONCE_
 namespace speckv::codec::simd {
 
-// Eight values' codes last first, as rows of a matrix.
-inline constexpr ByteOrder rowq_last_first = make_order([](unsigned i) { return i ^ 7; });
 // Planes of groups of eight values, group by group, to groups in order, plane by plane.
 inline constexpr ByteOrder rowq_plane_order = make_order([](unsigned i) {
   const unsigned plane = i / 8, eight = i % 8;  // of the half row's eights
@@ -37,19 +35,7 @@ inline constexpr ByteOrder rowq_plane_order = make_order([](unsigned i) {
 SPECKV_BEFORE_GFNI();
 namespace speckv::codec::HWY_NAMESPACE {
 
-// Half a row: 64 values in two vectors of words.
-struct HalfWords {
-  __m512i a, b;
-};
-
-HWY_INLINE void butterfly(HalfWords& half) {
-  half = {_mm512_add_epi16(half.a, half.b), _mm512_sub_epi16(half.a, half.b)};
-}
-HWY_INLINE void rotate(HalfWords& half) {
-  half = {_mm512_unpacklo_epi16(half.a, half.b), _mm512_unpackhi_epi16(half.a, half.b)};
-}
-
-HWY_INLINE void transform(HalfWords& half, size_t block) {
+HWY_INLINE void transform(HalfRow& half, size_t block) {
   if (block == 64) butterfly(half);  // bit 5
   half = {_mm512_shuffle_i64x2(half.a, half.b, 0x44), _mm512_shuffle_i64x2(half.a, half.b, 0xee)};
   if (block >= 32) butterfly(half);  // bit 4
@@ -63,7 +49,7 @@ HWY_INLINE void transform(HalfWords& half, size_t block) {
 // Words of a half row's second group, once transformed.
 inline constexpr __mmask32 second_group = 0xff00ff00;
 
-HWY_INLINE HalfWords load_half_row(const std::byte* run) {
+HWY_INLINE HalfRow load_half_row(const std::byte* run) {
   return {_mm512_loadu_si512(run), _mm512_loadu_si512(run + 64)};
 }
 
@@ -166,7 +152,7 @@ HWY_INLINE __m512i make_even(__m512i code, __m512i fraction) {
 
 // Codes of half a row; returns its planes, eight bytes each, plane 0 first.
 template <int bits>
-HWY_INLINE __m512i quantise_half(const HalfWords& half, const RowqScaling by[2]) {
+HWY_INLINE __m512i quantise_half(const HalfRow& half, const RowqScaling by[2]) {
   const __m128i shift = _mm_cvtsi32_si128(by[0].shift);
   const __m512i reciprocal =
       _mm512_mask_mov_epi16(_mm512_set1_epi16(int16_t(by[0].reciprocal)), second_group,
@@ -179,7 +165,7 @@ HWY_INLINE __m512i quantise_half(const HalfWords& half, const RowqScaling by[2])
   const __m512i code = both(_mm512_srli_epi16(even, 7), _mm512_slli_epi16(odd, 1));
   const __m512i fraction =
       _mm512_and_si512(both(even, _mm512_slli_epi16(odd, 8)), _mm512_set1_epi8(127));
-  const __m512i final = permute_bytes(make_even<bits>(code, fraction), simd::rowq_last_first);
+  const __m512i final = permute_bytes(make_even<bits>(code, fraction), simd::last_first);
   const __m512i picks = _mm512_set1_epi64(int64_t(0x8040201008040201));
   return permute_bytes(_mm512_gf2p8affine_epi64_epi8(picks, final, 0), simd::rowq_plane_order);
 }
@@ -205,7 +191,7 @@ HWY_INLINE void store_row_planes(__m512i first, __m512i second, const RowPlanes&
 
 // A row between its two steps.
 struct ScaledRow {
-  HalfWords half[2];  // transformed
+  HalfRow half[2];  // transformed
   RowqFrame frame;
 };
 
@@ -213,7 +199,7 @@ struct ScaledRow {
 template <int bits, bool bf16>
 HWY_INLINE bool scale_row(const std::byte* const runs[2], size_t block, size_t number,
                           ScaledRow& ret_row) {
-  HalfWords half[2] = {load_half_row(runs[0]), load_half_row(runs[1])};
+  HalfRow half[2] = {load_half_row(runs[0]), load_half_row(runs[1])};
   const auto size = [](__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi16(0x7fff)); };
   const __m256i sizes =
       larger_halves(_mm512_max_epi16(_mm512_max_epi16(size(half[0].a), size(half[0].b)),

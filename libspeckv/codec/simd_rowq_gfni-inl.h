@@ -51,19 +51,6 @@ inline constexpr ByteOrder levels = make_order([](unsigned code) {
 SPECKV_BEFORE_GFNI();
 namespace speckv::codec::HWY_NAMESPACE {
 
-// Half a row: two vectors of 32 words.
-struct HalfRow {
-  __m512i a, b;
-};
-
-HWY_INLINE void butterfly(HalfRow& row) {
-  row = {_mm512_add_epi16(row.a, row.b), _mm512_sub_epi16(row.a, row.b)};
-}
-// Exchanges a bit of the words' numbers with the bit that tells a from b, the next below comes up.
-HWY_INLINE void rotate(HalfRow& row) {
-  row = {_mm512_unpacklo_epi16(row.a, row.b), _mm512_unpackhi_epi16(row.a, row.b)};
-}
-
 // Codes of a row's halves, in order. plane[0] has all 16 bytes here.
 template <int bits>
 HWY_INLINE HalfRow load_row_codes(const std::byte* const plane[8]) {

@@ -22,7 +22,8 @@ namespace speckv::shm {
 constexpr uint64_t pool_magic = 0x31304c4f4f50564bull;  // "KVPOOL01"
 constexpr uint64_t slab_magic = 0x313042414c53564bull;  // "KVSLAB01"
 // 1: four lanes of CRC-32C for a checksum; 2: rowq without scales, q8sink nowhere; 3: anchors of
-// chanq under one shift a page; 4: rowq3 to rowq6 with cells of one width.
+// chanq under one shift a page; 4: rowq3 to rowq6 with cells of one width and no
+// signs.
 constexpr uint32_t pool_version = 5;
 constexpr uint64_t unit_bytes = 2u << 20;  // one transparent huge page, one PMD of a DAX mapping
 constexpr uint32_t slab_header_bytes = 4096;
