@@ -48,7 +48,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size > 1) std::memcpy(blob.data(), data + 1, size - 1);
   StateMap map;
   std::string why;
-  if (!parse_state(blob, kv_heads, &map, &why)) {
+  uint32_t tokens = 0;
+  (void)speckv::llama::state_tokens(blob, &tokens, &why);
+  if (!speckv::llama::sort_state(blob, kv_heads, &map, &why)) {
     if (why.empty()) std::abort();
     return 0;
   }

@@ -57,7 +57,7 @@ void run(const std::string& file, const std::string& text_file, const std::strin
   require(llama_decode(context, llama_batch_get_one(tokens.data(), int(tokens_wanted))) == 0,
           "llama_decode failed");
   std::vector<std::byte> blob(state_bytes(shape, tokens_wanted));
-  require(save_tokens(context, shape, 0, -1, 0, tokens_wanted, blob, &state, &why), why);
+  require(save_tokens(context, shape, 0, -1, 0, tokens_wanted, blob, &state, &why, Moved::no), why);
   std::ofstream out(out_file, std::ios::binary | std::ios::trunc);
   write_pages(state, out);
   out.close();

@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "ggml-backend.h"
-#include "sequence.hpp"
+#include "layout.hpp"
 
 namespace speckv::llama {
 
@@ -186,7 +186,7 @@ bool GraphTap::describe(uint32_t page_tokens, speckv_layout* ret_layout,
   shape.kv_heads = uint32_t(llama_model_n_head_kv(model_));
   shape.head_dim = uint32_t(k.ne[0]) / shape.kv_heads;
   shape.dtype = k.type == GGML_TYPE_BF16 ? SPECKV_DTYPE_BF16 : SPECKV_DTYPE_F16;
-  if (!describe_layout(model_, shape, page_tokens, page_tokens, ret_layout, ret_why)) return false;
+  if (!describe_model(model_, shape, page_tokens, page_tokens, ret_layout, ret_why)) return false;
   take_turns(ret_layout);
   return true;
 }

@@ -2,7 +2,6 @@
 // sequence.cpp - see sequence.hpp.
 #include "sequence.hpp"
 
-#include <cstdlib>
 #include <vector>
 
 namespace speckv::llama {
@@ -12,27 +11,68 @@ namespace {
 // One token of a model of SPECKV_LAYERS_MAX layers fits; a probe needs no more.
 constexpr size_t kProbeBytes = 64u << 20;
 
-std::string model_value(const llama_model* model, const std::string& key) {
-  char text[128];
-  return llama_model_meta_val_str(model, key.c_str(), text, sizeof(text)) < 0 ? "" : text;
+const uint8_t* bytes_of(std::span<const std::byte> blob) {
+  return reinterpret_cast<const uint8_t*>(blob.data());
 }
 
-// Families whose converter writes no RoPE base, because they all have the engine's own.
-bool has_default_base(const std::string& family) {
-  for (const char* known :
-       {"gemma", "gemma2", "gptneox", "phi2", "stablelm", "orion", "plamo", "falcon"})
-    if (family == known) return true;
+bool is_sequence(const llama_context* context, llama_seq_id seq, std::string* ret_why) {
+  const uint32_t count = llama_n_seq_max(context);
+  if (seq >= 0 && uint32_t(seq) < count) return true;
+  *ret_why = "sequence " + std::to_string(seq) + " is not one of this context's " +
+             std::to_string(count) + " (n_seq_max)";
   return false;
 }
 
-const uint8_t* bytes_of(std::span<const std::byte> blob) {
-  return reinterpret_cast<const uint8_t*>(blob.data());
+// llama.cpp aborts the process where a part of a sequence crosses from one stream to another.
+bool may_lend(llama_context* context, const StateShape& shape, llama_seq_id seq,
+              llama_seq_id spare_seq, std::string* ret_why) {
+  if (spare_seq < 0) return true;
+  if (shape.streams > 1) {
+    *ret_why =
+        "a spare sequence needs a unified KV (kv_unified), and this context's is not; save whole "
+        "sequences, with spare_seq -1";
+    return false;
+  }
+  if (!is_sequence(context, spare_seq, ret_why)) return false;
+  if (spare_seq != seq && llama_memory_seq_pos_max(llama_get_memory(context), spare_seq) < 0)
+    return true;
+  *ret_why = "the spare sequence " + std::to_string(spare_seq) +
+             " holds tokens; lend an empty one, or clear it first";
+  return false;
+}
+
+// llama_decode() turns moved K before it looks for room, so that even a full cache (1) does.
+bool turn_moved(llama_context* context, llama_seq_id seq, std::string* ret_why) {
+  llama_memory_t memory = llama_get_memory(context);
+  const llama_pos next = llama_memory_seq_pos_max(memory, seq) + 1;
+  llama_batch batch = llama_batch_init(1, 0, 1);
+  batch.n_tokens = 1;
+  batch.token[0] = 0;
+  batch.pos[0] = next;
+  batch.n_seq_id[0] = 1;
+  batch.seq_id[0][0] = seq;
+  batch.logits[0] = 1;
+  const int error = llama_decode(context, batch);
+  llama_batch_free(batch);
+  if (error == 1) return true;
+  if (error == 0 && llama_memory_seq_rm(memory, seq, next, -1)) return true;
+  *ret_why = "K that was moved could not be turned to its new positions: llama_decode gave " +
+             std::to_string(error);
+  return false;
 }
 
 }  // namespace
 
 bool probe_shape(llama_context* context, StateShape* ret_shape, std::string* ret_why) {
   const llama_model* model = llama_get_model(context);
+  const llama_rope_type rope = llama_model_rope_type(model);
+  if (rope != LLAMA_ROPE_TYPE_NONE && rope != LLAMA_ROPE_TYPE_NORM &&
+      rope != LLAMA_ROPE_TYPE_NEOX) {
+    *ret_why =
+        "the model gives each token several positions (M-RoPE, as models that see images do); "
+        "this adapter moves sequences of one position a token";
+    return false;
+  }
   llama_memory_t memory = llama_get_memory(context);
   llama_memory_clear(memory, true);
   llama_token token = 0;
@@ -56,62 +96,20 @@ bool probe_shape(llama_context* context, StateShape* ret_shape, std::string* ret
   return true;
 }
 
-bool describe_layout(const llama_model* model, const StateShape& shape, uint32_t block_tokens,
-                     uint32_t page_tokens, speckv_layout* ret_layout, std::string* ret_why) {
-  *ret_layout = speckv_layout{};
-  ret_layout->size = sizeof(*ret_layout);
-  ret_layout->dtype = shape.dtype;
-  ret_layout->layers = shape.layers;
-  ret_layout->kv_heads = shape.kv_heads;
-  ret_layout->head_dim = shape.head_dim;
-  ret_layout->block_tokens = block_tokens;
-  ret_layout->page_tokens = page_tokens;
-  ret_layout->world = 1;
-  switch (llama_model_rope_type(model)) {
-    case LLAMA_ROPE_TYPE_NONE:
-      ret_layout->rope = SPECKV_ROPE_NONE;
-      return true;
-    case LLAMA_ROPE_TYPE_NORM:
-      ret_layout->rope = SPECKV_ROPE_INTERLEAVED;
-      break;
-    case LLAMA_ROPE_TYPE_NEOX:
-      ret_layout->rope = SPECKV_ROPE_HALF;
-      break;
-    default:
-      *ret_why = "the model's RoPE has more than one position per token";
-      return false;
-  }
-  const std::string family = model_value(model, "general.architecture");
-  const std::string dims = model_value(model, family + ".rope.dimension_count");
-  const std::string theta = model_value(model, family + ".rope.freq_base");
-  ret_layout->rope_dims = uint32_t(std::strtoul(dims.c_str(), nullptr, 10));
-  if (theta.empty() && has_default_base(family)) {
-    ret_layout->rope_theta[0] = 10000.0F;
-    return true;
-  }
-  if (theta.empty()) {
-    *ret_why = "the model file does not say its RoPE base (" + family +
-               ".rope.freq_base), so how its K is turned is unknown; convert the model again";
-    return false;
-  }
-  ret_layout->rope_theta[0] = std::strtof(theta.c_str(), nullptr);
-  return true;
-}
-
 bool save_tokens(llama_context* context, const StateShape& shape, llama_seq_id seq,
                  llama_seq_id spare_seq, int32_t first, uint32_t count, std::span<std::byte> blob,
-                 StateMap* ret_map, std::string* ret_why) {
+                 StateMap* ret_map, std::string* ret_why, Moved moved) {
   if (blob.size() != state_bytes(shape, count)) {
     *ret_why = "room for " + std::to_string(count) + " tokens is " + std::to_string(blob.size()) +
                " bytes, expected " + std::to_string(state_bytes(shape, count));
     return false;
   }
+  if (!is_sequence(context, seq, ret_why) || !may_lend(context, shape, seq, spare_seq, ret_why) ||
+      (moved == Moved::perhaps && !turn_moved(context, seq, ret_why)))
+    return false;
   llama_memory_t memory = llama_get_memory(context);
   const bool lend = spare_seq >= 0;
-  if (lend) {
-    llama_memory_seq_rm(memory, spare_seq, -1, -1);
-    llama_memory_seq_cp(memory, seq, spare_seq, first, first + int32_t(count));
-  }
+  if (lend) llama_memory_seq_cp(memory, seq, spare_seq, first, first + int32_t(count));
   const size_t bytes = llama_state_seq_get_data_ext(
       context, reinterpret_cast<uint8_t*>(blob.data()), blob.size(), lend ? spare_seq : seq, 0);
   if (lend) llama_memory_seq_rm(memory, spare_seq, -1, -1);
@@ -120,7 +118,7 @@ bool save_tokens(llama_context* context, const StateShape& shape, llama_seq_id s
                std::to_string(count) + " tokens, expected " + std::to_string(blob.size());
     return false;
   }
-  if (!parse_state(blob, shape.kv_heads, ret_map, ret_why)) return false;
+  if (!sort_state(blob, shape.kv_heads, ret_map, ret_why)) return false;
   if (ret_map->first_position() != first || !(ret_map->shape() == shape)) {
     *ret_why = "the saved state begins at position " + std::to_string(ret_map->first_position()) +
                " or has another shape; position " + std::to_string(first) + " was asked for";
@@ -131,6 +129,13 @@ bool save_tokens(llama_context* context, const StateShape& shape, llama_seq_id s
 
 bool restore_tokens(llama_context* context, std::span<const std::byte> blob, llama_seq_id seq,
                     uint32_t keep, std::string* ret_why) {
+  uint32_t tokens = 0;
+  if (!is_sequence(context, seq, ret_why) || !state_tokens(blob, &tokens, ret_why)) return false;
+  if (keep > tokens) {
+    *ret_why = "the state blob holds " + std::to_string(tokens) + " tokens, fewer than the " +
+               std::to_string(keep) + " to keep";
+    return false;
+  }
   if (llama_state_seq_set_data_ext(context, bytes_of(blob), blob.size(), seq, 0) != blob.size()) {
     *ret_why = "llama.cpp refused a state blob of " + std::to_string(blob.size()) +
                " bytes: is the context large enough and of the shape that was saved?";

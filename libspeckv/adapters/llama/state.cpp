@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 namespace speckv::llama {
 
@@ -15,6 +16,7 @@ constexpr int32_t kTypeF16 = 1;    // GGML_TYPE_F16
 constexpr int32_t kTypeBf16 = 30;  // GGML_TYPE_BF16
 constexpr uint32_t kValueBytes = 2;
 constexpr uint64_t kCellBytes = 12;
+constexpr uint64_t kMropeCellBytes = 20;  // two more positions (x, y) before the sequence
 constexpr uint64_t kLayerHeadBytes = 12;  // K, V and transposed V alike
 
 int32_t ggml_type_of(uint32_t dtype) { return dtype == SPECKV_DTYPE_BF16 ? kTypeBf16 : kTypeF16; }
@@ -32,6 +34,23 @@ class StateWalk {
     why_ = ret_why;
     return header() && cells() && layers() && end();
   }
+
+  // As walk(), but cells may be in any order: ret_positions has theirs.
+  bool walk_unsorted(StateMap* map, std::vector<int32_t>* ret_positions, std::string* ret_why) {
+    positions_ = ret_positions;
+    return walk(map, ret_why);
+  }
+
+  // Goes no further than the cells' count.
+  bool count(uint32_t* ret_tokens, std::string* ret_why) {
+    StateMap map;
+    map_ = &map;
+    why_ = ret_why;
+    if (!header() || !cell_count()) return false;
+    *ret_tokens = map.tokens_;
+    return true;
+  }
+  uint64_t cells_at() const { return cells_at_; }
 
   static StateMap describe(const StateShape& shape, int32_t first_position, uint32_t tokens) {
     StateMap map;
@@ -93,7 +112,7 @@ class StateWalk {
   }
 
   // Streams before the one that holds the sequence are empty when read; written blobs put it first.
-  bool cells() {
+  bool cell_count() {
     uint32_t count = map_->tokens_;
     for (uint32_t stream = 0; stream < map_->shape_.streams; ++stream) {
       if (!field(&count, "cell count")) return false;
@@ -108,10 +127,35 @@ class StateWalk {
     if (uint64_t(count) * kCellBytes > blob_.size() - at_) {
       return fail("state blob ends inside the table of its " + std::to_string(count) + " cells");
     }
-    for (uint32_t i = 0; i < count; ++i) {
-      if (!cell(i)) return false;
+    cells_at_ = at_;
+    return true;
+  }
+
+  bool cells() {
+    if (!cell_count()) return false;
+    for (uint32_t i = 0; i < map_->tokens_; ++i) {
+      if (!cell(i)) return mrope() ? fail_mrope() : false;
     }
     return true;
+  }
+
+  // Whether the cells are as a model writes them whose tokens have several positions each.
+  bool mrope() const {
+    const uint64_t cells = uint64_t(map_->tokens_) * kMropeCellBytes;
+    if (writing_ || map_->tokens_ == 0 || cells + 8 > blob_.size() - cells_at_) return false;
+    for (uint32_t i = 0; i < map_->tokens_; ++i) {
+      uint32_t words[2];
+      std::memcpy(words, blob_.data() + cells_at_ + i * kMropeCellBytes, sizeof words);
+      if (words[0] > uint32_t(INT32_MAX) || words[1] != 1) return false;
+    }
+    uint32_t tail[2];  // V's transposition, layers
+    std::memcpy(tail, blob_.data() + cells_at_ + cells, sizeof tail);
+    return tail[0] <= 1 && tail[1] > 0 && tail[1] <= SPECKV_LAYERS_MAX;
+  }
+  bool fail_mrope() {
+    return fail(
+        "state blob's cells hold several positions a token (M-RoPE, as models that see images "
+        "write them); this adapter moves sequences of one position a token");
   }
 
   bool cell(uint32_t i) {
@@ -121,6 +165,8 @@ class StateWalk {
     if (!fixed<uint32_t>(1, "sequences per cell") || !field(&sequence, "cell's sequence")) {
       return false;
     }
+    if (positions_) positions_->push_back(position);
+    if (positions_ && position >= 0) return true;
     if (i == 0) map_->first_position_ = position;
     if (position >= 0 && int64_t(position) == int64_t(map_->first_position_) + i) return true;
     return fail("cell " + std::to_string(i) + " of the state blob is at position " +
@@ -138,6 +184,9 @@ class StateWalk {
     if (!field(&transposed, "V transposition") || !field(&map_->shape_.layers, "layer count")) {
       return false;
     }
+    const bool sane =
+        transposed <= 1 && map_->shape_.layers > 0 && map_->shape_.layers <= SPECKV_LAYERS_MAX;
+    if (!sane && mrope()) return fail_mrope();
     if (transposed > 1) {
       return fail("state blob's V transposition is " + std::to_string(transposed) +
                   ", expected 0 or 1");
@@ -171,6 +220,11 @@ class StateWalk {
     int32_t type = ggml_type_of(map_->shape_.dtype);
     uint64_t row_bytes = map_->shape_.row_bytes();
     if (!field(&type, "type of V")) return false;
+    if (type != ggml_type_of(map_->shape_.dtype)) {
+      return fail("the cache keeps V as type " + std::to_string(type) + " and K as type " +
+                  std::to_string(ggml_type_of(map_->shape_.dtype)) +
+                  "; open the context with type_k and type_v alike, both f16 or both bf16");
+    }
     if (map_->shape_.v_transposed) {
       uint32_t channels = uint32_t(row_bytes / kValueBytes);
       if (!fixed(kValueBytes, "value size of V") || !field(&channels, "channels of V"))
@@ -186,7 +240,7 @@ class StateWalk {
   bool take_row(int32_t type, uint64_t row_bytes) {
     if (type != kTypeF16 && type != kTypeBf16) {
       return fail(
-          "KV cache type " + std::to_string(type) +
+          "the cache keeps K as type " + std::to_string(type) + ", which" +
           " is neither f16 nor bf16; open the context with type_k and type_v of one of them");
     }
     map_->shape_.dtype = type == kTypeBf16 ? SPECKV_DTYPE_BF16 : SPECKV_DTYPE_F16;
@@ -236,6 +290,8 @@ class StateWalk {
   std::span<std::byte> blob_;
   bool writing_;
   uint64_t at_ = 0;
+  uint64_t cells_at_ = 0;
+  std::vector<int32_t>* positions_ = nullptr;
   uint32_t streams_left_ = 0;
   StateMap* map_ = nullptr;
   std::string* why_ = nullptr;
@@ -276,6 +332,74 @@ bool parse_state(std::span<std::byte> blob, uint32_t kv_heads, StateMap* ret_map
   shape.kv_heads = kv_heads;
   *ret_map = StateWalk::describe(shape, 0, 0);
   return StateWalk(blob, false).walk(ret_map, ret_why);
+}
+
+namespace {
+
+// Moves what lies at from[i] to i, for every i. Each cycle holds one value aside.
+void permute(std::byte* base, int64_t stride, size_t bytes, std::span<const uint32_t> from,
+             std::vector<bool>* done, std::vector<std::byte>* aside) {
+  done->assign(from.size(), false);
+  aside->resize(bytes);
+  for (uint32_t start = 0; start < from.size(); ++start) {
+    if ((*done)[start]) continue;
+    std::memcpy(aside->data(), base + start * stride, bytes);
+    uint32_t at = start;
+    for (; from[at] != start; at = from[at]) {
+      std::memcpy(base + at * stride, base + from[at] * stride, bytes);
+      (*done)[at] = true;
+    }
+    std::memcpy(base + at * stride, aside->data(), bytes);
+    (*done)[at] = true;
+  }
+}
+
+void permute_side(const speckv_view& side, const StateShape& shape, std::span<const uint32_t> from,
+                  std::vector<bool>* done, std::vector<std::byte>* aside) {
+  auto* base = static_cast<std::byte*>(side.base);
+  if (side.channel_stride == kValueBytes)
+    return permute(base, side.token_stride, shape.row_bytes(), from, done, aside);
+  for (uint32_t channel = 0; channel < shape.kv_heads * shape.head_dim; ++channel)
+    permute(base + channel * side.channel_stride, side.token_stride, kValueBytes, from, done,
+            aside);
+}
+
+}  // namespace
+
+bool sort_state(std::span<std::byte> blob, uint32_t kv_heads, StateMap* ret_map,
+                std::string* ret_why) {
+  if (parse_state(blob, kv_heads, ret_map, ret_why)) return true;
+  StateShape shape;
+  shape.kv_heads = kv_heads;
+  if (kv_heads == 0 || kv_heads > SPECKV_HEADS_MAX) return false;
+  StateMap map = StateWalk::describe(shape, 0, 0);
+  StateWalk walk(blob, false);
+  std::vector<int32_t> positions;
+  if (!walk.walk_unsorted(&map, &positions, ret_why)) return false;
+  std::vector<uint32_t> from(positions.size());
+  std::iota(from.begin(), from.end(), 0);
+  std::sort(from.begin(), from.end(),
+            [&](uint32_t a, uint32_t b) { return positions[a] < positions[b]; });
+  for (size_t i = 1; i < from.size(); ++i) {
+    if (int64_t(positions[from[i]]) == int64_t(positions[from[0]]) + int64_t(i)) continue;
+    *ret_why = "the state blob's tokens have a gap or a double at position " +
+               std::to_string(positions[from[i]]) + "; only consecutive tokens can be taken";
+    return false;
+  }
+  std::vector<bool> done;
+  std::vector<std::byte> aside;
+  for (uint32_t layer = 0; layer < map.shape().layers; ++layer) {
+    permute_side(map.k(layer, 0), map.shape(), from, &done, &aside);
+    permute_side(map.v(layer, 0), map.shape(), from, &done, &aside);
+  }
+  permute(blob.data() + walk.cells_at(), int64_t(kCellBytes), kCellBytes, from, &done, &aside);
+  return parse_state(blob, kv_heads, ret_map, ret_why);
+}
+
+bool state_tokens(std::span<const std::byte> blob, uint32_t* ret_tokens, std::string* ret_why) {
+  // the walk writes only when it lays out
+  const std::span<std::byte> whole(const_cast<std::byte*>(blob.data()), blob.size());
+  return StateWalk(whole, false).count(ret_tokens, ret_why);
 }
 
 uint64_t state_bytes(const StateShape& shape, uint32_t tokens) {

@@ -4,9 +4,9 @@
 //
 // What it is: pure functions on the caller's memory; no allocation but the map's offsets, no I/O,
 // no llama.cpp header. Who calls it: sequence.hpp and servers that hold blobs themselves. Never:
-// reads past the span it was given, copies K or V, or accepts a blob that differs from what it
-// describes. Threading: reentrant; a StateMap is immutable after it was filled and points into the
-// caller's blob.
+// reads past the span it was given, moves K or V (sort_state() and copy_tokens() do), or accepts a
+// blob that differs from what it describes. Threading: reentrant; a StateMap is immutable after it
+// was filled and points into the caller's blob.
 //
 // The blob (b10359): u32 magic, sequence, streams; per stream u32 cells, and unless 0: per cell i32
 // position, u32 sequences (1), i32 sequence; u32 v_transposed, u32 layers; per layer i32 type, u64
@@ -71,6 +71,15 @@ class StateMap {
 // sequence parses to tokens() == 0 and no layers.
 [[nodiscard]] bool parse_state(std::span<std::byte> blob, uint32_t kv_heads, StateMap* ret_map,
                                std::string* ret_why);
+
+// As parse_state(), but the blob's cells may lie in any order, as those of a unified KV do once
+// sequences came and went: cells, K and V are put into the order of their positions, in place.
+[[nodiscard]] bool sort_state(std::span<std::byte> blob, uint32_t kv_heads, StateMap* ret_map,
+                              std::string* ret_why);
+
+// How many tokens a blob says that it holds; looks no further. Returns: false with one sentence.
+[[nodiscard]] bool state_tokens(std::span<const std::byte> blob, uint32_t* ret_tokens,
+                                std::string* ret_why);
 
 // Returns: bytes of a blob of this shape with `tokens` tokens. Exact, and thousands of times
 // cheaper than asking llama_state_seq_get_size().

@@ -85,7 +85,7 @@ void HostCache::keep(uint32_t session, const Tokens& tokens, uint32_t reused) {
   llama::StateMap map;
   std::string why;
   if (!llama::save_tokens(context_.get(), shape_, 0, -1, 0, uint32_t(tokens.size()),
-                          {state.blob.get(), bytes}, &map, &why)) {
+                          {state.blob.get(), bytes}, &map, &why, llama::Moved::no)) {
     throw Failure(why);
   }
   used_bytes_ += bytes;
@@ -102,7 +102,8 @@ void Resident::adopt(uint32_t session, const Tokens& document, Context& computed
   std::vector<std::byte> to(llama::state_bytes(ours, count));
   llama::StateMap from_map, to_map;
   std::string why;
-  if (!llama::save_tokens(computed.get(), shape_, 0, -1, 0, count, from, &from_map, &why) ||
+  if (!llama::save_tokens(computed.get(), shape_, 0, -1, 0, count, from, &from_map, &why,
+                          llama::Moved::no) ||
       !llama::lay_out_state(ours, 0, count, to, &to_map, &why)) {
     throw Failure(why);
   }

@@ -15,9 +15,12 @@ namespace speckv::qa {
 
 class Speckv : public Arm {
  public:
-  Speckv(std::string name, Context& context, const StoreOptions& options, const Model& model,
+  Speckv(std::string name, Context& context, const StoreOptions& options,
          const llama::StateShape& shape)
-      : Arm(std::move(name)), context_(context), options_(options), store_(options, model, shape) {}
+      : Arm(std::move(name)),
+        context_(context),
+        options_(options),
+        store_(options, context, shape) {}
   Store& store() { return store_; }
   Holding holding() const override;
 

@@ -38,8 +38,8 @@ History first_round(const Workload& load, Context& context, const llama::StateSh
   const uint32_t count = uint32_t(history.tokens.size());
   history.blob.resize(llama::state_bytes(shape, count));
   std::string why;
-  if (!llama::save_tokens(context.get(), shape, 0, -1, 0, count, history.blob, &history.map,
-                          &why)) {
+  if (!llama::save_tokens(context.get(), shape, 0, -1, 0, count, history.blob, &history.map, &why,
+                          llama::Moved::no)) {
     throw Failure(why);
   }
   return history;

@@ -22,8 +22,8 @@ void only_errors(ggml_log_level level, const char* text, void*) {
 Model::Model(const std::string& file) {
   llama_log_set(only_errors, nullptr);
   llama_backend_init();
-  llama_model_params params = llama_model_default_params();
-  model_ = llama_model_load_from_file(file.c_str(), params);
+  params_ = llama_model_default_params();
+  model_ = llama_model_load_from_file(file.c_str(), params_);
   if (model_ == nullptr) {
     throw Failure("cannot load the model '" + file + "'; tests/bench/engine/setup makes it");
   }
@@ -69,6 +69,8 @@ Context::Context(const Model& model, const ThreadPool& pool, const EngineOptions
   params.flash_attn_type =
       options.flash_attention ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
   params.no_perf = true;
+  opening_.model = model.params();
+  opening_.context = params;
   context_ = llama_init_from_model(model.get(), params);
   if (context_ == nullptr) {
     throw Failure("llama.cpp gave no context of " + std::to_string(params.n_ctx) + " tokens");

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "llama.h"
+#include "llama/layout.hpp"
 
 namespace speckv::qa {
 
@@ -34,8 +35,10 @@ class Model {
   Tokens tokenize(const std::string& text, bool begin) const;
   uint32_t vocabulary() const;
   llama_model* get() const { return model_; }
+  const llama_model_params& params() const { return params_; }
 
  private:
+  llama_model_params params_;
   llama_model* model_ = nullptr;
 };
 
@@ -78,9 +81,12 @@ class Context {
 
   llama_context* get() const { return context_; }
   const Model& model() const { return model_; }
+  // What the model was loaded and this context was opened with.
+  const llama::Opening& opening() const { return opening_; }
 
  private:
   const Model& model_;
+  llama::Opening opening_;
   uint32_t ubatch_;
   llama_context* context_ = nullptr;
   llama_batch batch_;

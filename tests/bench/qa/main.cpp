@@ -60,15 +60,14 @@ struct Stage {
     pool_bytes = uint64_t(double(kv_bytes) * load.pool_share) / kUnitBytes * kUnitBytes;
     options.block_tokens = load.block_tokens;
     options.page_tokens = load.page_tokens;
-    options.engine_name = "llama.cpp b10359";
   }
 
   // Presets that this build of libspeckv can store this model's KV with.
   std::vector<Preset> presets() const {
     speckv_layout layout;
     std::string why;
-    if (!llama::describe_layout(model.get(), shape, load.block_tokens, load.page_tokens, &layout,
-                                &why)) {
+    if (!llama::describe_model(model.get(), shape, load.block_tokens, load.page_tokens, &layout,
+                               &why)) {
       throw Failure(why);
     }
     std::vector<Preset> known;
@@ -136,7 +135,7 @@ CheckResult check_both(Stage& stage) {
     llama::StateShape shape;
     std::string why;
     if (!llama::probe_shape(context.get(), &shape, &why)) throw Failure(why);
-    Store store(store_options(stage, kCheckSpace, SPECKV_PRESET_EXACT), stage.model, shape);
+    Store store(store_options(stage, kCheckSpace, SPECKV_PRESET_EXACT), context, shape);
     check_answers(stage.load, context, shape, store, &result);
   }
   return result;
@@ -157,7 +156,7 @@ std::vector<Quality> preset_quality(Stage& stage, const std::string& model_file)
     StoreOptions options = store_options(stage, preset.name, preset.id);
     options.weights_digest = digest_of(model_file);
     options.salt += " quality";
-    stores.push_back(std::make_unique<Store>(options, model, shape));
+    stores.push_back(std::make_unique<Store>(options, context, shape));
   }
   std::vector<Store*> lossy;
   for (size_t i = 1; i < stores.size(); ++i) lossy.push_back(stores[i].get());
@@ -214,7 +213,7 @@ int run(const Arguments& arguments) {
   for (const Preset& preset : stage.presets()) {
     ours.push_back(std::make_unique<Speckv>(speckv_arm(preset.name), *stage.shared,
                                             store_options(stage, preset.name, preset.id),
-                                            stage.model, stage.shape));
+                                            stage.shape));
   }
   std::vector<Arm*> arms = {&alone, &host, &resident};
   for (const auto& arm : ours) arms.push_back(arm.get());

@@ -39,17 +39,14 @@ std::span<std::byte> room(std::vector<std::byte>* buffer, uint64_t bytes) {
 
 }  // namespace
 
-Store::Store(const StoreOptions& options, const Model& model, const llama::StateShape& shape)
+Store::Store(const StoreOptions& options, const Context& context, const llama::StateShape& shape)
     : shape_(shape), salt_(options.salt) {
   std::string why;
-  if (!llama::describe_layout(model.get(), shape, options.block_tokens, options.page_tokens,
-                              &layout_, &why)) {
+  if (!llama::describe_layout(context.get(), context.opening(), shape, options.block_tokens,
+                              options.page_tokens, &layout_, &why)) {
     throw Failure(why);
   }
   std::copy(options.weights_digest.begin(), options.weights_digest.end(), layout_.weights_digest);
-  const char* kv_format = shape.v_transposed ? "v by channel" : "v by token";
-  check("speckv_variant_digest", speckv_variant_digest(nullptr, options.engine_name.c_str(),
-                                                       kv_format, layout_.variant_digest));
   speckv_open_args args{};
   args.size = sizeof(args);
   args.socket_path = options.socket.c_str();
@@ -223,7 +220,8 @@ void Store::save(Context& context, std::span<const llama_token> tokens, uint32_t
   llama::StateMap map;
   std::string why;
   if (!llama::save_tokens(context.get(), shape_, kSequence, kSpare, int32_t(first), count,
-                          room(&save_buffer_, llama::state_bytes(shape_, count)), &map, &why)) {
+                          room(&save_buffer_, llama::state_bytes(shape_, count)), &map, &why,
+                          llama::Moved::no)) {
     throw Failure(why);
   }
   const std::vector<Key> all = keys(tokens);

@@ -27,7 +27,6 @@ struct StoreOptions {
   uint32_t preset = SPECKV_PRESET_DAEMON;
   uint32_t block_tokens = 64;
   uint32_t page_tokens = 32;
-  std::string engine_name;  // build and KV format of the engine: part of the fingerprint
   std::array<uint8_t, SPECKV_DIGEST_BYTES> weights_digest{};
   std::string salt;  // in every key: a run never meets blocks of an earlier one
 };
@@ -41,7 +40,7 @@ struct Found {
 
 class Store {
  public:
-  Store(const StoreOptions& options, const Model& model, const llama::StateShape& shape);
+  Store(const StoreOptions& options, const Context& context, const llama::StateShape& shape);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;

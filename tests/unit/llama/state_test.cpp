@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -16,7 +17,9 @@ namespace {
 using speckv::llama::copy_tokens;
 using speckv::llama::lay_out_state;
 using speckv::llama::parse_state;
+using speckv::llama::sort_state;
 using speckv::llama::state_bytes;
+using speckv::llama::state_tokens;
 using speckv::llama::StateMap;
 using speckv::llama::StateShape;
 
@@ -40,23 +43,29 @@ struct Spec {
   uint32_t streams = 1, filled_stream = 0;
   uint32_t tokens = 5, layers = 3, kv_heads = 2, head_dim = 4;
   int32_t first = 7;
+  int32_t v_type = 0;                // 0: as K
+  bool mrope = false;                // two more positions a cell
+  std::vector<uint32_t> order = {};  // the cells' tokens; empty: in order
+  uint32_t token(uint32_t cell) const { return order.empty() ? cell : order[cell]; }
   uint32_t channels() const { return kv_heads * head_dim; }
 };
 
 void put_sides(Blob* blob, const Spec& spec, bool is_v) {
   for (uint32_t layer = 0; layer < spec.layers; ++layer) {
-    blob->put<int32_t>(spec.type);
+    blob->put<int32_t>(is_v && spec.v_type ? spec.v_type : spec.type);
     if (is_v && spec.transposed) {
       blob->put<uint32_t>(2);
       blob->put<uint32_t>(spec.channels());
       for (uint32_t c = 0; c < spec.channels(); ++c) {
-        for (uint32_t t = 0; t < spec.tokens; ++t) blob->put(name_of(true, layer, t, c));
+        for (uint32_t t = 0; t < spec.tokens; ++t)
+          blob->put(name_of(true, layer, spec.token(t), c));
       }
       continue;
     }
     blob->put<uint64_t>(spec.channels() * 2);
     for (uint32_t t = 0; t < spec.tokens; ++t) {
-      for (uint32_t c = 0; c < spec.channels(); ++c) blob->put(name_of(is_v, layer, t, c));
+      for (uint32_t c = 0; c < spec.channels(); ++c)
+        blob->put(name_of(is_v, layer, spec.token(t), c));
     }
   }
 }
@@ -70,8 +79,9 @@ std::vector<std::byte> write_blob(const Spec& spec) {
     blob.put<uint32_t>(stream == spec.filled_stream ? spec.tokens : 0);
     if (stream != spec.filled_stream || spec.tokens == 0) continue;
     for (uint32_t t = 0; t < spec.tokens; ++t) {
-      blob.put<int32_t>(spec.first + int32_t(t));
+      blob.put<int32_t>(spec.first + int32_t(spec.token(t)));
       blob.put<uint32_t>(1);
+      if (spec.mrope) blob.put<int64_t>(int64_t(t) << 32 | t);
       blob.put<int32_t>(0);
     }
     blob.put<uint32_t>(spec.transposed);
@@ -227,6 +237,57 @@ TEST_P(StateTest, FieldsThatCannotBeAreRefused) {
   const size_t second = head_bytes() + 8 + 12 + spec_.tokens * spec_.channels() * 2;
   expect_refused(with(second, 30), "layers differ");
   expect_refused(with(second + 4, 32), "layers differ");
+}
+
+// Cells of a unified KV lie where there was room: every order comes out as the one of positions.
+TEST_P(StateTest, CellsInAnyOrderAreSorted) {
+  const auto sorted = write_blob(spec_);
+  spec_.order = {0, 1, 2, 3, 4};
+  while (std::next_permutation(spec_.order.begin(), spec_.order.end())) {
+    auto blob = write_blob(spec_);
+    ASSERT_FALSE(parse(&blob));
+    ASSERT_TRUE(sort_state(blob, spec_.kv_heads, &map_, &why_)) << why_;
+    ASSERT_EQ(blob, sorted);
+    EXPECT_EQ(map_.first_position(), spec_.first);
+    expect_views(map_, spec_, 0);
+  }
+}
+
+TEST_P(StateTest, GapsAndDoublesAreNoOrder) {
+  for (const std::vector<uint32_t>& order :
+       {std::vector<uint32_t>{4, 0, 2, 1, 5}, {1, 0, 1, 2, 3}}) {
+    spec_.order = order;
+    auto blob = write_blob(spec_);
+    const auto before = blob;
+    EXPECT_FALSE(sort_state(blob, spec_.kv_heads, &map_, &why_));
+    EXPECT_NE(why_.find("a gap or a double"), std::string::npos) << why_;
+    EXPECT_EQ(blob, before);
+  }
+}
+
+TEST_P(StateTest, TokensAreCountedWithoutTheRest) {
+  auto blob = write_blob(spec_);
+  uint32_t tokens = 0;
+  ASSERT_TRUE(state_tokens(blob, &tokens, &why_)) << why_;
+  EXPECT_EQ(tokens, spec_.tokens);
+  blob.resize(20);
+  EXPECT_FALSE(state_tokens(blob, &tokens, &why_));
+}
+
+TEST_P(StateTest, VOfAnotherTypeIsRefusedInItsOwnWords) {
+  spec_.v_type = 8;
+  expect_refused(write_blob(spec_), "keeps V as type 8 and K as type 1");
+}
+
+TEST_P(StateTest, CellsOfSeveralPositionsAreRefusedInTheirOwnWords) {
+  spec_.mrope = true;
+  for (uint32_t tokens : {1u, 2u, 5u}) {
+    spec_.tokens = tokens;
+    auto blob = write_blob(spec_);
+    expect_refused(blob, "M-RoPE");
+    EXPECT_FALSE(sort_state(blob, spec_.kv_heads, &map_, &why_));
+    EXPECT_NE(why_.find("M-RoPE"), std::string::npos) << why_;
+  }
 }
 
 TEST_P(StateTest, EmptySequenceHasNoTokens) {
