@@ -12,7 +12,7 @@ PREFIX ?= /usr/local
 PRESET ?= release
 
 .PHONY: help run test test-all test-vm demo-cxl bench quality install deps format format-check
-.PHONY: lint clean
+.PHONY: lint clean calibrate
 
 help: ## this list
 	@echo 'speckv: a KV-cache tier in CXL memory for LLM servers. See README.md.'
@@ -53,6 +53,11 @@ bench: ## [tests/bench/run] every number of the design, as ratios side by side
 quality: ## [tests/quality/run] what each codec preset costs in KLD, top-1 and perplexity
 	@tools/need build run quality
 	@tests/quality/run
+
+calibrate: ## [libspeckv/tools/speckv_calibrate.cpp] speckv-calibrate, with its engine (once)
+	@tools/need build run
+	@tests/bench/engine/setup build/engine
+	@SPECKV_LLAMA_ROOT=build/engine tools/build release speckv-calibrate
 
 install: ## [libspeckv/src/CMakeLists.txt] daemon, library, headers, man pages, units
 	@tools/need build

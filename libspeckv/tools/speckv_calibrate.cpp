@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // speckv_calibrate.cpp - speckv-calibrate: one text through a GGUF model, one table of bit widths'
 // weights out. The daemon reads it from its [daemon] tables folder. --validate: what each preset
-// costs with a table, on texts of the user's.
+// costs with a table, on texts of the user's. --to-f16: the model with F16 weights.
 //
 // Does: load the model, measure (adapters/llama), write FILE or print. Never talks to a daemon.
 #include <algorithm>
@@ -13,74 +13,26 @@
 #include <string>
 #include <vector>
 
+#include "calibrate_arguments.hpp"
+#include "calibrate_progress.hpp"
 #include "llama/calibration.hpp"
+#include "llama/lossy_rows.hpp"
 #include "llama/lossy_text.hpp"
 #include "speckv/speckv.h"
 
 namespace {
 
 using namespace speckv;
-
-constexpr uint32_t skipped_tokens = 256;
-
-constexpr const char* usage =
-    "usage: speckv-calibrate MODEL.gguf TEXT --out TABLE.chan [--no-queries] [--tokens N]\n"
-    "                        [--page-tokens N] [--threads N]\n"
-    "       speckv-calibrate MODEL.gguf --validate TABLE.chan TEXT... [--tokens N] [--threads N]\n"
-    "Measures E[q^2] and K's residual variance on the first N (2048) tokens of TEXT;\n"
-    "--no-queries: the variance alone. --validate: what each preset costs on the first N tokens\n"
-    "of each TEXT, beside the fp16-KV run of the same weights.\n";
-
-struct Arguments {
-  std::string model, out, table;
-  std::vector<std::string> texts;
-  llama::CalibrationOptions options;
-};
-
-bool number(const char* word, long low, long high, long* ret_value) {
-  char* end = nullptr;
-  *ret_value = std::strtol(word, &end, 10);
-  return *word && !*end && *ret_value >= low && *ret_value <= high;
-}
-
-bool page_tokens(const char* word, long* ret_value) {
-  return number(word, 16, 64, ret_value) && (*ret_value & (*ret_value - 1)) == 0;
-}
-
-bool parse(int count, char** words, Arguments* ret) {
-  long value = 0;
-  for (int i = 1; i < count; i++) {
-    const std::string word = words[i];
-    const bool more = i + 1 < count;
-    if (word == "--out" && more) {
-      ret->out = words[++i];
-    } else if (word == "--validate" && more) {
-      ret->table = words[++i];
-    } else if (word == "--no-queries") {
-      ret->options.queries = false;
-    } else if (word == "--tokens" && more && number(words[i + 1], 128, 1 << 20, &value)) {
-      ret->options.tokens_max = uint32_t(value), i++;
-    } else if (word == "--page-tokens" && more && page_tokens(words[i + 1], &value)) {
-      ret->options.page_tokens = uint32_t(value), i++;
-    } else if (word == "--threads" && more && number(words[i + 1], 1, 256, &value)) {
-      ret->options.threads = int(value), i++;
-    } else if (word.rfind("--", 0) == 0) {
-      std::fprintf(stderr, "speckv-calibrate: unknown or incomplete argument %s\n", word.c_str());
-      return false;
-    } else if (ret->model.empty()) {
-      ret->model = word;
-    } else {
-      ret->texts.push_back(word);
-    }
-  }
-  const bool validating = !ret->table.empty();
-  return !ret->model.empty() && ret->out.empty() == validating &&
-         (validating ? !ret->texts.empty() : ret->texts.size() == 1);
-}
+using calibrate::Arguments;
+using calibrate::kSkippedTokens;
 
 int fail(const std::string& why) {
   std::fprintf(stderr, "speckv-calibrate: %s\n", why.c_str());
   return 1;
+}
+
+void note(const std::string& what) {
+  std::fprintf(stderr, "speckv-calibrate: note: %s\n", what.c_str());
 }
 
 // nullptr when llama.cpp cannot load it.
@@ -89,35 +41,105 @@ Model load(const std::string& path) {
   return {llama_model_load_from_file(path.c_str(), llama_model_default_params()), llama_model_free};
 }
 
-// A row for each preset, with the table, and q8, which needs none.
+// Whether the weights are of fewer than 16 bits: the engine then rounds activations as well.
+bool quantized(const llama_model* model) {
+  char type[16] = "";
+  if (llama_model_meta_val_str(model, "general.file_type", type, sizeof type) < 0) return true;
+  const std::string found = type;
+  return found != "0" && found != "1" && found != "32";  // F32, F16, BF16
+}
+
+// The user's rows, or each preset with the table and q8, which needs none; last what any change of
+// K and V at all costs here, by the engine's own rounding.
+std::vector<llama::Variant> variants(const Arguments& arguments, const codec::ChanWeights& weights,
+                                     llama::Rows* rows) {
+  std::vector<llama::Variant> all;
+  const uint32_t pages = std::max(arguments.options.page_tokens, 32u);
+  for (const std::string& word : arguments.rows) all.push_back(rows->parse(word));
+  for (llama::Variant& variant : all)
+    if (!variant.weights && variant.preset) variant.weights = &weights;
+  if (all.empty())
+    for (uint32_t preset : {SPECKV_PRESET_Q8, SPECKV_PRESET_NEAR_LOSSLESS, SPECKV_PRESET_BALANCED,
+                            SPECKV_PRESET_COMPACT, SPECKV_PRESET_TIGHT})
+      all.push_back({.name = std::string(codec::preset_name(preset)),
+                     .preset = preset,
+                     .weights = &weights,
+                     .page_tokens = pages});
+  all.push_back({.name = "floor: lowest bits flipped",
+                 .preset = SPECKV_PRESET_EXACT,
+                 .page_tokens = pages,
+                 .noise = 1});
+  return all;
+}
+
+struct Text {
+  std::string path;
+  std::vector<llama_token> tokens;
+};
+
+// Texts that are long enough; what is not is named before any work is done.
+std::vector<Text> read_texts(const Arguments& arguments, const llama_model* model) {
+  std::vector<Text> texts;
+  const uint32_t wanted = arguments.options.tokens_max + 1;
+  for (const std::string& path : arguments.texts) {
+    Text text{path, llama::tokenize(model, llama::read_text(path))};
+    if (text.tokens.size() >= wanted) {
+      texts.push_back(std::move(text));
+      continue;
+    }
+    note(path + " has " + std::to_string(text.tokens.size()) + " tokens and is shorter than the " +
+         std::to_string(wanted) + " needed; it is left out");
+  }
+  return texts;
+}
+
+void explain_floor(const llama_model* model, const std::string& path) {
+  std::printf(
+      "\nThe floor is what flipping the lowest bit of every value costs: nothing that stores "
+      "K and V can be told\nfrom less. What a preset has above it is the preset's own.\n");
+  if (!quantized(model)) return;
+  char words[128] = "";
+  llama_model_desc(model, words, sizeof words);
+  std::printf(
+      "These weights are quantized (%s), so the engine rounds activations, too, and the "
+      "floor is high. To see\nthe presets alone, make F16 weights of them, calibrate and "
+      "validate those:\n    speckv-calibrate %s --to-f16 FILE.gguf\n",
+      words, path.c_str());
+}
+
 int validate(const Arguments& arguments) {
-  if (arguments.options.tokens_max <= skipped_tokens)
-    return fail("--validate needs more than 256 --tokens: earlier positions are not counted");
   const codec::ChanWeights weights = llama::read_table(arguments.table, arguments.model);
   const Model model = load(arguments.model);
   if (!model) return fail(arguments.model + ": not a model that this llama.cpp can load");
-  std::vector<llama::Variant> variants;
-  for (uint32_t preset : {SPECKV_PRESET_Q8, SPECKV_PRESET_NEAR_LOSSLESS, SPECKV_PRESET_BALANCED,
-                          SPECKV_PRESET_COMPACT, SPECKV_PRESET_TIGHT})
-    variants.push_back({.name = std::string(codec::preset_name(preset)),
-                        .preset = preset,
-                        .weights = &weights,
-                        .page_tokens = std::max(arguments.options.page_tokens, 32u)});
-  llama::LossyText text(model.get(), variants, arguments.options.tokens_max, skipped_tokens,
+  const std::vector<Text> texts = read_texts(arguments, model.get());
+  if (texts.empty())
+    return fail("every text is shorter than " + std::to_string(arguments.options.tokens_max + 1) +
+                " tokens; give longer text or fewer --tokens");
+  llama::Rows rows(arguments.model);
+  const std::vector<llama::Variant> all = variants(arguments, weights, &rows);
+  llama::LossyText text(model.get(), all, arguments.options.tokens_max, kSkippedTokens,
                         arguments.options.threads);
-  for (const std::string& path : arguments.texts)
-    if (!text.add(llama::tokenize(model.get(), llama::read_text(path))))
-      return fail(path + " is shorter than " + std::to_string(arguments.options.tokens_max + 1) +
-                  " tokens; give longer text or fewer --tokens");
-  std::printf("%u texts, %u tokens each, positions from %u on.\n\n", text.documents(),
-              arguments.options.tokens_max, skipped_tokens);
+  calibrate::Progress progress(uint32_t(texts.size()), arguments.options.tokens_max);
+  for (const Text& each : texts) {
+    if (!text.add(each.tokens, [&](uint32_t tokens) { progress.show(tokens); }))
+      return fail(each.path + " is too short");  // read_texts() left those out
+    progress.next();
+  }
+  progress.end();
+  std::printf("%u text%s, %u tokens each, positions from %u on.\n\n", text.documents(),
+              text.documents() == 1 ? "" : "s", arguments.options.tokens_max, kSkippedTokens);
   llama::print_head(stdout);
-  for (size_t i = 0; i < variants.size(); i++)
-    llama::print_row(stdout, variants[i].name, text.ratio(i), text.summary(i));
+  bool broken = false;
+  for (size_t i = 0; i < all.size(); i++) {
+    llama::print_row(stdout, all[i].name, text.ratio(i), text.summary(i));
+    broken = broken || text.summary(i).broken > 0;
+  }
+  if (broken) return fail("logits are not finite (NaN or infinity) in a row above");
+  explain_floor(model.get(), arguments.model);
   return 0;
 }
 
-int calibrate(const Arguments& arguments) {
+int measure(const Arguments& arguments) {
   const std::string text = llama::read_text(arguments.texts[0]);
   codec::ChanWeights weights;
   const int digest = speckv_file_digest(arguments.model.c_str(), weights.weights_digest);
@@ -128,14 +150,30 @@ int calibrate(const Arguments& arguments) {
   if (!llama::calibrate(model.get(), llama::tokenize(model.get(), text), arguments.options,
                         &weights, &why))
     return fail(why);
-  if (!why.empty()) std::fprintf(stderr, "speckv-calibrate: note: %s\n", why.c_str());
+  if (!why.empty()) note(why);
   const std::vector<std::byte> table = codec::write_chan_weights(weights);
   std::ofstream out(arguments.out, std::ios::binary | std::ios::trunc);
   out.write(reinterpret_cast<const char*>(table.data()), std::streamsize(table.size()));
   out.close();
-  if (!out) return fail(arguments.out + ": cannot be written");
+  if (!out) {
+    std::remove(arguments.out.c_str());
+    return fail(arguments.out + ": cannot be written");
+  }
   std::printf("%s: %zu bytes, %u layers, %u kv heads, %u pairs\n", arguments.out.c_str(),
               table.size(), weights.layers, weights.kv_heads, weights.pairs);
+  return 0;
+}
+
+// llama.cpp's own converter.
+int convert(const Arguments& arguments) {
+  llama_model_quantize_params params = llama_model_quantize_default_params();
+  params.ftype = LLAMA_FTYPE_MOSTLY_F16;
+  params.allow_requantize = true;
+  params.nthread = arguments.options.threads;
+  if (llama_model_quantize(arguments.model.c_str(), arguments.to_f16.c_str(), &params) != 0)
+    return fail("llama.cpp could not convert " + arguments.model);
+  std::printf("%s: %s with F16 weights; it needs a table of its own\n", arguments.to_f16.c_str(),
+              arguments.model.c_str());
   return 0;
 }
 
@@ -143,14 +181,20 @@ int calibrate(const Arguments& arguments) {
 
 int main(int count, char** words) {
   Arguments arguments;
-  if (!parse(count, words, &arguments)) return std::fputs(usage, stderr), 2;
+  std::string why;
+  if (!calibrate::parse(count, words, &arguments, &why)) {
+    std::fprintf(stderr, "speckv-calibrate: %s (speckv-calibrate --help)\n", why.c_str());
+    return 2;
+  }
+  if (arguments.help) return std::fputs(calibrate::kUsage, stdout), 0;
   llama_log_set(
       [](ggml_log_level level, const char* text, void*) {
         if (level == GGML_LOG_LEVEL_ERROR) std::fputs(text, stderr);
       },
       nullptr);
   try {
-    return arguments.table.empty() ? calibrate(arguments) : validate(arguments);
+    if (!arguments.to_f16.empty()) return convert(arguments);
+    return arguments.table.empty() ? measure(arguments) : validate(arguments);
   } catch (const std::exception& error) {
     return fail(error.what());
   }

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "answers.hpp"
-#include "rows.hpp"
+#include "llama/lossy_rows.hpp"
 
 namespace speckv::quality {
 namespace {
@@ -84,7 +84,7 @@ void loss_table(llama_model* model, const Arguments& arguments,
 }
 
 int run(const Arguments& arguments) {
-  Rows parser(arguments.model);
+  llama::Rows parser(arguments.model);
   std::vector<llama::Variant> rows;
   for (const std::string& word : arguments.rows) rows.push_back(parser.parse(word));
   llama_model* model =

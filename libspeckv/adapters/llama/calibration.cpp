@@ -3,6 +3,7 @@
 #include "calibration.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "codec/chan_residual.hpp"
@@ -87,21 +88,48 @@ struct Run {
   llama_context* context = nullptr;
 };
 
-// Mean residual of each pair of one head over pages 1 and up: page 0 is stored otherwise.
-std::vector<double> residuals(const GraphTap& tap, const speckv_layout& layout,
-                              const codec::ChanTable& table, uint32_t layer, uint32_t head,
-                              uint32_t pages) {
+// Mean residual of each pair of one head over pages 1 and up: page 0 is stored otherwise. Returns:
+// false when one of these pages holds NaN or infinity.
+bool residuals(const GraphTap& tap, const speckv_layout& layout, const codec::ChanTable& table,
+               uint32_t layer, uint32_t head, uint32_t pages, std::vector<double>* ret_means) {
   std::vector<double> sums(table.map.pairs());
-  double count = 0;
   for (uint32_t page = 1; page < pages; page++) {
     const speckv_view k = tap.k(layer, page * layout.page_tokens);
     const codec::ConstView view{
         static_cast<const std::byte*>(k.base) + int64_t(head) * k.head_stride, k.token_stride,
         k.channel_stride};
-    count += codec::add_chan_residual(table, uint8_t(layout.dtype), view, sums) ? 1 : 0;
+    if (!codec::add_chan_residual(table, uint8_t(layout.dtype), view, sums)) return false;
   }
-  for (double& sum : sums) sum = count > 0 ? sum / count : 0;
-  return sums;
+  for (double& sum : sums) sum /= pages - 1;
+  *ret_means = std::move(sums);
+  return true;
+}
+
+// Weights of all pairs. Returns: false with one sentence where K or the queries are no numbers: a
+// table of them would say that no channel matters.
+bool weigh(const GraphTap& tap, const speckv_layout& layout, const codec::ChanTables& tables,
+           const QuerySums* queries, uint32_t pages, std::vector<codec::ChanWeight>* ret_weights,
+           std::string* ret_why) {
+  ret_weights->clear();
+  std::vector<double> left;
+  for (uint32_t layer = 0; layer < layout.layers; layer++)
+    for (uint32_t head = 0; head < layout.kv_heads; head++) {
+      const codec::ChanTable& table = tables.at(layer, head);
+      bool finite = residuals(tap, layout, table, layer, head, pages, &left);
+      const size_t pairs = table.map.pairs(), first = (layer * layout.kv_heads + head) * pairs;
+      for (size_t pair = 0; finite && pair < pairs; pair++) {
+        const double importance = (queries ? queries->mean(first + pair) : 1) * left[pair];
+        finite = std::isfinite(importance);
+        ret_weights->push_back(codec::chan_weight(importance));
+      }
+      if (finite) continue;
+      *ret_why = "K or the queries of layer " + std::to_string(layer) + ", KV head " +
+                 std::to_string(head) +
+                 " are not finite (NaN or infinity) on this text, so nothing can be measured; is "
+                 "the model file whole?";
+      return false;
+    }
+  return true;
 }
 
 }  // namespace
@@ -135,16 +163,9 @@ bool calibrate(llama_model* model, std::span<const llama_token> tokens,
   ret_weights->layers = uint16_t(layout.layers);
   ret_weights->kv_heads = uint16_t(layout.kv_heads);
   ret_weights->pairs = uint16_t(map.pairs());
-  ret_weights->weight.clear();
-  for (uint32_t layer = 0; layer < layout.layers; layer++)
-    for (uint32_t head = 0; head < layout.kv_heads; head++) {
-      const auto left = residuals(run.tap, layout, tables->at(layer, head), layer, head, pages);
-      const size_t first = (layer * layout.kv_heads + head) * map.pairs();
-      for (size_t pair = 0; pair < map.pairs(); pair++) {
-        const double query = options.queries ? queries.mean(first + pair) : 1;
-        ret_weights->weight.push_back(codec::chan_weight(query * left[pair]));
-      }
-    }
+  if (!weigh(run.tap, layout, *tables, options.queries ? &queries : nullptr, pages,
+             &ret_weights->weight, ret_why))
+    return false;
   *ret_why = run.tap.rope_note();
   return true;
 }

@@ -24,8 +24,9 @@ struct CalibrationOptions {
 };
 
 // Returns: false with one sentence when the model's KV is nothing that chanq takes, has no RoPE
-// metadata, or the text is shorter than four pages. True: *ret_why is empty, or one sentence that
-// the user should see (GraphTap::rope_note()). ret_weights->weights_digest stays the caller's.
+// metadata, K or queries are not finite, or the text is shorter than four pages. True: *ret_why is
+// empty, or one sentence that the user should see (GraphTap::rope_note()).
+// ret_weights->weights_digest stays the caller's.
 [[nodiscard]] bool calibrate(llama_model* model, std::span<const llama_token> tokens,
                              const CalibrationOptions& options, codec::ChanWeights* ret_weights,
                              std::string* ret_why);

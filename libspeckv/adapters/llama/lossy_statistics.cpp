@@ -39,7 +39,15 @@ void Distribution::set(std::span<const float> logits) {
   }
 }
 
+bool all_finite(std::span<const float> logits) {
+  return std::all_of(logits.begin(), logits.end(), [](float each) { return std::isfinite(each); });
+}
+
 void Loss::add(const Distribution& reference, std::span<const float> logits, int32_t next) {
+  if (!all_finite(logits)) {
+    broken++;
+    return;
+  }
   const auto best = std::max_element(logits.begin(), logits.end());
   const double sum = log_sum(logits, *best);
   double divergence = 0;
@@ -55,7 +63,11 @@ void Loss::add(const Distribution& reference, std::span<const float> logits, int
 Summary summarise(const std::vector<Loss>& documents) {
   std::vector<double> kld, top1, ln_ppl;
   std::vector<float> all;
+  Summary summary;
+  summary.documents = documents.size();
   for (const Loss& loss : documents) {
+    summary.broken += loss.broken;
+    if (loss.kld.empty()) continue;
     const double count = double(loss.kld.size());
     double sum = 0;
     for (float value : loss.kld) sum += value;
@@ -64,14 +76,14 @@ Summary summarise(const std::vector<Loss>& documents) {
     ln_ppl.push_back(loss.ln_ppl_sum / count);
     all.insert(all.end(), loss.kld.begin(), loss.kld.end());
   }
-  Summary summary;
+  summary.positions = all.size() + summary.broken;
+  if (all.empty()) return summary;
   mean_and_error(kld, &summary.kld, &summary.kld_se);
   mean_and_error(top1, &summary.top1, &summary.top1_se);
   mean_and_error(ln_ppl, &summary.ln_ppl, &summary.ln_ppl_se);
   const size_t p99 = all.size() * 99 / 100;
   std::nth_element(all.begin(), all.begin() + ptrdiff_t(p99), all.end());
   summary.kld_p99 = all[p99];
-  summary.positions = all.size();
   return summary;
 }
 

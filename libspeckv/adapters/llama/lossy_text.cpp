@@ -68,22 +68,30 @@ double LossyText::ratio(size_t variant) const {
   return 2.0 * double(ggml_blck_size(type)) / double(ggml_type_size(type));
 }
 
-bool LossyText::add(const std::vector<llama_token>& tokens) {
+bool LossyText::add(const std::vector<llama_token>& tokens,
+                    const std::function<void(uint32_t)>& progress) {
   if (tokens.size() < tokens_ + 1) return false;
   reference_.clear();
   for (auto& context : contexts_) context->clear();
   for (auto& documents : losses_) documents.emplace_back();
   for (uint32_t first = 0; first < tokens_; first += step_tokens) {
     page(tokens, first);
-    std::fprintf(stderr, "\rtoken %u of %u ", first + step_tokens, tokens_);
+    if (progress) progress(first + step_tokens);
   }
-  std::fprintf(stderr, "\r");
   documents_++;
   return true;
 }
 
 std::span<const float> LossyText::row(std::span<const float> logits, uint32_t token) const {
   return logits.subspan(size_t(token) * vocabulary(), vocabulary());
+}
+
+void LossyText::set_exact(std::span<const float> logits, uint32_t t, uint32_t token) {
+  if (!all_finite(logits))
+    throw std::runtime_error("the model's own logits at token " + std::to_string(token) +
+                             " are not finite (NaN or infinite), with fp16 KV and no preset: this "
+                             "file or build computes nothing that could be compared");
+  exact_[t].set(logits);
 }
 
 // All compute first, then all compare: one thread each, so none waits inside llama.cpp.
@@ -93,7 +101,7 @@ void LossyText::page(std::span<const llama_token> tokens, uint32_t first) {
   each_variant([&](size_t i) {
     if (i == 0) {
       const auto exact = reference_.step(newest, counted);
-      for (uint32_t t = 0; counted && t < step_tokens; t++) exact_[t].set(row(exact, t));
+      for (uint32_t t = 0; counted && t < step_tokens; t++) set_exact(row(exact, t), t, first + t);
     } else {
       logits_[i - 1] = contexts_[i - 1]->step(newest, counted);
     }
@@ -124,17 +132,6 @@ void LossyText::each_variant(const std::function<void(size_t)>& work) {
   run();
   for (std::thread& worker : workers) worker.join();
   if (failure) std::rethrow_exception(failure);
-}
-
-void print_head(std::FILE* out) {
-  std::fprintf(out, "| KV | ratio | mean KLD ± SE | 99 %% KLD | same top-1 | Δ ln PPL ± SE |\n");
-  std::fprintf(out, "|---|---|---|---|---|---|\n");
-}
-
-void print_row(std::FILE* out, const std::string& name, double ratio, const Summary& s) {
-  std::fprintf(out, "| %s | %.2f | %.5f ± %.5f | %.4f | %.2f ± %.2f %% | %+.2f ± %.2f %% |\n",
-               name.c_str(), ratio, s.kld, s.kld_se, s.kld_p99, 100 * s.top1, 100 * s.top1_se,
-               100 * s.ln_ppl, 100 * s.ln_ppl_se);
 }
 
 }  // namespace speckv::llama

@@ -6,13 +6,13 @@
 // Never: compares with another program's figures. Threading: starts `threads` threads of its own.
 #pragma once
 
-#include <cstdio>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "lossy_context.hpp"
+#include "lossy_row_text.hpp"
 #include "lossy_statistics.hpp"
 
 namespace speckv::llama {
@@ -29,8 +29,11 @@ class LossyText {
   // Positions before `skipped` are not counted: too little past to tell presets apart.
   LossyText(llama_model* model, std::vector<Variant> variants, uint32_t tokens, uint32_t skipped,
             int threads);
-  // Returns: false, and counts nothing, when the text is shorter than tokens + 1.
-  bool add(const std::vector<llama_token>& tokens);
+  // Returns: false, and counts nothing, when the text is shorter than tokens + 1. Throws when the
+  // model's own logits are not finite: beside them nothing can be judged. `progress` hears of each
+  // step how many of the text's tokens are done.
+  bool add(const std::vector<llama_token>& tokens,
+           const std::function<void(uint32_t)>& progress = {});
   const std::vector<Variant>& variants() const { return variants_; }
   Summary summary(size_t variant) const { return summarise(losses_[variant]); }
   double ratio(size_t variant) const;
@@ -38,6 +41,7 @@ class LossyText {
 
  private:
   void page(std::span<const llama_token> tokens, uint32_t first);
+  void set_exact(std::span<const float> logits, uint32_t t, uint32_t token);
   void each_variant(const std::function<void(size_t)>& work);
   std::span<const float> row(std::span<const float> logits, uint32_t token) const;
   uint32_t vocabulary() const;
@@ -53,9 +57,5 @@ class LossyText {
   std::vector<std::vector<Loss>> losses_;
   uint32_t documents_ = 0;
 };
-
-// A Markdown table's head, and a row of it.
-void print_head(std::FILE* out);
-void print_row(std::FILE* out, const std::string& name, double ratio, const Summary& summary);
 
 }  // namespace speckv::llama

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "llama/lossy_row_text.hpp"
 #include "llama/lossy_statistics.hpp"
 
 namespace speckv::llama {
@@ -56,6 +57,36 @@ TEST(LossyStatistics, MeansAndErrorsAreOverDocuments) {
   EXPECT_NEAR(summary.top1, 0.5, 1e-6);
   EXPECT_NEAR(summary.ln_ppl, 3, 1e-6);
   EXPECT_EQ(summary.positions, 6u);
+}
+
+// NaN has a first place, too: it must not count as the same most likely token.
+TEST(LossyStatistics, LogitsThatAreNoNumbersAreNeverTheSame) {
+  Loss loss;
+  const Distribution reference = reference_of({0.75, 0.25});
+  loss.add(reference, std::vector<float>{NAN, NAN}, 0);
+  loss.add(reference, std::vector<float>{1, INFINITY}, 0);
+  loss.add(reference, logits_of({0.75, 0.25}, 0), 0);
+  EXPECT_EQ(loss.broken, 2u);
+  EXPECT_EQ(loss.same_top1, 1u);
+  const Summary summary = summarise({loss});
+  EXPECT_EQ(summary.positions, 3u);
+  const std::string row = row_of("x", 2, summary);
+  EXPECT_NE(row.find("not finite at 2 of 3 positions"), std::string::npos) << row;
+  EXPECT_EQ(row.find('%'), std::string::npos) << row;
+  Loss nothing;
+  nothing.add(reference, std::vector<float>{NAN, NAN}, 0);
+  EXPECT_NE(row_of("x", 2, summarise({nothing})).find("1 of 1"), std::string::npos);
+}
+
+TEST(LossyStatistics, OneDocumentHasNoError) {
+  Summary summary{.kld = 0.0000421, .kld_se = 0, .kld_p99 = 0.00031, .top1 = 0.9962};
+  summary.documents = 1;
+  EXPECT_EQ(row_of("near-lossless", 2.06, summary).find("±"), std::string::npos);
+  summary.documents = 2;
+  summary.kld_se = 0.0000023;
+  const std::string row = row_of("near-lossless", 2.06, summary);
+  EXPECT_NE(row.find("| 0.0000421 ± 0.0000023 | 0.000310 | 99.62 ± 0.00 %"), std::string::npos)
+      << row;
 }
 
 }  // namespace

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// rows.cpp - see rows.hpp.
-#include "rows.hpp"
+// lossy_rows.cpp - see lossy_rows.hpp.
+#include "lossy_rows.hpp"
 
 #include <algorithm>
 #include <cstdlib>
 #include <sstream>
 #include <stdexcept>
 
-namespace speckv::quality {
+namespace speckv::llama {
 
 namespace {
 
@@ -27,8 +27,8 @@ uint32_t whole(const std::string& word, const std::string& value, uint32_t low, 
 }
 
 // "5-25/6:compact": layers 5, 11, 17, 23; "/6" may be left out.
-llama::LayerPreset layer_preset(const std::string& word, const std::string& value) {
-  llama::LayerPreset layers{0, 0, 1, 0};
+LayerPreset layer_preset(const std::string& word, const std::string& value) {
+  LayerPreset layers{0, 0, 1, 0};
   const size_t colon = value.find(':');
   const size_t dash = value.find('-');
   const size_t slash = std::min(value.find('/'), colon);
@@ -48,12 +48,12 @@ llama::LayerPreset layer_preset(const std::string& word, const std::string& valu
 const codec::ChanWeights* Rows::table(const std::string& path) {
   for (const Known& known : tables_)
     if (known.path == path) return &known.weights;
-  tables_.push_back({path, llama::read_table(path, model_path_)});
+  tables_.push_back({path, read_table(path, model_path_)});
   return &tables_.back().weights;
 }
 
-llama::Variant Rows::parse(const std::string& word) {
-  llama::Variant variant;
+Variant Rows::parse(const std::string& word) {
+  Variant variant;
   std::istringstream parts(word);
   for (std::string part; std::getline(parts, part, ',');) {
     const size_t equals = part.find('=');
@@ -99,4 +99,4 @@ llama::Variant Rows::parse(const std::string& word) {
   return variant;
 }
 
-}  // namespace speckv::quality
+}  // namespace speckv::llama
