@@ -31,11 +31,11 @@ run: ## [tests/bench/engine/run] llama.cpp with and without speckv, one table
 	@tests/bench/engine/run
 
 test: ## [tools/test] every part of the product's tests, each against its budget
-	@tools/need build test vm
+	@tools/need build test vm binding
 	@tools/test
 
 test-all: ## [tools/test] test, a million codec pages, NEON, all sanitizers, fuzz
-	@tools/need build test vm lint python neon million
+	@tools/need build test vm binding lint python neon million
 	@tools/test --all
 
 test-vm: ## [tests/vm/vm-test] the kernel driver on two kernels in QEMU
@@ -64,7 +64,7 @@ install: ## [libspeckv/src/CMakeLists.txt] daemon, library, headers, man pages, 
 	@tools/build install "$(DESTDIR)" "$(PREFIX)"
 
 deps: ## [tools/need] install the packages of every target
-	@tools/need build test run bench lint vm python fpga
+	@tools/need build test run bench lint vm python binding fpga
 
 format: ## [.clang-format] rewrite C and C++ files that are not formatted
 	@tools/need lint

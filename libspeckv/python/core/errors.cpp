@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// errors.cpp - see errors.hpp.
+#include "errors.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+namespace speckv::python {
+
+namespace {
+
+// What include/speckv/speckv.h says of an errno, where strerror() says something else.
+const char* meaning(int error) {
+  switch (error) {
+    case EAGAIN:
+      return "the session's arena or ring is full: reap, then try again";
+    case ENOSPC:
+      return "the pool is full, or one block of this layout does not fit";
+    case EDQUOT:
+      return "the namespace's quota is used up";
+    case EBADF:
+      return "no such layout, put or hold in this session";
+    case ENODATA:
+      return "a batch of no operations, or a put that is not whole yet";
+    case E2BIG:
+      return "a batch of more operations than SPECKV_BATCH_MAX";
+    case ENOTCONN:
+      return "the daemon is gone and could not be reached again yet";
+    case ECHILD:
+      return "this process was forked: open a session of its own";
+    case ESHUTDOWN:
+      return "the session was closed";
+    case EPROTO:
+      return "the daemon speaks another major version";
+    case EPERM:
+      return "the daemon runs as a user that was not expected: set daemon_uid";
+    case EACCES:
+      return "the daemon refused this uid or namespace";
+    case ENOENT:
+      return "no socket there: is speckvd running?";
+    default:
+      return std::strerror(error);
+  }
+}
+
+}  // namespace
+
+void raise_errno(int result, const char* what) {
+  const std::string text = std::string(what) + ": " + meaning(-result);
+  PyObject* args = Py_BuildValue("(is)", -result, text.c_str());
+  PyErr_SetObject(PyExc_OSError, args);
+  Py_XDECREF(args);
+  throw nb::python_error();
+}
+
+void raise_value_error(const char* text) {
+  PyErr_SetString(PyExc_ValueError, text);
+  throw nb::python_error();
+}
+
+}  // namespace speckv::python

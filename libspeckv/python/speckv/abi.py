@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C structs of speckv.h as NumPy dtypes. A test compares them with what the compiler says."""
+
+import numpy as np
+
+key = np.dtype((np.uint8, 32))
+
+view = np.dtype([("base", "u8"), ("token_stride", "i8"), ("head_stride", "i8"),
+                 ("channel_stride", "i8")])
+
+buf = np.dtype([("layer_first", "u4"), ("layer_count", "u4"), ("views", "u8")])
+
+meta = np.dtype([("parent", key), ("position", "u4"), ("reserved", "u4")])
+
+get_op = np.dtype([("key", key), ("buf", buf), ("ret_result", "i4"), ("flags", "u4")])
+
+put_op = np.dtype([("key", key), ("buf", buf), ("meta", meta), ("user_data", "u8"),
+                   ("ret_result", "i4"), ("flags", "u4")])
+
+completion = np.dtype([("user_data", "u8"), ("result", "i4"), ("flags", "u4")])
+
+stats = np.dtype([("size", "u4"), ("connected", "u4"), ("hits", "u8"), ("misses", "u8"),
+                  ("bytes_read", "u8"), ("retries", "u8"), ("stale", "u8"), ("corrupt", "u8"),
+                  ("foreign", "u8"), ("puts", "u8"), ("put_bytes", "u8"), ("reconnects", "u8"),
+                  ("pool_bytes", "u8"), ("pool_page_bytes", "u8")])
+
+LAYERS_MAX = 256
+layout = np.dtype([("size", "u4"), ("dtype", "u4"), ("layers", "u4"), ("kv_heads", "u4"),
+                   ("head_dim", "u4"), ("block_tokens", "u4"), ("page_tokens", "u4"),
+                   ("rank", "u4"), ("world", "u4"), ("rope", "u4"), ("rope_dims", "u4"),
+                   ("preset", "u4"), ("weights_digest", (np.uint8, 32)),
+                   ("variant_digest", (np.uint8, 32)), ("rope_theta", ("f4", LAYERS_MAX)),
+                   ("reserved", ("u8", 4))])
+
+GET_STREAM = 1
+COMPLETION_EXISTED = 1

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""daemon.py - a real speckvd of build/release in a folder of its own, for one test class."""
+
+import ctypes
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SPECKVD = os.environ.get("SPECKVD", str(ROOT / "build/release/bin/speckvd"))
+
+
+def _dies_with_parent():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+class Daemon:
+    def __init__(self, pool="64MiB", preset="exact"):
+        self.folder = tempfile.mkdtemp(prefix="speckv-python-")
+        self.socket = self.folder + "/s"
+        self.config = self.folder + "/speckvd.toml"
+        pathlib.Path(self.config).write_text(
+            f'[daemon]\nsocket = "{self.socket}"\nruntime_dir = "{self.folder}"\nmetrics = ""\n'
+            f'data_threads = 1\n[pool]\nmedium = "shm"\n[[namespace]]\nname = "default"\n'
+            f'bytes = "{pool}"\nindex_entries = 16384\npreset = "{preset}"\n')
+        self.process = None
+        self.start()
+
+    def start(self):
+        with open(self.folder + "/log", "a", encoding="utf-8") as log:
+            self.process = subprocess.Popen([SPECKVD, "--config", self.config], stdout=log,
+                                            stderr=log, preexec_fn=_dies_with_parent)
+        deadline = time.monotonic() + 30
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("speckvd did not start: " + self.log())
+            time.sleep(0.02)
+
+    def _answers(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+            return probe.connect_ex(self.socket) == 0
+
+    def log(self):
+        return pathlib.Path(self.folder + "/log").read_text(encoding="utf-8")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
+        subprocess.run(["umount", "-l", self.folder + "/pool"], stderr=subprocess.DEVNULL,
+                       check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
