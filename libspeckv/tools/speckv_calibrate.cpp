@@ -6,7 +6,6 @@
 // Does: load the model, measure (adapters/llama), write FILE or print. Never talks to a daemon.
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <exception>
 #include <fstream>
 #include <memory>
@@ -18,7 +17,7 @@
 #include "llama/calibration.hpp"
 #include "llama/lossy_rows.hpp"
 #include "llama/lossy_text.hpp"
-#include "speckv/speckv.h"
+#include "llama/weights.hpp"
 
 namespace {
 
@@ -142,11 +141,10 @@ int validate(const Arguments& arguments) {
 int measure(const Arguments& arguments) {
   const std::string text = llama::read_text(arguments.texts[0]);
   codec::ChanWeights weights;
-  const int digest = speckv_file_digest(arguments.model.c_str(), weights.weights_digest);
-  if (digest != 0) return fail(arguments.model + ": " + std::strerror(-digest));
+  std::string why;
+  if (!llama::weights_digest(arguments.model, weights.weights_digest, &why)) return fail(why);
   const Model model = load(arguments.model);
   if (!model) return fail(arguments.model + ": not a model that this llama.cpp can load");
-  std::string why;
   if (!llama::calibrate(model.get(), llama::tokenize(model.get(), text), arguments.options,
                         &weights, &why))
     return fail(why);

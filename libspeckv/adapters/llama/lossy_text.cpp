@@ -11,6 +11,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "weights.hpp"
+
 namespace speckv::llama {
 
 std::string read_text(const std::string& path) {
@@ -35,8 +37,7 @@ codec::ChanWeights read_table(const std::string& path, const std::string& model_
   if (!codec::parse_chan_weights(std::as_bytes(std::span(file)), &weights, &why))
     throw std::runtime_error(path + ": " + why);
   uint8_t digest[SPECKV_DIGEST_BYTES];
-  if (speckv_file_digest(model_path.c_str(), digest) != 0)
-    throw std::runtime_error(model_path + ": cannot be read");
+  if (!weights_digest(model_path, digest, &why)) throw std::runtime_error(why);
   if (!std::equal(digest, digest + SPECKV_DIGEST_BYTES, weights.weights_digest))
     throw std::runtime_error(path + " was measured on other weights than " + model_path +
                              "; calibrate this model");

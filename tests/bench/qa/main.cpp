@@ -21,6 +21,7 @@
 
 #include "arm_speckv.hpp"
 #include "check.hpp"
+#include "llama/weights.hpp"
 #include "quality.hpp"
 #include "run.hpp"
 #include "summary.hpp"
@@ -112,9 +113,8 @@ int plan(const Arguments& arguments) {
 
 std::array<uint8_t, SPECKV_DIGEST_BYTES> digest_of(const std::string& file) {
   std::array<uint8_t, SPECKV_DIGEST_BYTES> digest;
-  if (speckv_file_digest(file.c_str(), digest.data()) != 0) {
-    throw Failure("cannot read '" + file + "'");
-  }
+  std::string why;
+  if (!llama::weights_digest(file, digest.data(), &why)) throw Failure(why);
   return digest;
 }
 
