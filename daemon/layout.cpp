@@ -29,6 +29,8 @@ Result<const Layout*> LayoutTable::add(const speckv_layout& desc, uint32_t defau
   layout->desc = desc;
   layout->desc.preset = preset;
   layout->widths = widths.value();
+  layout->identity = shm::layout_fingerprint(desc);
+  layout->mask = layout_mask(layout->identity);
   layout->preset_id = preset;
   const codec::Preset raw{codec::CodecId::raw, codec::CodecId::raw, codec::CodecId::raw};
   if (!codec::preset_for(desc, preset, &layout->preset))

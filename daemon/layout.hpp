@@ -21,6 +21,8 @@ namespace speckv {
 
 struct Layout {
   speckv_layout desc;
+  uint64_t identity = 0;   // shm::layout_fingerprint(): its blocks' part of the namespace
+  Key mask;                // from keys to addresses: shm/key.hpp
   uint32_t preset_id = 0;  // never SPECKV_PRESET_DAEMON
   codec::Preset preset;    // as this build stores it
   uint64_t block_bytes = 0;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // compress.cpp - station 3: one layer's K and V become one slot, by the layout's preset, or raw if
 // a page is refused.
+#include <cstring>
+
 #include "journey/shard.hpp"
 #include "shm/atomics.hpp"
 
@@ -33,7 +35,11 @@ int Shard::encode_into(const Incoming& incoming, uint32_t block, uint32_t layer,
   const Layout& layout = incoming.layout;
   const bool first = may_open_sequence(incoming.submission);
   const uint32_t payload = as_raw ? layout.stored_raw_bytes : layout.stored_bytes[first];
-  const uint64_t offset = allocate_slot(payload, block, incoming.now_ns);
+  uint16_t flags = uint16_t(as_raw ? uint32_t(SPECKV_PRESET_EXACT) : layout.preset_id);
+  if (first) flags |= shm::slot_first;
+  if (layout.desc.layers == 1) flags |= shm::slot_single;
+  const uint32_t tail = shm::slot_tail_bytes(flags);
+  const uint64_t offset = allocate_slot(payload + tail, block, incoming.now_ns);
   if (!offset) return -ENOSPC;
 
   shm::SlotHeader* header =
@@ -53,13 +59,12 @@ int Shard::encode_into(const Incoming& incoming, uint32_t block, uint32_t layer,
   header->key = incoming.submission.key;
   header->fingerprint = incoming.widths.fingerprint;
   header->layer = uint16_t(layer);
-  header->flags = uint16_t(as_raw ? uint32_t(SPECKV_PRESET_EXACT) : layout.preset_id);
-  if (first) header->flags |= shm::slot_first;
-  if (layout.desc.layers == 1) header->flags |= shm::slot_single;
+  header->flags = flags;
   header->payload_bytes = payload;
   header->checksum = shm::slot_checksum(*header, sum);
+  if (tail) std::memcpy(bytes + payload, &layout.identity, tail);
   shm::store_release(header->gen, gen);  // W5
-  *ret_placed = {offset, gen, shm::slot_bytes_for(payload)};
+  *ret_placed = {offset, gen, shm::slot_bytes_of(*header)};
   return 0;
 }
 

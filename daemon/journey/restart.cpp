@@ -20,7 +20,7 @@ uint64_t Shard::restore() {
   slabs_.adopt([&](uint64_t offset, uint32_t slot_bytes) {
     const shm::SlotHeader* header = slot(offset);
     if ((header->gen & 1) || header->gen == 0 || header->gen >= gen_end_ ||
-        shm::slot_bytes_for(header->payload_bytes) != slot_bytes)
+        shm::slot_bytes_of(*header) != slot_bytes)
       return no_owner;
     if (header->layer == shm::layer_record) records.push_back(offset);
     if (header->flags & shm::slot_single) singles.push_back(offset);
@@ -90,13 +90,13 @@ bool Shard::restore_block(const shm::SlotHeader& header, uint64_t offset, uint32
   free_blocks_.pop_back();
   back.state = BlockState::published;
   slabs_.set_owner(offset, block);
-  back.stored_bytes = shm::slot_bytes_for(header.payload_bytes);
+  back.stored_bytes = shm::slot_bytes_of(header);
   back.raw_bytes = back.stored_bytes;
   Key parent;
   uint32_t position = SPECKV_POSITION_UNKNOWN;
   for (const shm::SegmentRef& ref : refs) {
     slabs_.set_owner(ref.offset, block);
-    back.stored_bytes += shm::slot_bytes_for(slot(ref.offset)->payload_bytes);
+    back.stored_bytes += shm::slot_bytes_of(*slot(ref.offset));
   }
   if (layers > 1) {
     const auto* meta = reinterpret_cast<const shm::RecordMeta*>(slot(offset) + 1);

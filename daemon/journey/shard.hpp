@@ -2,6 +2,8 @@
 // shard.hpp - one data thread's part of one namespace: its slabs, its index, its blocks, its
 // policy.
 //
+// Keys that come in are addresses (shm/key.hpp): whoever calls has masked them by the layout.
+//
 // The stations are methods, each in the file of its name: allocate.cpp, compress.cpp, write.cpp,
 // evict.cpp; hold.cpp keeps blocks from eviction; restart.cpp rebuilds everything from the slots.
 // `put` walks a block through them in order. Threading: one data thread; counters are read by

@@ -22,8 +22,8 @@ int Shard::write_record(const Incoming& incoming, uint32_t block, Placed* ret_pl
   shm::store_relaxed(header->gen, gen - 1);
   shm::release_fence();
   auto* meta = reinterpret_cast<shm::RecordMeta*>(header + 1);
-  *meta =
-      shm::RecordMeta{submission.parent, submission.position, layers, layout.block_bytes, {0, 0}};
+  *meta = shm::RecordMeta{submission.parent,  submission.position, layers,
+                          layout.block_bytes, layout.identity,     0};
   auto* refs = reinterpret_cast<shm::SegmentRef*>(meta + 1);
   for (uint32_t layer = 0; layer < layers; layer++)
     shm::store_racing(&refs[layer],

@@ -227,7 +227,7 @@ bool DataThread::serve_one(Client& client) {
   return true;
 }
 
-int DataThread::serve(Client& client, const shm::Submission& submission, uint32_t* ret_flags) {
+int DataThread::serve(Client& client, shm::Submission submission, uint32_t* ret_flags) {
   Session& session = *client.session;
   Shard& shard = *spaces_[session.identity().space].shard;
   const Asker asker{session.identity().id, session.identity().uid};
@@ -237,6 +237,8 @@ int DataThread::serve(Client& client, const shm::Submission& submission, uint32_
 
   const auto [layout, widths] = session.layout(submission.layout);
   if (!layout) return -EBADF;
+  submission.key = masked(submission.key, layout->mask);
+  submission.parent = masked_parent(submission.parent, layout->mask);
   switch (op) {
     case shm::Op::put: {
       const std::span<const std::byte> arena =

@@ -70,7 +70,7 @@ class DataThread {
   void run_list();
   bool serve_rings();
   bool serve_one(Client& client);
-  int serve(Client& client, const shm::Submission& submission, uint32_t* ret_flags);
+  int serve(Client& client, shm::Submission submission, uint32_t* ret_flags);
   void tick();
   void open_mail();
   void admit(std::shared_ptr<Session> session);

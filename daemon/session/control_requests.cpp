@@ -75,11 +75,17 @@ ordered_json info(const watch::DaemonView& view, const std::vector<std::string_v
   const auto spaces = view.spaces();
   const auto space = find_space(spaces, words.size() > 2 ? words[1] : "");
   if (!space.ok()) return failed(space.status().error(), space.status().text());
-  const auto entry = watch::find_block(files_of(view, space.value()), words.back());
-  if (!entry.ok()) return failed(entry.status().error(), entry.status().text());
+  const watch::NamespaceFiles files = files_of(view, space.value());
+  const auto found = watch::find_blocks(files, words.back());
+  if (!found.ok()) return failed(found.status().error(), found.status().text());
   ordered_json answer{{"namespace", spaces[space.value()].name}};
-  answer.update(
-      watch::detail_json(watch::inspect_block(files_of(view, space.value()), entry.value())));
+  ordered_json others = ordered_json::array();
+  for (const shm::Entry& entry : found.value()) {
+    ordered_json block = watch::detail_json(watch::inspect_block(files, entry));
+    if (answer.size() == 1) answer.update(block);
+    else others.push_back(std::move(block));
+  }
+  if (!others.empty()) answer["others"] = std::move(others);
   return answer;
 }
 

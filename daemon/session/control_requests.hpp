@@ -4,7 +4,9 @@
 //
 //   status                      the daemon, its namespaces, sessions and threads
 //   ls [NAMESPACE [LIMIT]]      blocks of a namespace (default: the first; 100 of them)
-//   info [NAMESPACE] KEY        one block, every segment checked; KEY may be the first digits of it
+//   info [NAMESPACE] KEY        one block, every segment checked; KEY may be the first digits of
+//   it.
+//                               Blocks of the same key under other layouts follow in "others"
 //   metrics                     the text of /metrics, as {"text": ...}
 //
 // Called on the control thread, for root and the daemon's own user only. A question that cannot be

@@ -3,6 +3,7 @@
 #include "watch/blocks.hpp"
 
 #include <cstring>
+#include <map>
 #include <optional>
 
 #include "codec/checksum.hpp"
@@ -96,18 +97,60 @@ SegmentState segment_state(const shm::SlotHeader& header, uint32_t layer, uint64
   return segment;
 }
 
+// The identity that a block's slot tells. Returns: nothing where the slot has changed meanwhile.
+std::optional<uint64_t> read_identity(std::span<const std::byte> pool, const shm::Entry& entry) {
+  const std::byte* slot = slot_at(pool, entry.ref, sizeof(shm::RecordMeta));
+  if (!slot) return std::nullopt;
+  shm::SlotHeader header;
+  shm::copy_racing(&header, *reinterpret_cast<const shm::SlotHeader*>(slot));
+  uint64_t at = sizeof header + offsetof(shm::RecordMeta, identity);
+  if (!(entry.flags & shm::entry_record)) at = sizeof header + header.payload_bytes;
+  if (header.gen != entry.gen || !slot_at(pool, entry.ref, at)) return std::nullopt;
+  uint64_t identity = 0;
+  std::memcpy(&identity, slot + at, sizeof identity);
+  if (!still(slot, entry.gen)) return std::nullopt;
+  return identity;
+}
+
+// Finds the way from addresses back to keys. Blocks of one fingerprint have one layout, so that a
+// walk over the whole index reads few slots.
+class Keys {
+ public:
+  explicit Keys(std::span<const std::byte> pool) : pool_(pool) {}
+  // Returns: of the entry's layout, or 0.
+  uint64_t identity_of(const shm::Entry& entry) {
+    const auto known = identities_.find(entry.fingerprint);
+    if (known != identities_.end()) return known->second;
+    const std::optional<uint64_t> read = read_identity(pool_, entry);
+    if (read) identities_[entry.fingerprint] = *read;
+    return read.value_or(0);
+  }
+  Key key_of(const shm::Entry& entry) { return masked(entry.key, layout_mask(identity_of(entry))); }
+
+ private:
+  std::span<const std::byte> pool_;
+  std::map<uint64_t, uint64_t> identities_;
+};
+
+BlockSummary summary_of(Keys& keys, const shm::Entry& entry) {
+  BlockSummary summary;
+  summary.entry = entry;
+  summary.key = keys.key_of(entry);
+  summary.identity = keys.identity_of(entry);
+  return summary;
+}
+
 void read_meta(const std::vector<std::byte>& payload, BlockSummary* ret) {
   shm::RecordMeta meta;
   std::memcpy(&meta, payload.data(), sizeof meta);
   ret->has_record = true;
-  ret->parent = meta.parent;
+  ret->parent = masked_parent(meta.parent, layout_mask(meta.identity));
   ret->position = meta.position;
   ret->raw_bytes = meta.raw_bytes;
 }
 
-BlockSummary summarise(std::span<const std::byte> pool, const shm::Entry& entry) {
-  BlockSummary summary;
-  summary.entry = entry;
+BlockSummary summarise(std::span<const std::byte> pool, Keys& keys, const shm::Entry& entry) {
+  BlockSummary summary = summary_of(keys, entry);
   if (!(entry.flags & shm::entry_record)) return summary;
   shm::SlotHeader header;
   std::vector<std::byte> payload;
@@ -132,37 +175,44 @@ std::string key_hex(const Key& key) {
 std::vector<BlockSummary> list_blocks(const NamespaceFiles& files, uint64_t limit,
                                       uint64_t* ret_total) {
   std::vector<BlockSummary> blocks;
+  Keys keys(files.pool);
   uint64_t total = 0;
   for_each_entry(files.index, [&](const shm::Entry& entry) {
-    if (total++ < limit) blocks.push_back(summarise(files.pool, entry));
+    if (total++ < limit) blocks.push_back(summarise(files.pool, keys, entry));
     return true;
   });
   *ret_total = total;
   return blocks;
 }
 
-Result<shm::Entry> find_block(const NamespaceFiles& files, std::string_view prefix) {
+Result<std::vector<shm::Entry>> find_blocks(const NamespaceFiles& files, std::string_view prefix) {
   if (prefix.empty() || prefix.size() > 2 * SPECKV_KEY_BYTES ||
       prefix.find_first_not_of(hex_digits) != std::string_view::npos)
     return Status(EINVAL, "\"" + std::string(prefix.substr(0, 80)) +
                               "\" is no key: expected up to 64 of the digits 0-9 and a-f");
-  std::optional<shm::Entry> found;
+  std::vector<shm::Entry> found;
+  Keys keys(files.pool);
+  Key first;
   bool several = false;
   for_each_entry(files.index, [&](const shm::Entry& entry) {
-    if (key_hex(entry.key).compare(0, prefix.size(), prefix) != 0) return true;
-    several = found.has_value();
-    found = entry;
-    return !several;
+    const Key key = keys.key_of(entry);
+    if (key_hex(key).compare(0, prefix.size(), prefix) != 0) return true;
+    several = !found.empty() && !(key == first);
+    first = key;
+    found.push_back(entry);
+    return !several && found.size() < blocks_of_a_key_max;
   });
   if (several)
     return Status(EEXIST, "several keys begin with " + std::string(prefix) + ": give more digits");
-  if (!found) return Status(ENOENT, "no block has a key that begins with " + std::string(prefix));
-  return *found;
+  if (found.empty())
+    return Status(ENOENT, "no block has a key that begins with " + std::string(prefix));
+  return found;
 }
 
 BlockDetail inspect_block(const NamespaceFiles& files, const shm::Entry& entry) {
   BlockDetail detail;
-  detail.summary.entry = entry;
+  Keys keys(files.pool);
+  detail.summary = summary_of(keys, entry);
   shm::SlotHeader header{};
   std::vector<std::byte> payload;
   if (!(entry.flags & shm::entry_record)) {

@@ -28,6 +28,8 @@ struct NamespaceFiles {
 // block.
 struct BlockSummary {
   shm::Entry entry{};
+  Key key{};              // as its owners say it; entry.key is the address
+  uint64_t identity = 0;  // of the layout, whatever its widths; 0: the slot is gone or damaged
   bool has_record = false;
   Key parent{};
   uint32_t position = UINT32_MAX;  // SPECKV_POSITION_UNKNOWN
@@ -52,9 +54,10 @@ struct BlockDetail {
 std::vector<BlockSummary> list_blocks(const NamespaceFiles& files, uint64_t limit,
                                       uint64_t* ret_total);
 
-// The one block whose key, in hex, begins with prefix. ENOENT, or EEXIST when there are several,
-// EINVAL for no hex.
-Result<shm::Entry> find_block(const NamespaceFiles& files, std::string_view prefix);
+constexpr size_t blocks_of_a_key_max = 1024;  // ranks and stages that one answer tells of
+// The blocks, one a layout, of the one key that in hex begins with prefix; never none. ENOENT, or
+// EEXIST when there are several such keys, EINVAL for no hex.
+Result<std::vector<shm::Entry>> find_blocks(const NamespaceFiles& files, std::string_view prefix);
 
 // Reads every segment and checks key, fingerprint, generation and checksum, as a get does.
 BlockDetail inspect_block(const NamespaceFiles& files, const shm::Entry& entry);

@@ -98,7 +98,8 @@ ordered_json status_json(const DaemonView& view) {
 }
 
 ordered_json block_json(const BlockSummary& block) {
-  ordered_json json{{"key", key_hex(block.entry.key)},
+  ordered_json json{{"key", key_hex(block.key)},
+                    {"layout", hex64(block.identity)},
                     {"fingerprint", hex64(block.entry.fingerprint)},
                     {"layers", block.entry.layers}};
   if (!block.has_record) return json;
@@ -117,7 +118,8 @@ ordered_json detail_json(const BlockDetail& detail) {
   uint64_t stored_bytes = 0;
   ordered_json segments = ordered_json::array();
   for (const SegmentState& segment : detail.segments) {
-    stored_bytes += shm::slot_bytes_for(segment.payload_bytes);
+    stored_bytes += shm::slot_bytes_for(segment.payload_bytes +
+                                        (detail.summary.has_record ? 0 : sizeof(uint64_t)));
     segments.push_back({{"layer", segment.layer},
                         {"offset", segment.offset},
                         {"gen", segment.gen},

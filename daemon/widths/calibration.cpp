@@ -36,8 +36,8 @@ CalibrationTable::~CalibrationTable() {
 
 bool CalibrationTable::is_for(const speckv_layout& layout) const {
   return std::memcmp(weights.weights_digest, layout.weights_digest, SPECKV_DIGEST_BYTES) == 0 &&
-         weights.layers == layout.layers && weights.kv_heads == layout.kv_heads &&
-         weights.pairs * 2u == layout.head_dim;
+         layout.first_layer == 0 && weights.layers == layout.layers &&
+         weights.kv_heads == layout.kv_heads && weights.pairs * 2u == layout.head_dim;
 }
 
 Result<std::unique_ptr<CalibrationTable>> make_calibration(std::span<const std::byte> file,

@@ -55,7 +55,9 @@ enum speckv_rope {
  * struct speckv_layout - what the bytes of a block mean.
  *
  * `size` is sizeof(struct speckv_layout) as the caller compiled it; reserved fields are 0.
- * Everything but `preset` enters the fingerprint.
+ * Everything but `preset` enters the fingerprint, and with it what a block is found by: processes
+ * that hold different parts of one model (rank, world, first_layer) may use equal keys, and each
+ * finds, keeps and removes its own blocks alone.
  */
 struct speckv_layout {
 	uint32_t size;
@@ -73,7 +75,10 @@ struct speckv_layout {
 	uint8_t weights_digest[SPECKV_DIGEST_BYTES]; /* of the weights' bytes, not their name */
 	uint8_t variant_digest[SPECKV_DIGEST_BYTES]; /* see speckv_variant_digest() */
 	float rope_theta[SPECKV_LAYERS_MAX];         /* base per layer; 0: as layer 0's */
-	uint64_t reserved[4];
+	uint32_t first_layer; /* of the model, that this process holds: pipeline stages differ by it
+	                       */
+	uint32_t reserved_word;
+	uint64_t reserved[3];
 };
 
 #ifdef __cplusplus

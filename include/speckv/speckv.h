@@ -21,7 +21,7 @@
  * Structs that may grow begin with `size`: set it to sizeof(struct ...). Reserved fields must be 0.
  *
  * Errors, and what they mean everywhere:
- *   -ENOENT     a miss: no such block, or not under this layout; the destination is undefined
+ *   -ENOENT     a miss: no such block under this layout; the destination is undefined
  *   -EAGAIN     the session's arena or ring is full: reap, then try again
  *   -ENOSPC     the pool is full and nothing in it may be evicted, or one block of this layout is
  *               larger than the session's arena

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// index.hpp - one index per namespace: from key to place, read by clients without asking anybody.
+// index.hpp - one index per namespace: from address (key.hpp) to place, read by clients without
+// asking anybody.
 //
 //   index file = IndexHeader (4 KiB) | shard 0: buckets | shard 1: buckets | ...
 //   bucket     = BucketHead (64 B: sequence, tags) | 7 entries of 64 B
@@ -19,7 +20,7 @@
 namespace speckv::shm {
 
 constexpr uint64_t index_magic = 0x313058444e49564bull;  // "KVINDX01"
-constexpr uint32_t index_version = 1;
+constexpr uint32_t index_version = 2;  // 1: entries under keys, whatever their layout
 constexpr uint32_t index_header_bytes = 4096;
 constexpr uint32_t bucket_entries = 7;
 constexpr int seq_spins_max =
@@ -42,7 +43,7 @@ enum EntryFlags : uint16_t {
 };  // ref is a record's slot, else the block's only segment
 
 struct Entry {
-  Key key;
+  Key key;           // the block's address
   uint64_t ref = 0;  // offset of the slot in the pool file
   uint64_t gen = 0;  // of that slot
   uint64_t fingerprint = 0;

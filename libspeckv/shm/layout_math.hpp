@@ -31,14 +31,15 @@ inline uint64_t raw_block_bytes(const speckv_layout& layout) {
   return layout.layers * raw_segment_bytes(layout);
 }
 
-// Everything but size, preset and reserved fields enters.
+// Everything but size, preset and reserved fields enters. It is the layout's identity: see key.hpp.
 inline uint64_t layout_fingerprint(const speckv_layout& layout) {
   const uint32_t fields[] = {
       layout.dtype,        layout.layers,
       layout.kv_heads,     layout.head_dim,
       layout.block_tokens, layout.page_tokens,
       layout.rank,         layout.world ? layout.world : 1,
-      layout.rope,         layout.rope_dims ? layout.rope_dims : layout.head_dim};
+      layout.rope,         layout.rope_dims ? layout.rope_dims : layout.head_dim,
+      layout.first_layer};
   uint64_t sum = mix64(0x53504b564c415931ull);
   for (uint32_t field : fields) sum = mix64(sum ^ field) + sum;
   uint64_t words[8];
@@ -91,6 +92,8 @@ inline int check_layout(const speckv_layout& layout, char* why, size_t why_bytes
     return no(22, "dtype", layout.dtype, "1 (fp16), 2 (bf16) or 3 (fp8)");
   if (layout.layers < 1 || layout.layers > SPECKV_LAYERS_MAX)
     return no(22, "layers", layout.layers, "1..256");
+  if (layout.first_layer > SPECKV_LAYERS_MAX - layout.layers)
+    return no(22, "first_layer", layout.first_layer, "at most 256 - layers");
   if (layout.kv_heads < 1 || layout.kv_heads > SPECKV_HEADS_MAX)
     return no(22, "kv_heads", layout.kv_heads, "1..256 (of this rank)");
   if (layout.head_dim < 1 || layout.head_dim > SPECKV_HEAD_DIM_MAX)
@@ -118,6 +121,7 @@ inline int check_layout(const speckv_layout& layout, char* why, size_t why_bytes
     if (!(layout.rope_theta[i] >= 0 && layout.rope_theta[i] < 1e12f))
       return no(22, "rope_theta", i,
                 "a finite base >= 0 in every layer (the number given is the layer)");
+  if (layout.reserved_word) return no(22, "reserved_word", layout.reserved_word, "0");
   for (uint64_t word : layout.reserved)
     if (word) return no(22, "reserved", word, "0");
   return 0;

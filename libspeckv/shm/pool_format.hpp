@@ -4,7 +4,7 @@
 //
 //   pool file = PoolHeader (padded to one unit) | unit | unit | ...          unit = 2 MiB
 //   slab      = 1..32 neighbouring units: SlabHeader (4 KiB), then slots of one size
-//   slot      = SlotHeader (64 B) | payload, padded to 64 B
+//   slot      = SlotHeader (64 B) | payload | tail, padded to 64 B
 //
 // A slot holds a *segment* (K and V of one layer of one block) or a *record* (where the segments of
 // a block lie). Written by the daemon alone; clients map it read-only. A slot is complete while its
@@ -23,8 +23,8 @@ constexpr uint64_t pool_magic = 0x31304c4f4f50564bull;  // "KVPOOL01"
 constexpr uint64_t slab_magic = 0x313042414c53564bull;  // "KVSLAB01"
 // 1: four lanes of CRC-32C for a checksum; 2: rowq without scales, q8sink nowhere; 3: anchors of
 // chanq under one shift a page; 4: rowq3 to rowq6 with cells of one width and no
-// signs.
-constexpr uint32_t pool_version = 5;
+// signs; 5: blocks under their keys, whatever their layout.
+constexpr uint32_t pool_version = 6;
 constexpr uint64_t unit_bytes = 2u << 20;  // one transparent huge page, one PMD of a DAX mapping
 constexpr uint32_t slab_header_bytes = 4096;
 constexpr uint32_t slab_units_max = 32;
@@ -65,10 +65,10 @@ enum SlotFlags : uint16_t {
 };
 
 struct SlotHeader {
-  uint64_t gen;       // even: complete; odd: being written or free
-  uint64_t checksum;  // over the 48 bytes below and the payload, see slot_checksum()
-  Key key;
-  uint64_t fingerprint;  // of the layout
+  uint64_t gen;          // even: complete; odd: being written or free
+  uint64_t checksum;     // over the 48 bytes below and the payload, see slot_checksum()
+  Key key;               // its address: see key.hpp
+  uint64_t fingerprint;  // of the layout and its widths
   uint16_t layer;
   uint16_t flags;
   uint32_t payload_bytes;
@@ -77,11 +77,12 @@ static_assert(sizeof(SlotHeader) == 64);
 
 // Payload of a record: this, then `layers` SegmentRefs.
 struct RecordMeta {
-  Key parent;
+  Key parent;  // its address, or zeros
   uint32_t position;
   uint32_t layers;
   uint64_t raw_bytes;
-  uint64_t reserved[2];
+  uint64_t identity;  // of the layout: leads from addresses back to keys
+  uint64_t reserved;
 };
 static_assert(sizeof(RecordMeta) == 64);
 
@@ -95,6 +96,13 @@ constexpr uint64_t round_up(uint64_t value, uint64_t unit) {
 }
 constexpr uint32_t slot_bytes_for(uint64_t payload) {
   return uint32_t(round_up(sizeof(SlotHeader) + payload, slot_align_bytes));
+}
+// Behind the payload of a slot that is a whole block lies what a record would say: the identity.
+constexpr uint32_t slot_tail_bytes(uint16_t flags) {
+  return flags & slot_single ? uint32_t(sizeof(uint64_t)) : 0;
+}
+inline uint32_t slot_bytes_of(const SlotHeader& header) {
+  return slot_bytes_for(uint64_t(header.payload_bytes) + slot_tail_bytes(header.flags));
 }
 constexpr uint32_t record_payload_bytes(uint32_t layers) {
   return uint32_t(sizeof(RecordMeta) + layers * sizeof(SegmentRef));

@@ -71,7 +71,8 @@ int block_submit(Session& session, uint32_t index, uint64_t user_data, uint32_t*
   if (block_lost(session, block)) return -ECONNRESET;
   Connection& connection = *block.connection;
   const int16_t number = connection.layout_number[block.layout];
-  const uint32_t shard = shard_of(hash_key(block.key), connection.shards);
+  const Key address = masked(block.key, block.info->mask);
+  const uint32_t shard = shard_of(hash_key(address), connection.shards);
   Ticket ticket;
   const int reserved = reserve(session, connection, shard, 0, &ticket);
   if (reserved != 0) return reserved == -ENOTCONN ? -ECONNRESET : reserved;

@@ -14,12 +14,12 @@ namespace {
 // Returns: keys that are there under a fingerprint which is not known here.
 uint32_t look_group(const Connection& connection, const LayoutInfo& info,
                     const uint8_t (*keys)[SPECKV_KEY_BYTES], uint32_t count, uint8_t* ret_hits) {
-  Key key[group_keys];
+  Key address[group_keys];
   uint64_t hash[group_keys];
   const shm::IndexView* view[group_keys];
   for (uint32_t i = 0; i < count; i++) {
-    key[i] = Key::from(keys[i]);
-    hash[i] = hash_key(key[i]);
+    address[i] = masked(Key::from(keys[i]), info.mask);
+    hash[i] = hash_key(address[i]);
     view[i] = &connection.views[shard_of(hash[i], connection.shards)];
     view[i]->prefetch(hash[i]);
   }
@@ -27,7 +27,7 @@ uint32_t look_group(const Connection& connection, const LayoutInfo& info,
   uint32_t foreign = 0;
   for (uint32_t i = 0; i < count; i++) {
     shm::Entry entry;
-    const bool found = view[i]->find(key[i], hash[i], &entry);
+    const bool found = view[i]->find(address[i], hash[i], &entry);
     const bool known = found && info.widths_of(entry.fingerprint);
     foreign += found && !known;
     ret_hits[i] = known && entry.layers == info.layout.layers;

@@ -38,7 +38,7 @@ void count(Stripe& stripe, const Tally& tally) {
 
 // What is known of each key of a group between the passes.
 struct Lookup {
-  Key key;
+  Key address;
   uint64_t hash;
   uint32_t shard;
   bool wanted;
@@ -67,7 +67,7 @@ class GroupReader {
       if (lookups_[i].wanted) view(lookups_[i]).prefetch_entry(lookups_[i].hash);
     for (uint32_t i = 0; i < ops_count; i++) {  // (1)
       Lookup& lookup = lookups_[i];
-      lookup.found = lookup.wanted && view(lookup).find(lookup.key, lookup.hash, &entries_[i]);
+      lookup.found = lookup.wanted && view(lookup).find(lookup.address, lookup.hash, &entries_[i]);
       if (lookup.found) prefetch_slot(entries_[i]);
     }
     Guard guard(connection_);
@@ -89,8 +89,8 @@ class GroupReader {
     op.ret_result = op.flags & ~SPECKV_GET_STREAM ? -EINVAL : check_buf(info_, op.buf);
     if (op.ret_result != 0) return;
     lookup.wanted = true;
-    lookup.key = Key::from(op.key);
-    lookup.hash = hash_key(lookup.key);
+    lookup.address = masked(Key::from(op.key), info_.mask);
+    lookup.hash = hash_key(lookup.address);
     lookup.shard = shard_of(lookup.hash, connection_.shards);
     view(lookup).prefetch(lookup.hash);
   }
@@ -144,7 +144,7 @@ class GroupReader {
     for (uint32_t attempt = 0;; attempt++) {
       const WidthSet* widths = found ? ours(entry) : nullptr;
       if (!widths) return miss(op);
-      const BlockReader reader{connection_, info_, *widths, index, lookup.key, lookup.hash};
+      const BlockReader reader{connection_, info_, *widths, index, lookup.address, lookup.hash};
       const Outcome outcome = reader.read(entry, op.buf, op.flags & SPECKV_GET_STREAM);
       if (outcome == Outcome::hit) break;
       if (outcome == Outcome::corrupt) {
@@ -156,7 +156,7 @@ class GroupReader {
         return miss(op);
       }
       tally_.retries++;
-      found = index.find(lookup.key, lookup.hash, &entry);
+      found = index.find(lookup.address, lookup.hash, &entry);
       if (found) rename(guard, entry);
     }
     touch(connection_, lookup.shard, entry.block);

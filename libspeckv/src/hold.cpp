@@ -121,6 +121,7 @@ void ring_shards(const Connection& connection, uint64_t shards) {
 struct HoldCall {
   Session& session;
   Connection& connection;
+  Key mask;
   int16_t layout_number;
   uint64_t ttl_ns;
   uint64_t deadline_ns;
@@ -157,7 +158,9 @@ struct HoldCall {
   }
 
  private:
-  uint32_t shard_of_key(const Key& key) const { return shard_of(hash_key(key), connection.shards); }
+  uint32_t shard_of_key(const Key& key) const {
+    return shard_of(hash_key(masked(key, mask)), connection.shards);
+  }
 
   int add(Round& round, const Key& key) const {
     shm::Submission submission{};
@@ -229,7 +232,8 @@ extern "C" int speckv_hold(speckv_session* handle, uint32_t layout,
   if (batch != 0) return batch;
   if (!ret_hits || !ret_hold || ttl_ns == 0) return -EINVAL;
   Session& session = call.session();
-  if (!find_layout(session, layout)) return -EBADF;
+  const LayoutInfo* info = find_layout(session, layout);
+  if (!info) return -EBADF;
   const uint64_t deadline_ns = deadline_after(timeout_ns);
   maintain(session);
   const Pin connection(session);
@@ -243,7 +247,8 @@ extern "C" int speckv_hold(speckv_session* handle, uint32_t layout,
     if (!hold) return -EAGAIN;
   }
   const uint64_t number = hold->number;
-  HoldCall asker{session, *connection, connection->layout_number[layout], ttl, deadline_ns, hold};
+  HoldCall asker{session, *connection, info->mask, connection->layout_number[layout],
+                 ttl,     deadline_ns, hold};
   const int result = hold_all(asker, keys, count, ret_hits);
   if (result != 0 || asker.held == 0) {
     drop_hold(session, *connection, *hold);

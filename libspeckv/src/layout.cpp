@@ -65,6 +65,7 @@ int check_and_copy(const speckv_layout* layout, speckv_layout* ret_layout, char*
 void fill_info(const speckv_layout& layout, LayoutInfo* ret_info) {
   LayoutInfo& info = *ret_info;
   info.layout = layout;
+  info.mask = layout_mask(shm::layout_fingerprint(layout));
   info.widths_count.store(0);
   info.half_bytes = shm::half_segment_bytes(layout);
   info.segment_bytes = shm::raw_segment_bytes(layout);

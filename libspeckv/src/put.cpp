@@ -56,7 +56,7 @@ int put_one(Session& session, Connection& connection, uint32_t layout, const Lay
   if (number == layout_refused) return -EBADF;
   if (info.chunks > connection.arena.chunks()) return -ENOSPC;
   const Key key = Key::from(op.key);
-  const uint32_t shard = shard_of(hash_key(key), connection.shards);
+  const uint32_t shard = shard_of(hash_key(masked(key, info.mask)), connection.shards);
   Ticket ticket;
   uint32_t chunk = 0;
   {

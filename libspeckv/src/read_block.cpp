@@ -50,7 +50,7 @@ void Guard::protect(const shm::Entry* const entries[], uint32_t count) {
 
 bool BlockReader::still_published(const shm::Entry& entry) const {
   shm::Entry now;
-  return view.find(key, hash, &now) && now.ref == entry.ref && now.gen == entry.gen;
+  return view.find(address, hash, &now) && now.ref == entry.ref && now.gen == entry.gen;
 }
 
 const std::byte* BlockReader::slot_at(uint64_t offset, uint64_t payload_bytes) const {
@@ -90,7 +90,7 @@ Outcome BlockReader::read_record(const shm::Entry& entry, const speckv_buf& buf,
   shm::copy_racing(&header, *reinterpret_cast<const shm::SlotHeader*>(slot));  // (4), of the record
   shm::acquire_fence();  // what was written before this gen is seen
   if (header.gen != entry.gen) return Outcome::changed;
-  if (!(header.key == key) || header.fingerprint != widths.fingerprint ||
+  if (!(header.key == address) || header.fingerprint != widths.fingerprint ||
       header.layer != shm::layer_record || header.payload_bytes != payload_bytes)
     return misfit(slot, entry.gen);
   const auto* stored_refs = reinterpret_cast<const shm::SegmentRef*>(
@@ -123,8 +123,9 @@ Outcome BlockReader::read_segment(const std::byte* slot, uint64_t gen, uint32_t 
   const bool first = header.flags & shm::slot_first;
   const codec::SegmentPlan& plan = info.stored[header.flags & shm::slot_preset_mask][first];
   const auto offset = uint64_t(slot - connection.pool.base);
-  if (!(header.key == key) || header.fingerprint != widths.fingerprint || header.layer != layer ||
-      plan.bytes == 0 || header.payload_bytes != plan.bytes || !slot_at(offset, plan.bytes))
+  if (!(header.key == address) || header.fingerprint != widths.fingerprint ||
+      header.layer != layer || plan.bytes == 0 || header.payload_bytes != plan.bytes ||
+      !slot_at(offset, plan.bytes))
     return misfit(slot, gen);
   read_step(5);
   const uint64_t start_ns = connection.throttle.active() ? now_ns() : 0;

@@ -42,7 +42,7 @@ struct BlockReader {
   const LayoutInfo& info;
   const WidthSet& widths;  // info's, of the entry's fingerprint
   const shm::IndexView& view;
-  const Key& key;
+  const Key& address;
   uint64_t hash;
 
   // Steps (3) to (7). Requires: entry was found under key, its fingerprint is the widths', its

@@ -17,7 +17,8 @@ int submit_keys(const Call& call, uint32_t layout, shm::Op op,
                 const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t user_data,
                 bool internal) {
   Session& session = call.session();
-  if (!find_layout(session, layout)) return -EBADF;
+  const LayoutInfo* info = find_layout(session, layout);
+  if (!info) return -EBADF;
   const int ready = ready_to_write(session);
   if (ready != 0) return ready;
   const Pin connection(session);
@@ -33,7 +34,8 @@ int submit_keys(const Call& call, uint32_t layout, shm::Op op,
       submission.op = uint8_t(op);
       submission.layout = uint16_t(number);
       submission.key = Key::from(keys[done]);
-      const uint32_t shard = shard_of(hash_key(submission.key), connection->shards);
+      const uint32_t shard =
+          shard_of(hash_key(masked(submission.key, info->mask)), connection->shards);
       Ticket ticket;
       result = reserve(session, *connection, shard, 0, &ticket);
       if (result != 0) break;

@@ -36,6 +36,7 @@ constexpr uint32_t width_sets_max = 4;
 // A registered layout with what readers and writers need of it, worked out once.
 struct LayoutInfo {
   speckv_layout layout;
+  Key mask;                // from its keys to its blocks' addresses
   uint64_t half_bytes;     // raw K (or V) of one layer
   uint64_t segment_bytes;  // raw, one layer
   uint64_t block_bytes;    // raw

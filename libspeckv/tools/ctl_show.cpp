@@ -107,19 +107,17 @@ int show_list(const Options& options) {
   return 0;
 }
 
-int show_info(const Options& options) {
-  if (options.words.size() < 2)
-    throw Failure{"info needs a key, or its first digits: info [NAMESPACE] KEY"};
-  const std::string space = options.words.size() > 2 ? options.words[1] : options.space;
-  const ordered_json info =
-      ask(options, "info " + (space.empty() ? "" : space + " ") + options.words.back());
+namespace {
+
+bool is_good(const ordered_json& info) {
   bool good = text(info, "state") == "ok";
   for (const ordered_json& segment : info.at("segments"))
     good = good && text(segment, "state") == "ok";
-  if (options.json) return print_json(info), good ? 0 : 1;
-  line("key", text(info, "key"));
-  line("namespace", text(info, "namespace"));
-  line("layout", text(info, "fingerprint"));
+  return good;
+}
+
+void print_block(const ordered_json& info) {
+  line("layout", text(info, "layout") + " (widths " + text(info, "fingerprint") + ")");
   if (info.contains("parent") && !info.at("parent").is_null()) line("parent", text(info, "parent"));
   if (info.contains("position") && !info.at("position").is_null())
     line("position", info.at("position").dump());
@@ -137,6 +135,27 @@ int show_info(const Options& options) {
                     segment.at("payload_bytes").dump(), segment.at("offset").dump(),
                     segment.at("gen").dump(), text(segment, "state")});
   std::printf("\n%s", table(rows).c_str());
+}
+
+}  // namespace
+
+int show_info(const Options& options) {
+  if (options.words.size() < 2)
+    throw Failure{"info needs a key, or its first digits: info [NAMESPACE] KEY"};
+  const std::string space = options.words.size() > 2 ? options.words[1] : options.space;
+  const ordered_json info =
+      ask(options, "info " + (space.empty() ? "" : space + " ") + options.words.back());
+  bool good = is_good(info);
+  const ordered_json others = info.value("others", ordered_json::array());
+  for (const ordered_json& other : others) good = good && is_good(other);
+  if (options.json) return print_json(info), good ? 0 : 1;
+  line("key", text(info, "key"));
+  line("namespace", text(info, "namespace"));
+  print_block(info);
+  for (const ordered_json& other : others) {
+    std::printf("\n");
+    print_block(other);
+  }
   return good ? 0 : 1;
 }
 

@@ -43,7 +43,8 @@ static void pin_layout(void) {
   AT(speckv_layout, weights_digest, 48);
   AT(speckv_layout, variant_digest, 80);
   AT(speckv_layout, rope_theta, 112);
-  AT(speckv_layout, reserved, 1136);
+  AT(speckv_layout, first_layer, 1136);
+  AT(speckv_layout, reserved, 1144);
 }
 
 static void pin_session(void) {

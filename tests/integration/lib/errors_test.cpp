@@ -89,7 +89,9 @@ TEST_F(Errors, Layouts) {
   check([](auto& layout) { layout.block_tokens = 24; }, -EINVAL, "block_tokens");
   check([](auto& layout) { layout.rank = 1; }, -EINVAL, "rank");
   check([](auto& layout) { layout.preset = 99; }, -EINVAL, "preset");
-  check([](auto& layout) { layout.reserved[3] = 1; }, -EINVAL, "reserved");
+  check([](auto& layout) { layout.reserved[2] = 1; }, -EINVAL, "reserved");
+  check([](auto& layout) { layout.reserved_word = 1; }, -EINVAL, "reserved_word");
+  check([](auto& layout) { layout.first_layer = 254; }, -EINVAL, "first_layer");
   check([](auto& layout) { layout.dtype = SPECKV_DTYPE_F8, layout.preset = SPECKV_PRESET_Q8; },
         -EPROTOTYPE, "preset");
   speckv_layout eight_bits = small_layout(3, SPECKV_PRESET_LOSSLESS);

@@ -29,7 +29,11 @@ class Requests : public ::testing::Test {
     EXPECT_EQ(view.real.put(layout, number), 0);
     return layout;
   }
-  static std::string hex(uint64_t number) { return watch::key_hex(key_of(number)); }
+  // The key under which the block that a shard stored at the address `number` is shown.
+  std::string hex(uint64_t number, uint32_t layers) {
+    const Layout& layout = view.real.layout(layers, SPECKV_PRESET_Q8);
+    return watch::key_hex(masked(key_of(number), layout.mask));
+  }
 
   FakeView view;
 };
@@ -53,13 +57,14 @@ TEST_F(Requests, ls_shows_what_is_stored_up_to_its_limit) {
   std::set<std::string> keys;
   const ordered_json all = ask("ls default 100");
   for (const auto& block : all["blocks"]) keys.insert(block["key"].get<std::string>());
-  for (uint64_t number = 0; number < 20; number++) EXPECT_TRUE(keys.count(hex(number))) << number;
+  for (uint64_t number = 0; number < 20; number++)
+    EXPECT_TRUE(keys.count(hex(number, number % 2 ? 1 : 3))) << number;
 }
 
 TEST_F(Requests, info_names_each_segment_and_checks_it) {
   const Layout& layout = put(7, 3);
-  const ordered_json info = ask("info default " + hex(7));
-  EXPECT_EQ(info["key"], hex(7));
+  const ordered_json info = ask("info default " + hex(7, 3));
+  EXPECT_EQ(info["key"], hex(7, 3));
   EXPECT_EQ(info["state"], "ok");
   EXPECT_EQ(info["layers"], 3);
   EXPECT_EQ(info["position"], 64);
@@ -71,23 +76,42 @@ TEST_F(Requests, info_names_each_segment_and_checks_it) {
     EXPECT_EQ(segment["preset"], "q8");
     EXPECT_EQ(segment["payload_bytes"], layout.stored_bytes[0]);
   }
-  EXPECT_EQ(ask("info " + hex(7).substr(0, 10))["key"], hex(7)) << "the first digits are enough";
+  EXPECT_EQ(ask("info " + hex(7, 3).substr(0, 10))["key"], hex(7, 3))
+      << "the first digits are enough";
 }
 
 TEST_F(Requests, info_of_a_block_of_one_layer) {
   put(3, 1);
-  const ordered_json info = ask("info " + hex(3));
+  const ordered_json info = ask("info " + hex(3, 1));
   EXPECT_EQ(info["state"], "ok");
   EXPECT_EQ(info["segments"].size(), 1u);
   EXPECT_FALSE(info.contains("raw_bytes"));
 }
 
+// Two ranks' blocks of one key: a shard is given their addresses.
+TEST_F(Requests, info_of_a_key_shows_the_blocks_of_all_layouts) {
+  const Layout& three = put(7, 3);
+  const Key key = masked(key_of(7), three.mask);
+  const Layout& one = view.real.layout(1, SPECKV_PRESET_Q8);
+  shm::Submission submission{};
+  submission.key = masked(key, one.mask);
+  bool existed = false;
+  const std::vector<std::byte> bytes(one.block_bytes);
+  ASSERT_EQ(view.real.shard().put(submission, one, one.widths->current(), bytes, 1, &existed), 0);
+  const ordered_json info = ask("info " + watch::key_hex(key));
+  ASSERT_EQ(info["others"].size(), 1u);
+  const ordered_json& other = info["others"][0];
+  EXPECT_EQ(info["key"], other["key"]);
+  EXPECT_NE(info["layout"], other["layout"]);
+  EXPECT_EQ(info["layers"].get<int>() + other["layers"].get<int>(), 4);
+}
+
 TEST_F(Requests, info_finds_one_flipped_bit_and_the_layer_it_is_in) {
   put(7, 3);
-  const ordered_json before = ask("info " + hex(7));
+  const ordered_json before = ask("info " + hex(7, 3));
   const auto offset = before["segments"][1]["offset"].get<uint64_t>();
   view.real.pool()[offset + sizeof(shm::SlotHeader) + 17] ^= std::byte{4};
-  const ordered_json after = ask("info " + hex(7));
+  const ordered_json after = ask("info " + hex(7, 3));
   EXPECT_EQ(after["segments"][0]["state"], "ok");
   EXPECT_EQ(after["segments"][1]["state"], "corrupt: checksum");
   EXPECT_EQ(after["segments"][2]["state"], "ok");
@@ -146,7 +170,7 @@ TEST_F(Requests, what_cannot_be_answered_says_why) {
 
 TEST_F(Requests, several_keys_with_the_same_first_digits_are_not_guessed) {
   for (uint64_t number = 0; number < 40; number++) put(number, 1);
-  const ordered_json answer = ask("info default " + hex(0).substr(0, 1));
+  const ordered_json answer = ask("info default " + hex(0, 1).substr(0, 1));
   EXPECT_EQ(answer["errno"], EEXIST) << "40 keys, 16 digits: " << answer.dump();
 }
 
