@@ -81,11 +81,14 @@ bool Shard::guarded(uint32_t block, uint64_t now_ns) const {
         return true;
     return false;
   };
+  // now_ns is the turn's clock: a guard may be younger than the turn.
+  const auto is_young = [now_ns](const shm::GuardSlot& guard) {
+    const uint64_t since_ns = shm::load_relaxed(guard.since_ns);
+    return since_ns >= now_ns || now_ns - since_ns < shm::guard_ignored_after_ns;
+  };
   for (const shm::GuardSlot* session : guards_)
     for (uint32_t i = 0; i < shm::guard_slots; i++)
-      if (names_it(session[i]) &&
-          now_ns - shm::load_relaxed(session[i].since_ns) < shm::guard_ignored_after_ns)
-        return true;
+      if (names_it(session[i]) && is_young(session[i])) return true;
   return false;
 }
 

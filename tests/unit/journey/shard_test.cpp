@@ -216,6 +216,24 @@ TEST(Shard, AGuardedBlockIsNotReusedAtOnceAndAnOldGuardIsIgnored) {
   EXPECT_NE(reinterpret_cast<shm::SlotHeader*>(space.pool() + entry.ref)->gen, entry.gen);
 }
 
+// A turn's clock stands still while readers go on: their guards come from its future.
+TEST(Shard, AGuardYoungerThanTheTurnIsAGuard) {
+  Space space(8);
+  const Layout& layout = space.layout(1, SPECKV_PRESET_EXACT);
+  ASSERT_EQ(space.put(layout, 1, 100), 0);
+  shm::Entry entry;
+  ASSERT_TRUE(space.find(1, &entry));
+  shm::GuardSlot guards[shm::guard_slots]{};
+  guards[0].names[0] = {entry.ref, entry.gen};
+  guards[0].since_ns = 201;
+  space.shard().set_guards({guards});
+  for (uint64_t number = 10; number < 2000 && space.find(1); number++)
+    space.put(layout, number, 200);
+  ASSERT_FALSE(space.find(1));
+  EXPECT_EQ(reinterpret_cast<shm::SlotHeader*>(space.pool() + entry.ref)->gen, entry.gen);
+  EXPECT_EQ(space.shard().counters().guarded, 1u);
+}
+
 #if !defined(__SANITIZE_THREAD__)  // the race is the point: a hostile client makes it
 TEST(Shard, AnArenaThatItsOwnerRewritesDuringTheEncodeIsStoredWholeAllTheSame) {
   Space space(64);
