@@ -54,8 +54,18 @@ std::vector<gid_t> groups_of(uid_t uid, gid_t gid) {
 }  // namespace
 
 Control::Control(const config::Config& config, Medium& medium, std::vector<Namespace>& spaces,
-                 std::vector<std::unique_ptr<DataThread>>& threads)
-    : config_(config), medium_(medium), spaces_(spaces), threads_(threads) {}
+                 std::vector<std::unique_ptr<DataThread>>& threads, Undertaker& undertaker)
+    : config_(config),
+      medium_(medium),
+      spaces_(spaces),
+      threads_(threads),
+      undertaker_(undertaker) {
+  undertaker_.set_on_gone([this](const Session::Identity&, uint64_t arena_bytes) {
+    asio::post(context_, [this, arena_bytes] { session_gone(arena_bytes); });
+  });
+}
+
+Control::~Control() { undertaker_.set_on_gone(nullptr); }
 
 Status Control::listen() {
   const std::string& path = config_.daemon.socket;
@@ -145,14 +155,14 @@ Result<std::shared_ptr<Session>> Control::open_session(const ucred& peer,
     return refuse(ENOMEM, "the arenas of all sessions take " + std::to_string(arenas_bytes_) +
                               " bytes already: raise [session] arenas_bytes_max or ask for less");
   const Session::Identity identity{next_session_++, peer.uid, peer.gid, peer.pid, uint32_t(space)};
-  auto session = Session::create(identity, medium_, uint32_t(threads_.size()), arena);
+  auto session = Session::create(identity, medium_, uint32_t(threads_.size()), arena, &undertaker_);
   if (!session.ok()) return refuse(session.status().error(), session.status().text());
+  arenas_bytes_ += arena;  // until it is gone: session_gone()
   for (auto& thread : threads_)
     if (!thread->add_session(session.value())) {
-      for (auto& told : threads_) told->remove_session(session.value());
+      end_session(*session.value());
       return refuse(EAGAIN, "a data thread's mailbox is full: try again");
     }
-  arenas_bytes_ += arena;
   counters_.sessions_opened++;
   sessions_[identity.id] = session.value();
   spdlog::info("session {} opened: uid {} pid {} namespace {} arena {} MiB", identity.id, peer.uid,
@@ -162,13 +172,17 @@ Result<std::shared_ptr<Session>> Control::open_session(const ucred& peer,
 
 void Control::close_session(const std::shared_ptr<Session>& session) {
   if (sessions_.erase(session->identity().id) == 0) return;
-  for (auto& thread : threads_)
-    while (!thread->remove_session(session))
-      std::this_thread::yield();  // bounded: the data thread empties it
-  arenas_bytes_ -= session->arena_bytes();
+  end_session(*session);
   counters_.sessions_closed++;
   spdlog::info("session {} closed", session->identity().id);
 }
+
+void Control::end_session(Session& session) {
+  session.end();
+  for (auto& thread : threads_) thread->session_ended();
+}
+
+void Control::session_gone(uint64_t arena_bytes) { arenas_bytes_ -= arena_bytes; }
 
 std::vector<std::shared_ptr<Session>> Control::sessions() const {
   std::vector<std::shared_ptr<Session>> all;

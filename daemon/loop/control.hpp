@@ -22,6 +22,7 @@
 #include "loop/data_thread.hpp"
 #include "pool/namespace.hpp"
 #include "session/session.hpp"
+#include "session/undertaker.hpp"
 #include "shm/wire.hpp"
 
 namespace speckv {
@@ -39,7 +40,8 @@ class Control {
   using AnswerFn = std::function<std::string(std::string_view request)>;
 
   Control(const config::Config& config, Medium& medium, std::vector<Namespace>& spaces,
-          std::vector<std::unique_ptr<DataThread>>& threads);
+          std::vector<std::unique_ptr<DataThread>>& threads, Undertaker& undertaker);
+  ~Control();
 
   // Binds the socket. An old socket file that nobody listens on is replaced; a living daemon's is
   // an error.
@@ -58,18 +60,23 @@ class Control {
   // For watch/: the sessions there are. Control thread.
   std::vector<std::shared_ptr<Session>> sessions() const;
   const ControlCounters& counters() const { return counters_; }
+  uint64_t arenas_bytes() const { return arenas_bytes_; }  // of ended ones too, until they are gone
 
  private:
   friend class Connection;
   void accept();
   Result<std::shared_ptr<Session>> open_session(const ucred& peer, const wire::Hello& hello);
   void close_session(const std::shared_ptr<Session>& session);
+  void end_session(Session& session);
+  // What it had is back, which a client can put off after its end: until then it counts.
+  void session_gone(uint64_t arena_bytes);
   int find_space(const std::string& name) const;
 
   const config::Config& config_;
   Medium& medium_;
   std::vector<Namespace>& spaces_;
   std::vector<std::unique_ptr<DataThread>>& threads_;
+  Undertaker& undertaker_;
   AnswerFn answer_;
   LayoutTable layouts_;
   std::unordered_map<uint64_t, std::shared_ptr<Session>> sessions_;

@@ -41,7 +41,7 @@ Status Daemon::start() {
   if (status.ok() && to_keep >= 0 && to_keep != options.kept_fd) keep_fd(kept_name, to_keep);
   if (status.ok()) status = start_threads();
   if (!status.ok()) return status;
-  control_ = std::make_unique<Control>(config_, *medium_, spaces_, threads_);
+  control_ = std::make_unique<Control>(config_, *medium_, spaces_, threads_, *undertaker_);
   if (!config_.daemon.tables.empty()) status = control_->load_calibrations(config_.daemon.tables);
   if (status.ok() && config_.daemon.measure_widths)
     status = control_->measure_in(config_.daemon.runtime_dir + "/widths");
@@ -69,6 +69,7 @@ Status Daemon::open_spaces() {
 
 Status Daemon::start_threads() {
   const uint32_t shards = config_.daemon.data_threads;
+  undertaker_ = std::make_unique<Undertaker>();
   std::vector<std::vector<LostRange>> lost;  // before anybody looks for blocks there
   for (Namespace& space : spaces_) lost.push_back(LossWatch::take_lost(space));
   for (uint32_t shard = 0; shard < shards; shard++) {

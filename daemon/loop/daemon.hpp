@@ -43,6 +43,7 @@ class Daemon {
   config::Config config_;
   std::unique_ptr<Medium> medium_;
   std::vector<Namespace> spaces_;
+  std::unique_ptr<Undertaker> undertaker_;  // before everybody who may let go of a session last
   std::vector<std::unique_ptr<DataThread>> threads_;
   std::unique_ptr<Control> control_;
   std::unique_ptr<LossWatch> losses_;

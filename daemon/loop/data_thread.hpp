@@ -1,101 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0
 // data_thread.hpp - one shard of every namespace, one io_uring, one thread.
 //
-// The loop: wait, reap into a list, run the list, serve rings, tick. Completions never run inside
-// reaping. Nothing here blocks but the one wait, and that has a deadline. Control speaks to it by
-// post(): a bounded mailbox and an eventfd. It answers through Session and ShardCounters only.
+// The loop: wait, reap into a list, run the list, open mail, let the server have its turns.
+// Completions never run inside reaping. Nothing here blocks but the one wait, and that has a
+// deadline. What is served, and in which order, is loop/server. Control speaks to it by a bounded
+// mailbox; a session's end needs no room there: it is a mark in the session, and a poke. It answers
+// through Session and counters only.
 #pragma once
-
-#include <liburing.h>
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <thread>
-#include <unordered_map>
 #include <vector>
 
-#include "journey/shard.hpp"
-#include "session/session.hpp"
-#include "shm/index.hpp"
+#include "loop/io_ring.hpp"
+#include "loop/server.hpp"
 
 namespace speckv {
 
 struct DataThreadCounters {
-  std::atomic<uint64_t> wakeups{0}, submissions{0}, rejected{0};
+  std::atomic<uint64_t> wakeups{0};
+  // CLOCK_MONOTONIC of its last turn. It turns every 50 ms, or once in a large block; if it does
+  // not, it is stuck (docs/metrics.md).
+  std::atomic<uint64_t> turned_ns{0};
 };
 
 class DataThread {
  public:
-  // A namespace's share: its shard, and the index header where this thread says that it sleeps.
-  struct Space {
-    std::unique_ptr<Shard> shard;
-    shm::IndexHeader* index = nullptr;
-  };
+  using Space = Server::Space;
   DataThread(uint32_t shard, std::vector<Space> spaces, std::unique_ptr<Engine> engine);
   ~DataThread();
 
   Status start();
   void stop();  // serves what is in the rings, then joins
 
-  // Control thread. add: before the client learns its descriptors. remove: the session's rings are
-  // not read again.
-  bool add_session(std::shared_ptr<Session> session);
-  bool remove_session(std::shared_ptr<Session> session);
+  // Control thread. add: before the client learns its descriptors. Returns: false when the mailbox
+  // is full.
+  [[nodiscard]] bool add_session(std::shared_ptr<Session> session);
+  // After session.end(): its rings are not read again. Never fails, never waits.
+  void session_ended();
   // This part of a namespace's pool is gone. Waits while the mailbox is full.
   void lose(uint32_t space, const LostRange& range);
 
-  const ShardCounters& counters(uint32_t space) const { return spaces_[space].shard->counters(); }
+  const ShardCounters& counters(uint32_t space) const { return server_.shard_counters(space); }
+  const ServerCounters& served() const { return server_.counters(); }
   const DataThreadCounters& counters() const { return counters_; }
+  uint64_t io_errors() const;
 
  private:
   struct Mail {
     std::shared_ptr<Session> session;  // none: a loss
-    bool add = false;
     uint32_t space = 0;
     LostRange lost;
   };
-  struct Client {
-    std::shared_ptr<Session> session;
-    uint64_t doorbell = 0;  // io_uring reads it into here
-    bool armed = false;
-    bool leaving = false;
-  };
 
   bool post(Mail mail);
+  void poke();
   void run();
   void wait();
-  void reap();
   void run_list();
-  bool serve_rings();
-  bool serve_one(Client& client);
-  int serve(Client& client, shm::Submission submission, uint32_t* ret_flags);
-  void tick();
   void open_mail();
-  void admit(std::shared_ptr<Session> session);
-  void dismiss(uint64_t session_id);
-  void rebuild_guards(uint32_t space);
-  void arm(int fd, uint64_t* into, uint64_t user_data);
-  void set_sleeping(bool sleeping);
-  bool anything_to_do() const;
+  void finish();
 
-  uint32_t shard_;
-  std::vector<Space> spaces_;
+  const uint32_t shard_;
   std::unique_ptr<Engine> engine_;
-  io_uring ring_{};
-  bool ring_ready_ = false;
-  std::vector<uint64_t> reaped_;  // user_data of completions of this turn
-  std::unordered_map<uint64_t, Client> clients_;
-  std::mutex mail_lock_;
-  std::vector<Mail> mail_;
+  IoRing io_;
+  Server server_;
+  std::vector<Operation*> completed_;
+  Operation mailbox_;
   int mail_fd_ = -1;
-  uint64_t mail_count_ = 0;
-  bool mail_armed_ = false;
-  std::atomic<bool> stopping_{false};
-  uint64_t now_ns_ = 0, ticked_ns_ = 0;
-  std::thread thread_;
+  std::mutex mail_lock_;
+  std::vector<Mail> mail_, opened_;
+  std::atomic<bool> mail_came_{false}, some_ended_{false}, stopping_{false};
   DataThreadCounters counters_;
+  std::thread thread_;  // last: it uses the rest
 };
 
 }  // namespace speckv

@@ -68,8 +68,7 @@ watch::DaemonFacts LiveView::daemon() const {
   facts.widths_measured = counters.widths_measured;
   facts.malformed_messages = counters.malformed;
   facts.arenas_bytes_max = config.session.arenas_bytes_max;
-  for (const auto& session : daemon_.control().sessions())
-    facts.arenas_bytes += session->arena_bytes();
+  facts.arenas_bytes = daemon_.control().arenas_bytes();
   return facts;
 }
 
@@ -121,8 +120,8 @@ std::vector<watch::ThreadFacts> LiveView::threads() const {
   for (const auto& thread : daemon_.threads()) {
     const DataThreadCounters& counters = thread->counters();
     all.push_back({uint32_t(all.size()), counters.wakeups.load(std::memory_order_relaxed),
-                   counters.submissions.load(std::memory_order_relaxed),
-                   counters.rejected.load(std::memory_order_relaxed)});
+                   thread->served().submissions.load(std::memory_order_relaxed),
+                   thread->served().rejected.load(std::memory_order_relaxed)});
   }
   return all;
 }

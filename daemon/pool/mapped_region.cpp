@@ -100,6 +100,8 @@ int Fd::release() { return std::exchange(fd_, -1); }
 MappedRegion::~MappedRegion() {
   guard_.reset();
   if (data_) munmap(data_, bytes_);
+  if (give_back_)
+    fallocate(file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, off_t(bytes_));
 }
 
 // A huge entry needs the address and the file offset to agree modulo its size; mmap alone promises
@@ -159,6 +161,7 @@ Result<std::unique_ptr<MappedRegion>> MappedRegion::map(Fd file, Fd client, uint
   region->client_ = std::move(client);
   region->bytes_ = bytes;
   region->existed_ = existed;
+  region->give_back_ = options.give_back;
   Status status = region->map_aligned(huge_bytes);
   if (status.ok()) status = region->populate(options);
   if (!status.ok()) return status;
@@ -194,8 +197,9 @@ Result<std::unique_ptr<Region>> make_session_region(uint64_t bytes, const MapOpt
     return Status::from_errno("sealing a session's memory");
   Fd client(fcntl(fd, F_DUPFD_CLOEXEC, 0));
   if (!client.valid()) return Status::from_errno("duplicating a session's descriptor");
-  auto region =
-      MappedRegion::map(std::move(file.value()), std::move(client), bytes, false, options);
+  MapOptions own = options;
+  own.give_back = true;
+  auto region = MappedRegion::map(std::move(file.value()), std::move(client), bytes, false, own);
   if (!region.ok()) return region.status();
   return std::unique_ptr<Region>(std::move(region.value()));
 }

@@ -36,6 +36,8 @@ struct MapOptions {
   bool huge_pages = true;
   int numa_node = -1;
   bool move_pages = false;  // existing content: pages on another node are moved, where possible
+  // At its end the region's memory goes back, whoever else still has a descriptor of the file.
+  bool give_back = false;
 };
 
 // Which part of a device is mapped, and by which pages; they are there already.
@@ -80,9 +82,11 @@ class MappedRegion : public Region {
   uint64_t page_bytes_ = 4096;
   std::unique_ptr<BusGuard> guard_;
   bool existed_ = false;
+  bool give_back_ = false;
 };
 
 // Private to a client and the daemon: memfd, sealed against resize and further seals, mode 0600.
+// Its end empties the file, which may wait for the client: not for a thread that others wait for.
 Result<std::unique_ptr<Region>> make_session_region(uint64_t bytes, const MapOptions& options);
 // The same, with a read-only descriptor for clients: the fallback of shm, and the index of a
 // device.

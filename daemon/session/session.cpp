@@ -5,16 +5,20 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <utility>
+
+#include "session/undertaker.hpp"
 #include "shm/atomics.hpp"
 
 namespace speckv {
 
 Result<std::shared_ptr<Session>> Session::create(const Identity& identity, Medium& medium,
-                                                 uint32_t shards, uint64_t arena_bytes) {
+                                                 uint32_t shards, uint64_t arena_bytes,
+                                                 Undertaker* undertaker) {
   const uint64_t bytes = shm::session_arena_offset(shards) + arena_bytes;
   auto memory = medium.open_session(bytes);
   if (!memory.ok()) return memory.status();
-  std::shared_ptr<Session> session(
+  std::unique_ptr<Session> session(
       new Session(identity, std::move(memory.value()), shards, arena_bytes));
   session->event_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (session->event_fd_ < 0) return Status::from_errno("eventfd for a session");
@@ -23,7 +27,10 @@ Result<std::shared_ptr<Session>> Session::create(const Identity& identity, Mediu
     if (session->doorbells_.back() < 0)
       return Status::from_errno("eventfd for a session's doorbell");
   }
-  return session;
+  return std::shared_ptr<Session>(session.release(), [undertaker](Session* ended) {
+    if (undertaker) undertaker->take(ended);
+    else delete ended;
+  });
 }
 
 Session::Session(const Identity& identity, std::unique_ptr<Region> memory, uint32_t shards,
@@ -105,13 +112,7 @@ void Session::complete(uint32_t shard, const shm::Completion& completion) {
   cursor.posted = true;
 }
 
-void Session::notify(uint32_t shard) {
-  if (!cursors_[shard].posted) return;
-  cursors_[shard].posted = false;
-  const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t ignored =
-      write(event_fd_, &one, sizeof one);  // full counter: it is readable already
-}
+bool Session::take_posted(uint32_t shard) { return std::exchange(cursors_[shard].posted, false); }
 
 const shm::GuardSlot* Session::guards() const {
   return reinterpret_cast<const shm::GuardSlot*>(memory_->data() + shm::guards_offset);

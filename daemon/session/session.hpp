@@ -3,9 +3,10 @@
 // its layouts.
 //
 // Made and ended on the control thread; data threads consume its rings (one ring pair per shard,
-// one thread per shard). Kept alive by shared_ptr until the last data thread has let go of it.
+// one thread per shard). Kept alive by shared_ptr until the last data thread has let go of it; its
+// memory then goes back on the undertaker's thread, whoever still holds a descriptor of it.
 // Never: trusts a value read from the shared memory. take() copies a submission once and bounds
-// every index.
+// every index. Never: reads, writes or locks a descriptor that its client has too.
 #pragma once
 
 #include <array>
@@ -24,6 +25,8 @@ namespace speckv {
 
 constexpr uint32_t session_layouts_max = 64;
 
+class Undertaker;
+
 class Session {
  public:
   struct Identity {
@@ -32,9 +35,11 @@ class Session {
     int32_t pid = 0;
     uint32_t space = 0;  // number of its namespace
   };
-  // Makes memory and event fds. arena_bytes: what the client gets.
+  // Makes memory and event fds. arena_bytes: what the client gets. undertaker: outlives the session
+  // and takes it at its end; nullptr: it goes where its last owner lets go of it.
   static Result<std::shared_ptr<Session>> create(const Identity& identity, Medium& medium,
-                                                 uint32_t shards, uint64_t arena_bytes);
+                                                 uint32_t shards, uint64_t arena_bytes,
+                                                 Undertaker* undertaker = nullptr);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -57,6 +62,10 @@ class Session {
   // Any thread. Returns: .layout nullptr when there is no such number.
   Registered layout(uint32_t number) const;
 
+  // Control thread: the client is gone. Data threads let go of the session when they see it.
+  void end() { ended_.store(true, std::memory_order_release); }
+  bool ended() const { return ended_.load(std::memory_order_acquire); }
+
   // Data thread of `shard` only, all below.
   // Copies the next submission. Returns: false when there is none. A tail that cannot be counts as
   // none.
@@ -67,8 +76,9 @@ class Session {
   std::span<const std::byte> arena(uint64_t offset, uint64_t bytes) const;
   // Posts a completion; dropped (and counted) when the client let its ring fill up.
   void complete(uint32_t shard, const shm::Completion& completion);
-  // Wakes the client if completions were posted since the last call.
-  void notify(uint32_t shard);
+  // Whether completions were posted since the last call that said so: its event fd is to be
+  // signalled (loop/io.hpp).
+  bool take_posted(uint32_t shard);
   // Calls visit(block) for each touch since the last call, at most touch_entries of them.
   template <typename Visit>
   void drain_touches(uint32_t shard, Visit&& visit);
@@ -99,6 +109,9 @@ class Session {
   };
   std::array<Number, session_layouts_max> layouts_{};
   std::atomic<uint64_t> dropped_{0};
+  std::atomic<bool> ended_{false};
+  friend class Undertaker;
+  Session* next_ended_ = nullptr;  // the undertaker's
 };
 
 template <typename Visit>

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// io_ring.cpp - see io_ring.hpp.
+#include "loop/io_ring.hpp"
+
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace speckv {
+
+namespace {
+constexpr unsigned entries = 256;       // submissions of one turn; more are submitted in between
+constexpr unsigned completions = 4096;  // a doorbell of each session, and the mailbox
+
+// From the best to what every kernel with multishot polls has.
+constexpr unsigned flags_to_try[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+                                     IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN, 0};
+}  // namespace
+
+IoRing::~IoRing() {
+  if (open_) io_uring_queue_exit(&ring_);
+}
+
+Status IoRing::open() {
+  Status status = signal_.open();
+  if (!status.ok()) return status;
+  int error = 0;
+  for (const unsigned flags : flags_to_try) {
+    io_uring_params params{};
+    params.flags = flags | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+    params.cq_entries = completions;
+    error = io_uring_queue_init_params(entries, &ring_, &params);
+    if (error != -EINVAL) break;
+  }
+  if (error)
+    return {-error, "io_uring_queue_init: " + std::string(std::strerror(-error)) +
+                        ": this kernel or its seccomp filter has no io_uring; speckvd needs it"};
+  open_ = true;
+  return {};
+}
+
+Status IoRing::attach() {
+  // liburing 2.3 declares io_uring_enable_rings and does not have it.
+  if (syscall(SYS_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0) < 0)
+    return Status::from_errno("enabling a data thread's io_uring");
+  return {};
+}
+
+// Returns: nullptr when the queue is full and the kernel takes no more.
+io_uring_sqe* IoRing::entry(Operation* operation) {
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+  if (!sqe) {
+    checked(io_uring_submit(&ring_));
+    sqe = io_uring_get_sqe(&ring_);
+  }
+  if (sqe && operation) *operation = {0, true};
+  return sqe;
+}
+
+int IoRing::poll(Operation* operation, int fd) {
+  io_uring_sqe* sqe = entry(operation);
+  if (!sqe) return -EAGAIN;
+  io_uring_prep_poll_multishot(sqe, fd, POLLIN);
+  io_uring_sqe_set_data(sqe, operation);
+  return 0;
+}
+
+int IoRing::read(Operation* operation, int fd, std::span<std::byte> into, uint64_t offset) {
+  io_uring_sqe* sqe = entry(operation);
+  if (!sqe) return -EAGAIN;
+  io_uring_prep_read(sqe, fd, into.data(), unsigned(into.size()), offset);
+  io_uring_sqe_set_data(sqe, operation);
+  return 0;
+}
+
+int IoRing::write(Operation* operation, int fd, std::span<const std::byte> from, uint64_t offset) {
+  io_uring_sqe* sqe = entry(operation);
+  if (!sqe) return -EAGAIN;
+  io_uring_prep_write(sqe, fd, from.data(), unsigned(from.size()), offset);
+  io_uring_sqe_set_data(sqe, operation);
+  return 0;
+}
+
+int IoRing::cancel(Operation* operation) {
+  io_uring_sqe* sqe = entry(nullptr);
+  if (!sqe) return -EAGAIN;
+  io_uring_prep_cancel(sqe, operation, 0);
+  io_uring_sqe_set_data(sqe, nullptr);
+  return 0;
+}
+
+int IoRing::signal(int event_fd) { return checked(signal_.signal(event_fd)); }
+
+void IoRing::wait(uint64_t wait_ns) {
+  __kernel_timespec deadline{int64_t(wait_ns / 1'000'000'000),
+                             (long long)(wait_ns % 1'000'000'000)};
+  io_uring_cqe* first = nullptr;
+  checked(io_uring_submit_and_wait_timeout(&ring_, &first, 1, &deadline, nullptr));
+}
+
+// io_uring_peek_cqe asks the kernel for what did not fit into the completion queue.
+void IoRing::reap(std::vector<Operation*>* ret_completed) {
+  io_uring_cqe* cqe = nullptr;
+  while (io_uring_peek_cqe(&ring_, &cqe) == 0) {
+    auto* operation = static_cast<Operation*>(io_uring_cqe_get_data(cqe));
+    const int result = cqe->res;
+    const bool more = cqe->flags & IORING_CQE_F_MORE;
+    io_uring_cqe_seen(&ring_, cqe);
+    if (!operation) {  // a cancel's own: too late (-ENOENT, -EALREADY) is as good as done
+      if (result != -ENOENT && result != -EALREADY) checked(result);
+      continue;
+    }
+    operation->result = result;
+    operation->under_way = more;
+    ret_completed->push_back(operation);
+  }
+}
+
+// What a wait may say in passing is no error: time is over, a signal came, completions wait.
+int IoRing::checked(int result) {
+  if (result < 0 && result != -ETIME && result != -EINTR && result != -EBUSY && result != -EAGAIN)
+    errors_.fetch_add(1, std::memory_order_relaxed);
+  return result;
+}
+
+}  // namespace speckv
