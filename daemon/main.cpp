@@ -8,6 +8,7 @@
 #include <spdlog/spdlog.h>
 
 #include "config/config.hpp"
+#include "loop/control_watchdog.hpp"
 #include "loop/daemon.hpp"
 #include "loop/live_view.hpp"
 #include "loop/notify.hpp"
@@ -75,6 +76,8 @@ int serve(speckv::config::Config config) {
       [&view](std::string_view request) { return speckv::answer_control(view, request); });
   speckv::watch::Watch watch(view, daemon.control().context());
   watch_at(daemon.config().daemon, watch);
+  speckv::Watchdog watchdog(daemon.control().context(), view);
+  watchdog.start();
   boost::asio::signal_set signals(daemon.control().context(), SIGTERM, SIGINT);
   signals.async_wait([&](boost::system::error_code error, int number) {
     if (error) return;

@@ -2,22 +2,16 @@
 // live_view.cpp - see live_view.hpp.
 #include "loop/live_view.hpp"
 
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "codec/codec.hpp"
+#include "loop/clock.hpp"
 
 namespace speckv {
 
 namespace {
-
-uint64_t now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return uint64_t(now.tv_sec) * 1'000'000'000ull + uint64_t(now.tv_nsec);
-}
 
 void add_shard(const ShardCounters& from, watch::SpaceFacts* to) {
   const auto add = [](uint64_t* sum, const std::atomic<uint64_t>& part) {
@@ -59,7 +53,7 @@ watch::DaemonFacts LiveView::daemon() const {
   facts.survives_daemon = daemon_.medium().survives_daemon();
   facts.emulated = config.pool.medium.emulated_gb_s > 0 || config.pool.medium.emulated_ns > 0;
   facts.pid = getpid();
-  facts.uptime_ns = now_ns() - daemon_.started_ns();
+  facts.uptime_ns = monotonic_ns() - daemon_.started_ns();
   facts.shards = config.daemon.data_threads;
   facts.sessions_max = config.session.sessions_max;
   facts.sessions_opened = counters.sessions_opened;
@@ -115,14 +109,22 @@ std::vector<watch::SessionFacts> LiveView::sessions() const {
   return all;
 }
 
+watch::ThreadFacts facts_of(const DataThread& thread, uint32_t shard, uint64_t now_ns) {
+  const uint64_t turned_ns = thread.counters().turned_ns.load(std::memory_order_relaxed);
+  watch::ThreadFacts facts;
+  facts.shard = shard;
+  facts.wakeups = thread.counters().wakeups.load(std::memory_order_relaxed);
+  facts.submissions = thread.served().submissions.load(std::memory_order_relaxed);
+  facts.rejected = thread.served().rejected.load(std::memory_order_relaxed);
+  facts.stalled_ms = now_ns > turned_ns ? (now_ns - turned_ns) / 1'000'000 : 0;
+  facts.io_errors = thread.io_errors();
+  return facts;
+}
+
 std::vector<watch::ThreadFacts> LiveView::threads() const {
   std::vector<watch::ThreadFacts> all;
-  for (const auto& thread : daemon_.threads()) {
-    const DataThreadCounters& counters = thread->counters();
-    all.push_back({uint32_t(all.size()), counters.wakeups.load(std::memory_order_relaxed),
-                   thread->served().submissions.load(std::memory_order_relaxed),
-                   thread->served().rejected.load(std::memory_order_relaxed)});
-  }
+  for (const auto& thread : daemon_.threads())
+    all.push_back(facts_of(*thread, uint32_t(all.size()), monotonic_ns()));
   return all;
 }
 

@@ -10,6 +10,9 @@
 
 namespace speckv {
 
+// What is known of one data thread at this moment.
+watch::ThreadFacts facts_of(const DataThread& thread, uint32_t shard, uint64_t now_ns);
+
 class LiveView : public watch::DaemonView {
  public:
   explicit LiveView(Daemon& daemon) : daemon_(daemon) {}  // started; must outlive this

@@ -39,4 +39,12 @@ int take_kept_fd(const std::string& name) {
   return found;
 }
 
+uint64_t watchdog_us() {
+  const char* every = std::getenv("WATCHDOG_USEC");
+  const char* pid = std::getenv("WATCHDOG_PID");
+  if (!every || (pid && std::atol(pid) != long(getpid()))) return 0;
+  const long long value = std::atoll(every);
+  return value > 0 ? uint64_t(value) : 0;
+}
+
 }  // namespace speckv

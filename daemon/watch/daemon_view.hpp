@@ -68,6 +68,8 @@ struct SessionFacts {
 struct ThreadFacts {
   uint32_t shard = 0;
   uint64_t wakeups = 0, submissions = 0, rejected = 0;
+  uint64_t stalled_ms = 0;  // since its last turn; 50 at most in a thread that sleeps
+  uint64_t io_errors = 0;   // of its calls to the kernel: none should fail
 };
 
 class DaemonView {

@@ -93,7 +93,9 @@ ordered_json status_json(const DaemonView& view) {
     status["threads"].push_back({{"shard", thread.shard},
                                  {"wakeups", thread.wakeups},
                                  {"submissions", thread.submissions},
-                                 {"rejected", thread.rejected}});
+                                 {"rejected", thread.rejected},
+                                 {"stalled_ms", thread.stalled_ms},
+                                 {"io_errors", thread.io_errors}});
   return status;
 }
 

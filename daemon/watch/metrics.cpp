@@ -139,6 +139,12 @@ constexpr Metric<ThreadFacts> of_thread[] = {
      [](const ThreadFacts& f) { return double(f.submissions); }},
     {"speckv_data_thread_rejected_total", "counter", "Ring entries answered with an error at once.",
      [](const ThreadFacts& f) { return double(f.rejected); }},
+    {"speckv_data_thread_stalled_seconds", "gauge",
+     "Since its last turn: 0.05 at most while it sleeps, more in a large block; 5 is stuck.",
+     [](const ThreadFacts& f) { return double(f.stalled_ms) / 1e3; }},
+    {"speckv_data_thread_io_errors_total", "counter",
+     "Calls to the kernel that failed and should not have.",
+     [](const ThreadFacts& f) { return double(f.io_errors); }},
 };
 
 template <typename Facts, size_t n>

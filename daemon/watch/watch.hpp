@@ -2,8 +2,8 @@
 // watch.hpp - the pages that look at the daemon: /metrics for Prometheus, /healthz for a
 // supervisor.
 //
-// Lives on the control thread. Health is "the control thread answers and every data thread is
-// there": a daemon that hangs does not answer at all.
+// Lives on the control thread. Health is "the control thread answers and every data thread turns"
+// (health.hpp): a daemon whose control thread hangs does not answer at all.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -12,6 +12,7 @@
 
 #include "status.hpp"
 #include "watch/daemon_view.hpp"
+#include "watch/health.hpp"
 #include "watch/http.hpp"
 
 namespace speckv::watch {
@@ -19,7 +20,8 @@ namespace speckv::watch {
 class Watch {
  public:
   // view must outlive this.
-  Watch(const DaemonView& view, boost::asio::io_context& context);
+  Watch(const DaemonView& view, boost::asio::io_context& context,
+        uint64_t after_ms = stalled_after_ms);
 
   // port 0 in the configuration means that nobody listens: do not call this then.
   Status start(const std::string& host, uint16_t port) { return server_.listen(host, port); }
@@ -29,6 +31,7 @@ class Watch {
   HttpAnswer page(std::string_view path) const;
 
   const DaemonView& view_;
+  const uint64_t after_ms_;  // a data thread that has not turned for so long is stuck
   HttpServer server_;
 };
 

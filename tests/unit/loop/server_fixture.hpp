@@ -125,30 +125,35 @@ struct SimClient {
   }
 };
 
-class SimServer {
+// Namespaces of one shard in plain memory, and sessions of them.
+class SimSpaces {
  public:
-  explicit SimServer(uint32_t spaces = 2) : engine_(make_cpu_engine()) {
-    std::vector<Server::Space> parts;
-    for (uint32_t i = 0; i < spaces; i++) {
+  explicit SimSpaces(uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
       pools_.push_back(std::make_unique<PlainRegion>((units + 1) * shm::unit_bytes));
       indexes_.push_back(std::make_unique<PlainRegion>(shm::index_file_bytes(1, buckets)));
-      std::byte* index = indexes_.back()->data();
-      IndexWriter::format(index, 1, buckets, 1);
+      IndexWriter::format(indexes_.back()->data(), 1, buckets, 1);
+    }
+  }
+  // Once.
+  std::vector<Server::Space> make(Engine* engine) {
+    std::vector<Server::Space> parts;
+    for (size_t i = 0; i < pools_.size(); i++) {
+      std::byte* index = indexes_[i]->data();
       ShardOptions options;
-      options.pool = pools_.back()->data();
+      options.pool = pools_[i]->data();
       options.index = index;
       options.first_unit = 1;
       options.units = units;
       options.blocks_max = 1024;
-      options.engine = engine_.get();
+      options.engine = engine;
       parts.push_back(
           {std::make_unique<Shard>(options), reinterpret_cast<shm::IndexHeader*>(index)});
     }
-    server_ = std::make_unique<Server>(0, std::move(parts), io);
+    return parts;
   }
-
   // layers x 16 KiB a block.
-  SimClient connect(uint32_t space, uint32_t layers) {
+  SimClient client(uint32_t space, uint32_t layers) {
     const auto made = layouts_.add(layout_of(layers), SPECKV_PRESET_EXACT, "sim");
     EXPECT_TRUE(made.ok()) << made.status().text();
     const Layout* layout = made.value();
@@ -156,15 +161,8 @@ class SimServer {
     auto session = Session::create(identity, medium_, 1, 4 << 20);
     EXPECT_TRUE(session.ok()) << session.status().text();
     const int number = session.value()->add_layout(layout, &layout->widths->current());
-    server_->admit(session.value());
     return {session.value(), 0, uint32_t(number), layout->block_bytes};
   }
-  bool turn() { return server_->turn(now_ns_ += 1000); }
-  // A turn after the tick's time.
-  bool late_turn() { return server_->turn(now_ns_ += tick_ns); }
-  Server& server() { return *server_; }
-
-  SimIo io;
 
  private:
   static constexpr uint64_t units = 16;
@@ -184,11 +182,35 @@ class SimServer {
   }
 
   PlainMedium medium_;
-  std::unique_ptr<Engine> engine_;
   std::vector<std::unique_ptr<PlainRegion>> pools_, indexes_;
   LayoutTable layouts_;
+  uint64_t sessions_ = 0;
+};
+
+class SimServer {
+ public:
+  explicit SimServer(uint32_t spaces = 2)
+      : engine_(make_cpu_engine()),
+        spaces_(spaces),
+        server_(std::make_unique<Server>(0, spaces_.make(engine_.get()), io)) {}
+
+  SimClient connect(uint32_t space, uint32_t layers) {
+    SimClient client = spaces_.client(space, layers);
+    server_->admit(client.session);
+    return client;
+  }
+  bool turn() { return server_->turn(now_ns_ += 1000); }
+  // A turn after the tick's time.
+  bool late_turn() { return server_->turn(now_ns_ += tick_ns); }
+  Server& server() { return *server_; }
+
+  SimIo io;
+
+ private:
+  std::unique_ptr<Engine> engine_;
+  SimSpaces spaces_;
   std::unique_ptr<Server> server_;
-  uint64_t now_ns_ = 1, sessions_ = 0;
+  uint64_t now_ns_ = 1;
 };
 
 }  // namespace speckv::test

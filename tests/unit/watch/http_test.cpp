@@ -11,6 +11,7 @@
 
 #include <boost/asio/post.hpp>
 #include <fstream>
+#include <functional>
 #include <future>
 #include <map>
 #include <set>
@@ -167,12 +168,19 @@ TEST(Watch, health_needs_every_data_thread) {
     return peer.read_all().substr(9, 3);
   };
   EXPECT_EQ(health(), "200");
-  std::promise<void> cleared;  // the view belongs to the thread that serves
-  boost::asio::post(context, [&] {
-    view.thread_facts.clear();
-    cleared.set_value();
-  });
-  cleared.get_future().wait();
+  const auto change = [&](const std::function<void()>& what) {
+    std::promise<void> changed;  // the view belongs to the thread that serves
+    boost::asio::post(context, [&] {
+      what();
+      changed.set_value();
+    });
+    changed.get_future().wait();
+  };
+  change([&] { view.thread_facts[0].stalled_ms = watch::stalled_after_ms; });
+  EXPECT_EQ(health(), "503") << "it is there, and does not turn";
+  change([&] { view.thread_facts[0].stalled_ms = 50; });
+  EXPECT_EQ(health(), "200");
+  change([&] { view.thread_facts.clear(); });
   EXPECT_EQ(health(), "503");
   context.stop();
   thread.join();
