@@ -9,10 +9,10 @@
 #define SPECKV_SHIM_H
 
 #ifdef __KERNEL__
-#include <linux/bitops.h>
 #include <linux/bug.h>
 #include <linux/errno.h>
 #include <linux/kernel.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/string.h>
 #include <linux/types.h>
@@ -65,10 +65,8 @@ static inline bool shim_broken_at(bool broken, const char *what)
 }
 
 #define shim_broken(condition) shim_broken_at(condition, #condition)
-#ifndef __cplusplus /* the tests include the headers only, and C++ has its own min */
-#define ilog2(n) (63 - __builtin_clzll(n))
-#define __ffs(n) ((unsigned long)__builtin_ctzll(n))
-#define min(a, b) ((a) < (b) ? (a) : (b))
+#ifndef __cplusplus /* the tests include the headers only, and C++ has its own max */
+#define max(a, b) ((a) > (b) ? (a) : (b))
 #endif
 #endif
 

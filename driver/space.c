@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * space.c - the granule tables of a region: a buddy system, and a queue of what waits to be zeroed.
+ * space.c - the granule tables of a region: a tree of free runs, and a queue of what waits to be
+ * zeroed.
  *
  * See space.h for the rules. Called by extent.c under the region's mutex; also compiled in user
- * space by driver/test. Never sleeps after init, never touches the region's memory.
+ * space by tests/unit/driver. Never sleeps after init, never touches the region's memory.
  */
 #include "space.h"
 
@@ -16,68 +17,73 @@ static void enter(struct speckv_space *space, u32 granule, enum speckv_granule_s
 	entry->state = state;
 }
 
-/* Free blocks. */
+/*
+ * Free runs. A node covers an aligned span of 2^k granules and tells the longest run of FREE ones
+ * in it, and how long the runs at its two ends are; the children of node n are 2n and 2n + 1. Node
+ * 1 covers everything. Granules are not nodes: their state is in the table.
+ */
 
-static void push_block(struct speckv_space *space, u32 first, u32 order)
+static struct speckv_run run_of(const struct speckv_space *space, u32 index)
 {
-	struct speckv_granule *entry = &space->table[first];
+	u32 granule;
+	u32 free;
 
-	space->block_moves++;
-	entry->head = true;
-	entry->order = order;
-	entry->prev = SPECKV_NO_GRANULE;
-	entry->next = space->free_heads[order];
-	if (entry->next != SPECKV_NO_GRANULE)
-		space->table[entry->next].prev = first;
-	space->free_heads[order] = first;
-	space->orders |= 1U << order;
+	if (index < space->leaves)
+		return space->runs[index];
+	granule = index - space->leaves;
+	free = granule < space->granules && space->table[granule].state == SPECKV_GRANULE_FREE;
+	return (struct speckv_run){ .best = free, .head = free, .tail = free };
 }
 
-static void pull_block(struct speckv_space *space, u32 first)
+/* @half: granules below each child. */
+static struct speckv_run run_join(struct speckv_run left, struct speckv_run right, u32 half)
 {
-	struct speckv_granule *entry = &space->table[first];
-	u32 order = entry->order;
+	struct speckv_run all = { .best = left.tail + right.head };
 
-	space->block_moves++;
-	if (entry->prev != SPECKV_NO_GRANULE)
-		space->table[entry->prev].next = entry->next;
-	else
-		space->free_heads[order] = entry->next;
-	if (entry->next != SPECKV_NO_GRANULE)
-		space->table[entry->next].prev = entry->prev;
-	if (space->free_heads[order] == SPECKV_NO_GRANULE)
-		space->orders &= ~(1U << order);
-	entry->head = false;
+	all.best = max(all.best, max(left.best, right.best));
+	all.head = left.head == half ? half + right.head : left.head;
+	all.tail = right.tail == half ? half + left.tail : right.tail;
+	return all;
 }
 
-/* Put one aligned block back, joining it with its buddy as long as that is free too. */
-static void release_block(struct speckv_space *space, u32 first, u32 order)
+/* The states of a run of granules changed: set right every node above it. */
+static void update_runs(struct speckv_space *space, u32 first, u32 count)
 {
-	while (order + 1 < SPECKV_SPACE_ORDERS) {
-		u32 buddy = first ^ (1U << order);
+	u32 low = space->leaves + first, high = low + count - 1, half, index;
 
-		if (buddy >= space->granules || !space->table[buddy].head ||
-		    space->table[buddy].order != order)
-			break;
-		pull_block(space, buddy);
-		first &= ~(1U << order);
-		order++;
+	for (half = 1; low > 1; half *= 2) {
+		low /= 2;
+		high /= 2;
+		for (index = low; index <= high; index++) {
+			space->runs[index] = run_join(run_of(space, 2 * index),
+						      run_of(space, 2 * index + 1), half);
+			space->node_updates++;
+		}
 	}
-	push_block(space, first, order);
 }
 
-/* Put any run back as the largest aligned blocks that it holds. */
-static void release_run(struct speckv_space *space, u32 first, u32 count)
+static u32 longest_run(const struct speckv_space *space)
 {
-	while (count) {
-		u32 order = ilog2(count);
+	return run_of(space, 1).best;
+}
 
-		if (first)
-			order = min(order, (u32)__ffs(first));
-		release_block(space, first, order);
-		first += 1U << order;
-		count -= 1U << order;
+/* The first run of @count FREE granules; there is one. */
+static u32 find_run(const struct speckv_space *space, u32 count)
+{
+	u32 index = 1, first = 0, half = space->leaves / 2;
+
+	for (; index < space->leaves; half /= 2) {
+		struct speckv_run left = run_of(space, 2 * index);
+
+		index *= 2;
+		if (left.best >= count)
+			continue;
+		if (left.tail + run_of(space, index + 1).head >= count)
+			return first + half - left.tail;
+		index++;
+		first += half;
 	}
+	return first;
 }
 
 /* The queue of dirty granules. */
@@ -135,16 +141,19 @@ int speckv_space_init(struct speckv_space *space, u32 granules)
 	u32 i;
 
 	memset(space, 0, sizeof(*space));
-	if (!granules || granules > 1U << (SPECKV_SPACE_ORDERS - 1))
+	if (!granules || granules > SPECKV_GRANULES_MAX)
 		return -EINVAL;
+	for (space->leaves = 1; space->leaves < granules;)
+		space->leaves *= 2;
 	space->table = shim_zalloc(granules, sizeof(*space->table));
-	if (!space->table)
+	space->runs = shim_zalloc(space->leaves, sizeof(*space->runs));
+	if (!space->table || !space->runs) {
+		speckv_space_destroy(space);
 		return -ENOMEM;
+	}
 	space->granules = granules;
 	space->dirty_head = SPECKV_NO_GRANULE;
 	space->dirty_tail = SPECKV_NO_GRANULE;
-	for (i = 0; i < SPECKV_SPACE_ORDERS; i++)
-		space->free_heads[i] = SPECKV_NO_GRANULE;
 	space->counts[SPECKV_GRANULE_DIRTY] = granules;
 	for (i = 0; i < granules; i++) {
 		space->table[i].state = SPECKV_GRANULE_DIRTY;
@@ -156,33 +165,65 @@ int speckv_space_init(struct speckv_space *space, u32 granules)
 void speckv_space_destroy(struct speckv_space *space)
 {
 	shim_free(space->table);
+	shim_free(space->runs);
 	space->table = NULL;
+	space->runs = NULL;
+}
+
+/* FREE to USED, all of them. */
+static void use_run(struct speckv_space *space, u32 first, u32 count)
+{
+	u32 i;
+
+	for (i = first; i < first + count; i++)
+		enter(space, i, SPECKV_GRANULE_USED);
+	update_runs(space, first, count);
+}
+
+/* Why there is no run: some may still come from the cleaner, or none will. */
+static int no_run(const struct speckv_space *space)
+{
+	u32 waiting = space->counts[SPECKV_GRANULE_DIRTY] + space->counts[SPECKV_GRANULE_CLEANING];
+
+	return waiting > space->pinned ? -EAGAIN : -ENOSPC;
 }
 
 int speckv_space_take(struct speckv_space *space, u32 count, u32 *ret_first)
 {
-	u32 order, fitting, first, i;
-
 	if (!count || count > space->granules)
 		return count ? -ENOSPC : -EINVAL;
-	order = ilog2(count);
-	if (count > 1U << order)
-		order++;
-	fitting = order < SPECKV_SPACE_ORDERS ? space->orders & (~0U << order) : 0;
-	if (!fitting) {
-		u32 waiting = space->counts[SPECKV_GRANULE_DIRTY] +
-			      space->counts[SPECKV_GRANULE_CLEANING];
-
-		return waiting > space->pinned ? -EAGAIN : -ENOSPC;
-	}
-	order = __ffs(fitting);
-	first = space->free_heads[order];
-	pull_block(space, first);
-	release_run(space, first + count, (1U << order) - count);
-	for (i = first; i < first + count; i++)
-		enter(space, i, SPECKV_GRANULE_USED);
-	*ret_first = first;
+	if (longest_run(space) < count)
+		return no_run(space);
+	*ret_first = find_run(space, count);
+	use_run(space, *ret_first, count);
 	return 0;
+}
+
+int speckv_space_take_at(struct speckv_space *space, u32 first, u32 count)
+{
+	bool is_coming = false;
+	u32 i;
+
+	if (!count || first >= space->granules || count > space->granules - first)
+		return -EINVAL;
+	for (i = first; i < first + count; i++) {
+		const struct speckv_granule *entry = &space->table[i];
+
+		if (entry->state == SPECKV_GRANULE_FREE)
+			continue;
+		if (entry->state == SPECKV_GRANULE_USED || entry->poisoned || entry->pinned)
+			return -ENOSPC;
+		is_coming = true;
+	}
+	if (is_coming)
+		return -EAGAIN;
+	use_run(space, first, count);
+	return 0;
+}
+
+u32 speckv_space_longest(const struct speckv_space *space)
+{
+	return longest_run(space);
 }
 
 void speckv_space_give(struct speckv_space *space, u32 first, u32 count)
@@ -219,7 +260,7 @@ void speckv_space_cleaned(struct speckv_space *space, u32 granule)
 		return;
 	}
 	enter(space, granule, SPECKV_GRANULE_FREE);
-	release_block(space, granule, 0);
+	update_runs(space, granule, 1);
 }
 
 void speckv_space_postpone(struct speckv_space *space, u32 granule)
@@ -228,25 +269,6 @@ void speckv_space_postpone(struct speckv_space *space, u32 granule)
 		return;
 	retire(space, granule);
 	set_pinned(space, granule, !space->table[granule].poisoned);
-}
-
-/* Take one free granule out of the block that contains it. */
-static void carve(struct speckv_space *space, u32 granule)
-{
-	u32 order, first = granule, length;
-
-	for (order = 0; order < SPECKV_SPACE_ORDERS; order++) {
-		first = granule & ~((1U << order) - 1);
-		if (space->table[first].head && space->table[first].order == order)
-			break;
-	}
-	if (shim_broken(order == SPECKV_SPACE_ORDERS))
-		return;
-	length = 1U << order;
-	pull_block(space, first);
-	enter(space, granule, SPECKV_GRANULE_LOST);
-	release_run(space, first, granule - first);
-	release_run(space, granule + 1, first + length - granule - 1);
 }
 
 bool speckv_space_poison(struct speckv_space *space, u32 granule)
@@ -259,7 +281,8 @@ bool speckv_space_poison(struct speckv_space *space, u32 granule)
 	space->poisoned++;
 	switch (entry->state) {
 	case SPECKV_GRANULE_FREE:
-		carve(space, granule);
+		enter(space, granule, SPECKV_GRANULE_LOST);
+		update_runs(space, granule, 1);
 		break;
 	case SPECKV_GRANULE_DIRTY:
 		unqueue_dirty(space, granule);

@@ -9,16 +9,15 @@
  * or back from CLEANING by -postpone-> DIRTY while somebody pins it. Poison takes it out of the
  * round for ever: at once, or, when USED or CLEANING, as soon as it would leave that state.
  *
- * Free granules lie in a buddy system: blocks of 2^order granules, aligned, linked by order. take
- * and give of n granules cost O(log(region)) block operations; a run that is no power of two is
- * cut out of the next larger block and its tail goes back.
+ * Free granules are found by a tree of runs over them: the first run that is long enough is taken,
+ * and if there is one it is found. A take or give of n granules touches 2n + 2 log(region) nodes.
  */
 #ifndef SPECKV_SPACE_H
 #define SPECKV_SPACE_H
 
 #include "shim.h"
 
-#define SPECKV_SPACE_ORDERS 32
+#define SPECKV_GRANULES_MAX (1U << 31) /* numbers of tree nodes are u32 */
 #define SPECKV_NO_GRANULE ((u32)~0U)
 
 enum speckv_granule_state {
@@ -32,11 +31,9 @@ enum speckv_granule_state {
 
 /**
  * struct speckv_granule - one granule
- * @next: in the list that it heads (FREE) or is in (DIRTY); SPECKV_NO_GRANULE at the end
+ * @next: in the queue of what is DIRTY; SPECKV_NO_GRANULE at the end
  * @prev: the same, backwards
  * @state: enum speckv_granule_state
- * @order: of the free block that begins here; only then valid
- * @head: a free block begins here
  * @poisoned: never to be FREE again
  * @pinned: was postponed, and has not been cleaned since
  */
@@ -44,44 +41,60 @@ struct speckv_granule {
 	u32 next;
 	u32 prev;
 	u8 state;
-	u8 order;
-	bool head : 1;
 	bool poisoned : 1;
 	bool pinned : 1;
+};
+
+/**
+ * struct speckv_run - FREE granules below one node of the tree
+ * @best: longest run
+ * @head: length of the run that begins with the node's first granule
+ * @tail: length of the run that ends with its last
+ */
+struct speckv_run {
+	u32 best;
+	u32 head;
+	u32 tail;
 };
 
 /**
  * struct speckv_space - the whole region
  * @granules: how many
  * @table: one each
- * @free_heads: first free block of each order
- * @orders: bit per order that has a free block
+ * @leaves: the power of two at or above @granules
+ * @runs: the tree, nodes 1 to @leaves - 1
  * @dirty_head: oldest dirty granule
  * @dirty_tail: youngest
  * @counts: granules by state
  * @poisoned: granules with the poison mark, in whatever state
  * @pinned: granules with the pinned mark: DIRTY or CLEANING, and nobody knows for how long
- * @block_moves: free blocks linked or unlinked so far; what take and cleaned cost, for tests
+ * @node_updates: tree nodes set so far; what take and cleaned cost, for tests
  */
 struct speckv_space {
 	u32 granules;
 	struct speckv_granule *table;
-	u32 free_heads[SPECKV_SPACE_ORDERS];
-	u32 orders;
+	u32 leaves;
+	struct speckv_run *runs;
 	u32 dirty_head;
 	u32 dirty_tail;
 	u32 counts[SPECKV_GRANULE_STATES];
 	u32 poisoned;
 	u32 pinned;
-	u64 block_moves;
+	u64 node_updates;
 };
 
 /* All granules begin DIRTY: what is in the memory was somebody else's. -ENOMEM, -EINVAL. */
 int speckv_space_init(struct speckv_space *space, u32 granules);
 void speckv_space_destroy(struct speckv_space *space);
 
-/* FREE -> USED: a run of @count. -ENOSPC, or -EAGAIN while dirty granules are not all pinned. */
+/* FREE -> USED: the first run of @count. -ENOSPC, or -EAGAIN while not all dirty are pinned. */
 int speckv_space_take(struct speckv_space *space, u32 count, u32 *ret_first);
+
+/* FREE -> USED: these granules. -ENOSPC, or -EAGAIN if all that is missing is being zeroed. */
+int speckv_space_take_at(struct speckv_space *space, u32 first, u32 count);
+
+/* Granules in the longest run that take could give now. */
+u32 speckv_space_longest(const struct speckv_space *space);
 
 /* USED -> DIRTY (or LOST). */
 void speckv_space_give(struct speckv_space *space, u32 first, u32 count);
@@ -103,7 +116,7 @@ static inline bool speckv_space_is_poisoned(const struct speckv_space *space, u3
 	return space->table[granule].poisoned;
 }
 
-/* Every rule that the tables must obey; for tests. O(granules). */
+/* Every rule that the tables must obey; for tests. O(granules log granules). */
 bool speckv_space_is_sound(const struct speckv_space *space);
 
 #endif /* SPECKV_SPACE_H */

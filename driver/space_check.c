@@ -1,39 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * space_check.c - are the granule tables sound? Called by unit tests and fuzz targets after every
- * step, and by the debugfs file `sound`. Reads only; O(granules).
+ * step, and by the debugfs file `sound`. Reads only; O(granules log granules).
  */
 #include "space.h"
 
-/* Each free block is aligned, inside, linked both ways, FREE throughout, and not half of a pair. */
-static bool blocks_are_sound(const struct speckv_space *space, u32 *ret_free)
+/* Every node says of its span what a walk over the granules says. */
+static bool runs_are_sound(const struct speckv_space *space)
 {
-	u32 order, first, i;
+	u32 index, span, first, i;
 
-	for (order = 0; order < SPECKV_SPACE_ORDERS; order++) {
-		u32 prev = SPECKV_NO_GRANULE;
-		bool is_empty = space->free_heads[order] == SPECKV_NO_GRANULE;
+	for (index = 1; index < space->leaves; index++) {
+		u32 run = 0, best = 0, head = 0;
 
-		if (is_empty == !!(space->orders & (1U << order)))
-			return false;
-		for (first = space->free_heads[order]; first != SPECKV_NO_GRANULE;
-		     first = space->table[first].next) {
-			const struct speckv_granule *entry = &space->table[first];
-			u32 length = 1U << order, buddy = first ^ length;
+		for (span = space->leaves, i = index; i > 1; i /= 2)
+			span /= 2;
+		first = index * span - space->leaves;
+		for (i = first; i < first + span; i++) {
+			bool is_free =
+				i < space->granules && space->table[i].state == SPECKV_GRANULE_FREE;
 
-			if (!entry->head || entry->order != order || entry->prev != prev ||
-			    first & (length - 1) || first + length > space->granules)
-				return false;
-			if (buddy < space->granules && space->table[buddy].head &&
-			    space->table[buddy].order == order && order + 1 < SPECKV_SPACE_ORDERS)
-				return false;
-			for (i = first; i < first + length; i++)
-				if (space->table[i].state != SPECKV_GRANULE_FREE ||
-				    (i > first && space->table[i].head))
-					return false;
-			*ret_free += length;
-			prev = first;
+			run = is_free ? run + 1 : 0;
+			best = max(best, run);
+			if (run == i - first + 1)
+				head = run;
 		}
+		if (space->runs[index].best != best || space->runs[index].head != head ||
+		    space->runs[index].tail != run)
+			return false;
 	}
 	return true;
 }
@@ -56,7 +50,7 @@ static bool queue_is_sound(const struct speckv_space *space)
 bool speckv_space_is_sound(const struct speckv_space *space)
 {
 	u32 counts[SPECKV_GRANULE_STATES] = { 0 };
-	u32 i, free = 0, poisoned = 0, pinned = 0;
+	u32 i, poisoned = 0, pinned = 0;
 
 	for (i = 0; i < space->granules; i++) {
 		const struct speckv_granule *entry = &space->table[i];
@@ -74,10 +68,7 @@ bool speckv_space_is_sound(const struct speckv_space *space)
 		if (entry->poisoned &&
 		    (entry->state == SPECKV_GRANULE_FREE || entry->state == SPECKV_GRANULE_DIRTY))
 			return false;
-		if (entry->head && entry->state != SPECKV_GRANULE_FREE)
-			return false;
 	}
 	return !memcmp(counts, space->counts, sizeof(counts)) && poisoned == space->poisoned &&
-	       pinned == space->pinned && blocks_are_sound(space, &free) &&
-	       free == counts[SPECKV_GRANULE_FREE] && queue_is_sound(space);
+	       pinned == space->pinned && runs_are_sound(space) && queue_is_sound(space);
 }
