@@ -6,6 +6,17 @@
  */
 #include "check.h"
 
+/* What is ABI stays as it is, for 32-bit callers too: no padding, and 64-bit members aligned. */
+static_assert(sizeof(struct speckv_info) == 80 && offsetof(struct speckv_info, reserved) == 48);
+static_assert(sizeof(struct speckv_alloc) == 56 && offsetof(struct speckv_alloc, handle) == 24);
+static_assert(sizeof(struct speckv_free) == 32);
+static_assert(sizeof(struct speckv_export) == 40 && offsetof(struct speckv_export, handles) == 8);
+static_assert(sizeof(struct speckv_stat) == 136 && offsetof(struct speckv_stat, free_bytes) == 56);
+static_assert(offsetof(struct speckv_stat, reserved) == 120);
+static_assert(sizeof(struct speckv_extent_entry) == 40);
+static_assert(sizeof(struct speckv_list) == 40);
+static_assert(sizeof(struct speckv_poison) == 48);
+
 static bool is_zero(const void *memory, size_t bytes)
 {
 	const u8 *byte = memory;
@@ -31,9 +42,13 @@ int speckv_check_alloc(const struct speckv_alloc *alloc, u64 device_bytes)
 {
 	if (!alloc->bytes || alloc->bytes % SPECKV_GRANULE_BYTES || alloc->bytes > device_bytes)
 		return -EINVAL;
-	if (alloc->flags || alloc->timeout_ms > SPECKV_TIMEOUT_MS_MAX)
+	if (alloc->flags & ~SPECKV_ALLOC_AT || alloc->timeout_ms > SPECKV_TIMEOUT_MS_MAX)
 		return -EINVAL;
-	if (alloc->handle || alloc->offset || !is_zero(alloc->reserved, sizeof(alloc->reserved)))
+	if (alloc->flags & SPECKV_ALLOC_AT ? alloc->offset % SPECKV_GRANULE_BYTES ||
+						     alloc->offset > device_bytes - alloc->bytes
+					   : alloc->offset)
+		return -EINVAL;
+	if (alloc->handle || !is_zero(alloc->reserved, sizeof(alloc->reserved)))
 		return -EINVAL;
 	return 0;
 }

@@ -51,8 +51,8 @@ static const char *layout_doubt(struct dev_dax *dev_dax)
 
 		if (range->start >= range->end ||
 		    region_intersects(range->start, range_len(range), IORESOURCE_MEM,
-				      IORES_DESC_NONE) == REGION_DISJOINT)
-			return "a range lies in no memory resource";
+				      IORES_DESC_NONE) != REGION_INTERSECTS)
+			return "a range does not lie in a memory resource";
 	}
 	return NULL;
 }
@@ -114,16 +114,21 @@ static int speckv_memory_failure(struct dev_pagemap *pgmap, unsigned long pfn,
 				 unsigned long nr_pages, int flags)
 {
 	struct speckv_region *region = pgmap->owner;
-	u32 granules = region->bytes >> SPECKV_GRANULE_SHIFT;
 	unsigned long last = pfn + max(nr_pages, 1UL) - 1;
-	u32 granule, found = 0;
+	unsigned long before = 0, found = 0; /* pages of the region; ranges met */
+	int i;
 
-	for (granule = 0; granule < granules; granule++) {
-		unsigned long first_pfn = speckv_granule_pfn(region, granule);
+	for (i = 0; i < region->nr_range; i++) {
+		unsigned long start = PHYS_PFN(region->ranges[i].start);
+		unsigned long end = PHYS_PFN(region->ranges[i].end); /* its last page */
 
-		if (first_pfn > last || first_pfn + SPECKV_GRANULE_PAGES <= pfn)
-			continue;
-		found += speckv_region_poison(region, granule, 1) == 0;
+		if (start <= last && pfn <= end) {
+			u32 first = (before + max(pfn, start) - start) / SPECKV_GRANULE_PAGES;
+			u32 until = (before + min(last, end) - start) / SPECKV_GRANULE_PAGES;
+
+			found += speckv_region_poison(region, first, until - first + 1) >= 0;
+		}
+		before += end + 1 - start;
 	}
 	/*
 	 * 0 ends it here: all mappings are gone, and whoever comes back faults. A reader then gets
@@ -187,6 +192,57 @@ static void unmap_memory(struct speckv_region *region)
 	release_ranges(region, region->nr_range);
 }
 
+static u32 count_pinned(struct speckv_region *region)
+{
+	u32 granule, pinned = 0;
+
+	for (granule = 0; granule < region->bytes >> SPECKV_GRANULE_SHIFT; granule++)
+		pinned += speckv_granule_is_pinned(region, granule);
+	return pinned;
+}
+
+/* Waits, no longer than drain_seconds, until nobody but the page map has a reference. */
+static bool drain(struct speckv_region *region, struct device *dev)
+{
+	unsigned long end = jiffies + min(drain_seconds, 600U) * HZ;
+	unsigned long say = jiffies;
+	u32 pinned;
+
+	while ((pinned = count_pinned(region))) {
+		if (time_after_eq(jiffies, say)) {
+			dev_warn(dev, "removal waits for %u pinned granules\n", pinned);
+			say = jiffies + HZ;
+		}
+		if (time_after_eq(jiffies, end))
+			return false;
+		msleep(20);
+	}
+	return true;
+}
+
+/*
+ * The one way back, of a removal and of a binding that failed after somebody may have seen the
+ * region: nobody reaches the memory any more, and when nobody has it pinned the page map goes.
+ */
+static void take_away(struct speckv_region *region, struct dev_dax *dev_dax)
+{
+	struct device *dev = &dev_dax->dev;
+
+	speckv_region_kill(region);
+	kill_dev_dax(dev_dax);
+	if (drain(region, dev)) {
+		unmap_memory(region);
+	} else {
+		/* Freeing the struct pages would crash whoever still has them. */
+		dev_err(dev, "pins outlast removal: %llu MiB stay taken until reboot\n",
+			region->bytes >> 20);
+		get_device(&region->dev);
+		__module_get(THIS_MODULE);
+	}
+	dev_set_drvdata(dev, NULL);
+	put_device(&region->dev);
+}
+
 static int speckv_dax_probe(struct dev_dax *dev_dax)
 {
 	struct device *dev = &dev_dax->dev;
@@ -220,45 +276,16 @@ static int speckv_dax_probe(struct dev_dax *dev_dax)
 	dev_set_drvdata(dev, region);
 	region->dev.parent = dev;
 	rc = speckv_region_start(region);
-	if (rc)
-		goto out_memory;
+	if (rc) {
+		take_away(region, dev_dax);
+		return rc;
+	}
 	dev_info(dev, "is now %s, %llu MiB\n", dev_name(&region->dev), region->bytes >> 20);
 	return 0;
 
-out_memory:
-	kill_dev_dax(dev_dax);
-	unmap_memory(region);
 out_region:
 	put_device(&region->dev);
 	return rc;
-}
-
-static u32 count_pinned(struct speckv_region *region)
-{
-	u32 granule, pinned = 0;
-
-	for (granule = 0; granule < region->bytes >> SPECKV_GRANULE_SHIFT; granule++)
-		pinned += speckv_granule_is_pinned(region, granule);
-	return pinned;
-}
-
-/* Waits, no longer than drain_seconds, until nobody but the page map has a reference. */
-static bool drain(struct speckv_region *region, struct device *dev)
-{
-	unsigned long end = jiffies + min(drain_seconds, 600U) * HZ;
-	unsigned long say = jiffies;
-	u32 pinned;
-
-	while ((pinned = count_pinned(region))) {
-		if (time_after_eq(jiffies, say)) {
-			dev_warn(dev, "removal waits for %u pinned granules\n", pinned);
-			say = jiffies + HZ;
-		}
-		if (time_after_eq(jiffies, end))
-			return false;
-		msleep(20);
-	}
-	return true;
 }
 
 /*
@@ -267,22 +294,7 @@ static bool drain(struct speckv_region *region, struct device *dev)
  */
 static void speckv_dax_remove(struct dev_dax *dev_dax)
 {
-	struct device *dev = &dev_dax->dev;
-	struct speckv_region *region = dev_get_drvdata(dev);
-
-	speckv_region_kill(region);
-	kill_dev_dax(dev_dax);
-	if (drain(region, dev)) {
-		unmap_memory(region);
-	} else {
-		/* Freeing the struct pages would crash whoever still has them. */
-		dev_err(dev, "pins outlast removal: %llu MiB stay taken until reboot\n",
-			region->bytes >> 20);
-		get_device(&region->dev);
-		__module_get(THIS_MODULE);
-	}
-	dev_set_drvdata(dev, NULL);
-	put_device(&region->dev);
+	take_away(dev_get_drvdata(&dev_dax->dev), dev_dax);
 }
 
 static struct dax_device_driver speckv_dax_driver = {

@@ -5,6 +5,7 @@
  */
 #include <linux/debugfs.h>
 #include <linux/seq_file.h>
+#include <linux/string_helpers.h>
 
 #include "speckv.h"
 
@@ -13,6 +14,14 @@ static const char *const role_names[] = {
 	[SPECKV_ROLE_EXPORT_READ] = "export-read",
 	[SPECKV_ROLE_EXPORT_WRITE] = "export-write",
 };
+
+/* A process gives itself any name: what could end a line or a word is shown as its number. */
+static void show_who(struct seq_file *seq, const struct speckv_account *who)
+{
+	seq_printf(seq, "pid=%d uid=%u comm=", who->pid, from_kuid_munged(&init_user_ns, who->uid));
+	seq_escape_mem(seq, who->comm, strnlen(who->comm, sizeof(who->comm)),
+		       ESCAPE_NAP | ESCAPE_APPEND | ESCAPE_HEX, " \\");
+}
 
 static int files_show(struct seq_file *seq, void *unused)
 {
@@ -23,12 +32,11 @@ static int files_show(struct seq_file *seq, void *unused)
 	list_for_each_entry(file, &region->files, in_region) {
 		struct speckv_account *account = file->account;
 
-		seq_printf(seq, "%s pid=%d uid=%u comm=%s ", role_names[file->role], account->pid,
-			   from_kuid_munged(&init_user_ns, account->uid), account->comm);
-		seq_printf(seq, "extents=%llu held=%llu pinned=%llu exports=%u", file->extents,
+		seq_printf(seq, "%s ", role_names[file->role]);
+		show_who(seq, account);
+		seq_printf(seq, " extents=%llu held=%llu pinned=%llu exports=%u", file->extents,
 			   file->held_bytes, account->pinned_bytes, account->exports);
-		seq_printf(seq, " huge=%lld small=%lld zero=%lld\n",
-			   atomic64_read(&file->faults_huge), atomic64_read(&file->faults_small),
+		seq_printf(seq, " huge=%lld zero=%lld\n", atomic64_read(&file->faults_huge),
 			   atomic64_read(&file->faults_zero));
 	}
 	mutex_unlock(&region->lock);
@@ -36,7 +44,10 @@ static int files_show(struct seq_file *seq, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(files);
 
-/* Each extent once: those in use, and those of which a granule is not clean yet. */
+/*
+ * Each extent once: those in use, and those of which a granule is not clean yet; with who owns it,
+ * or is charged for what is pinned of it.
+ */
 static int extents_show(struct seq_file *seq, void *unused)
 {
 	struct speckv_region *region = seq->private;
@@ -54,7 +65,8 @@ static int extents_show(struct seq_file *seq, void *unused)
 			seq_printf(seq, "%#llx granule=%u count=%u %s ", extent->handle,
 				   extent->first, extent->count,
 				   extent->retired ? "retired" : "held");
-			seq_printf(seq, "pid=%d comm=%s cookie=%#llx\n", who->pid, who->comm,
+			show_who(seq, who);
+			seq_printf(seq, " pinned=%llu cookie=%#llx\n", who->pinned_bytes,
 				   extent->cookie);
 		}
 		last = extent;

@@ -2,8 +2,8 @@
 /*
  * extent.c - who holds which run of granules, who pays for it, and how it becomes free again.
  *
- * Called by ioctl.c and file.c with region->lock held (the cleaner takes it itself). Nothing here
- * looks at user memory.
+ * Called by ioctl.c and file.c with region->lock held (the cleaner and speckv_leave() take it
+ * themselves). Nothing here looks at user memory.
  */
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -45,6 +45,7 @@ static u64 extent_bytes(const struct speckv_extent *extent)
 
 static void extent_destroy(struct speckv_extent *extent)
 {
+	list_del(&extent->in_retired);
 	speckv_account_put(extent->owner);
 	speckv_account_put(extent->charge);
 	kfree(extent);
@@ -78,6 +79,7 @@ static void extent_retire(struct speckv_region *region, struct speckv_extent *ex
 
 	trace_speckv_retire(region->id, extent->handle, extent->first, extent->count);
 	extent->retired = true;
+	list_add_tail(&extent->in_retired, &region->retired);
 	extent->owner->held_bytes -= extent_bytes(extent);
 	region->extents--;
 	speckv_space_give(&region->space, first, extent->count);
@@ -97,23 +99,30 @@ struct speckv_extent *speckv_extent_find(struct speckv_file *file, u64 handle)
 	return hold && hold->extent->handle == handle ? hold->extent : NULL;
 }
 
-static void erase_granules(struct speckv_file *file, u32 first, u32 count)
+/*
+ * A run is a few entries that cover powers of two, not one for each granule. Taking out what was
+ * put in with the same bounds needs no memory.
+ */
+static int store_hold(struct speckv_file *file, const struct speckv_extent *extent,
+		      struct speckv_hold *hold)
 {
-	while (count--)
-		xa_erase(&file->holds, first + count);
+	unsigned long last = extent->first + extent->count - 1;
+
+	return xa_err(xa_store_range(&file->holds, extent->first, last, hold, GFP_KERNEL_ACCOUNT));
 }
 
 /*
  * Let a file hold an extent. A reader may have touched the place before and have zeros mapped
- * there; so those entries go, after the hold is visible to faults.
+ * there; so those entries are the caller's to remove, now that faults see the hold.
  */
-int speckv_extent_hold(struct speckv_file *file, struct speckv_extent *extent)
+int speckv_extent_hold(struct speckv_file *file, struct speckv_extent *extent,
+		       struct speckv_leaving *ret_zeros)
 {
 	struct speckv_region *region = file->region;
 	struct speckv_hold *hold;
-	u32 i;
-	int rc = 0;
+	int rc;
 
+	*ret_zeros = (struct speckv_leaving){ 0 };
 	lockdep_assert_held(&region->lock);
 	if (xa_load(&file->holds, extent->first))
 		return -EEXIST;
@@ -122,53 +131,81 @@ int speckv_extent_hold(struct speckv_file *file, struct speckv_extent *extent)
 		return -ENOMEM;
 	hold->extent = extent;
 	hold->file = file;
-	down_write(&region->map_sem);
-	for (i = 0; i < extent->count && !rc; i++)
-		rc = xa_insert(&file->holds, extent->first + i, hold, GFP_KERNEL_ACCOUNT);
-	if (rc)
-		erase_granules(file, extent->first, i - 1);
-	up_write(&region->map_sem);
+	rc = store_hold(file, extent, hold);
 	if (rc) {
+		/* A part of it may have been seen, and mapped. */
+		store_hold(file, extent, NULL);
+		speckv_region_settle(region);
+		speckv_region_unmap(region, extent->first, extent->count);
 		kfree(hold);
 		return rc;
 	}
 	list_add(&hold->in_extent, &extent->holds);
 	file->extents++;
 	file->held_bytes += extent_bytes(extent);
+	speckv_region_settle(region);
 	if (atomic64_read(&file->faults_zero))
-		speckv_region_unmap(region, extent->first, extent->count);
+		*ret_zeros = (struct speckv_leaving){ extent->first, extent->count, NULL };
 	return 0;
 }
 
-/* map_sem held exclusively, or the file has no mapping any more. */
+/* Faults look whether there is a hold, never into it. */
 static void hold_remove(struct speckv_hold *hold)
 {
 	struct speckv_extent *extent = hold->extent;
 	struct speckv_file *file = hold->file;
 
-	erase_granules(file, extent->first, extent->count);
+	store_hold(file, extent, NULL);
 	list_del(&hold->in_extent);
 	file->extents--;
 	file->held_bytes -= extent_bytes(extent);
 	kfree(hold);
 }
 
-/* Take an extent away from one file. */
-void speckv_extent_drop(struct speckv_file *file, struct speckv_extent *extent)
+/* Pins that outlast the extent are charged to this one. */
+static void set_charge(struct speckv_extent *extent, struct speckv_account *charge)
 {
-	struct speckv_region *region = file->region;
-	struct speckv_hold *hold = xa_load(&file->holds, extent->first);
-
-	lockdep_assert_held(&region->lock);
-	down_write(&region->map_sem);
-	hold_remove(hold);
-	up_write(&region->map_sem);
-	speckv_region_unmap(region, extent->first, extent->count);
-	if (list_empty(&extent->holds))
-		extent_retire(region, extent);
+	kref_get(&charge->ref);
+	speckv_account_put(extent->charge);
+	extent->charge = charge;
 }
 
-/* Who is to pay for pins that outlast the extent: the one export that had it, or its owner. */
+/* Take an extent away from one file; the last one is who is charged. */
+void speckv_extent_drop(struct speckv_file *file, struct speckv_extent *extent,
+			struct speckv_leaving *ret)
+{
+	struct speckv_region *region = file->region;
+
+	lockdep_assert_held(&region->lock);
+	hold_remove(xa_load(&file->holds, extent->first));
+	speckv_region_settle(region);
+	*ret = (struct speckv_leaving){ extent->first, extent->count, NULL };
+	if (list_empty(&extent->holds)) {
+		set_charge(extent, file->account);
+		ret->last = extent;
+	}
+}
+
+/*
+ * Ends what was begun under the lock: no mapping shows the granules when this returns, and an
+ * extent that nobody holds is on its way to the cleaner. Clients can have as many mappings as
+ * they like; that is why nobody waits for the lock meanwhile.
+ */
+void speckv_leave(struct speckv_region *region, struct speckv_leaving *leaving, u32 count)
+{
+	u32 i;
+
+	for (i = 0; i < count; i++)
+		if (leaving[i].count)
+			speckv_region_unmap(region, leaving[i].first, leaving[i].count);
+	mutex_lock(&region->lock);
+	for (i = 0; i < count; i++)
+		if (leaving[i].last)
+			extent_retire(region, leaving[i].last);
+	mutex_unlock(&region->lock);
+}
+
+/* Who is to pay when all lose it at once: the one export that had it, or its owner. */
 static struct speckv_account *pin_charge(struct speckv_extent *extent)
 {
 	struct speckv_account *charge = NULL;
@@ -185,23 +222,18 @@ static struct speckv_account *pin_charge(struct speckv_extent *extent)
 }
 
 /* Take an extent away from everybody. */
-void speckv_extent_free(struct speckv_extent *extent)
+void speckv_extent_free(struct speckv_file *file, struct speckv_extent *extent,
+			struct speckv_leaving *ret)
 {
-	struct speckv_region *region;
+	struct speckv_region *region = file->region;
 	struct speckv_hold *hold, *next;
-	struct speckv_account *charge = pin_charge(extent);
 
-	region = list_first_entry(&extent->holds, struct speckv_hold, in_extent)->file->region;
 	lockdep_assert_held(&region->lock);
-	kref_get(&charge->ref);
-	speckv_account_put(extent->charge);
-	extent->charge = charge;
-	down_write(&region->map_sem);
+	set_charge(extent, pin_charge(extent));
 	list_for_each_entry_safe(hold, next, &extent->holds, in_extent)
 		hold_remove(hold);
-	up_write(&region->map_sem);
-	speckv_region_unmap(region, extent->first, extent->count);
-	extent_retire(region, extent);
+	speckv_region_settle(region);
+	*ret = (struct speckv_leaving){ extent->first, extent->count, extent };
 }
 
 /* The file is closed: it has no mapping, so nothing of it is in a page table. */
@@ -216,8 +248,10 @@ void speckv_file_drop_all(struct speckv_file *file)
 		struct speckv_extent *extent = hold->extent;
 
 		hold_remove(hold);
-		if (list_empty(&extent->holds))
+		if (list_empty(&extent->holds)) {
+			set_charge(extent, file->account);
 			extent_retire(region, extent);
+		}
 	}
 	xa_destroy(&file->holds);
 }
@@ -231,11 +265,13 @@ static u64 next_handle(struct speckv_region *region, u32 first)
 	return (u64)region->generation << 32 | first;
 }
 
-int speckv_extent_alloc(struct speckv_file *file, u32 count, u64 cookie, u64 *ret_handle,
-			u32 *ret_first)
+/* @at: where it has to lie, or NULL. */
+int speckv_extent_alloc(struct speckv_file *file, const u32 *at, u32 count, u64 cookie,
+			u64 *ret_handle, u32 *ret_first)
 {
 	struct speckv_region *region = file->region;
 	struct speckv_account *account = file->account;
+	struct speckv_leaving zeros;
 	struct speckv_extent *extent;
 	u64 bytes = (u64)count << SPECKV_GRANULE_SHIFT;
 	u64 charged = account->held_bytes + account->pinned_bytes;
@@ -248,12 +284,15 @@ int speckv_extent_alloc(struct speckv_file *file, u32 count, u64 cookie, u64 *re
 	extent = kzalloc(sizeof(*extent), GFP_KERNEL_ACCOUNT);
 	if (!extent)
 		return -ENOMEM;
-	rc = speckv_space_take(&region->space, count, &extent->first);
+	extent->first = at ? *at : 0;
+	rc = at ? speckv_space_take_at(&region->space, *at, count)
+		: speckv_space_take(&region->space, count, &extent->first);
 	if (rc) {
 		kfree(extent);
 		return rc;
 	}
 	INIT_LIST_HEAD(&extent->holds);
+	INIT_LIST_HEAD(&extent->in_retired);
 	extent->count = count;
 	extent->left = count;
 	extent->cookie = cookie;
@@ -266,7 +305,8 @@ int speckv_extent_alloc(struct speckv_file *file, u32 count, u64 cookie, u64 *re
 	region->extents++;
 	for (i = 0; i < count; i++)
 		region->extent_of[extent->first + i] = extent;
-	rc = speckv_extent_hold(file, extent);
+	/* A control file is shown no zeros, so there are none to remove. */
+	rc = speckv_extent_hold(file, extent, &zeros);
 	if (rc) {
 		extent_retire(region, extent);
 		return rc;
@@ -299,16 +339,29 @@ static void charge_pin(struct speckv_region *region, u32 granule, u32 pinned_bef
 		extent->charge->pinned_bytes -= SPECKV_GRANULE_BYTES;
 }
 
-/* Mark one granule; false if it was marked before. Its mappings are the caller's to remove. */
+/* Who has most in quarantine; NULL if nothing is. */
+struct speckv_account *speckv_pinner(struct speckv_region *region)
+{
+	struct speckv_account *most = NULL;
+	struct speckv_extent *extent;
+
+	lockdep_assert_held(&region->lock);
+	if (!region->space.pinned)
+		return NULL;
+	list_for_each_entry(extent, &region->retired, in_retired)
+		if (extent->charge->pinned_bytes > (most ? most->pinned_bytes : 0))
+			most = extent->charge;
+	return most;
+}
+
+/* Mark one granule; false if it was marked before. The caller settles, and removes mappings. */
 bool speckv_extent_poison(struct speckv_region *region, u32 granule)
 {
 	u32 pinned_before = region->space.pinned;
 	bool is_new;
 
 	lockdep_assert_held(&region->lock);
-	down_write(&region->map_sem);
 	is_new = speckv_space_poison(&region->space, granule);
-	up_write(&region->map_sem);
 	charge_pin(region, granule, pinned_before);
 	if (region->space.table[granule].state == SPECKV_GRANULE_LOST)
 		extent_of_clear(region, granule);

@@ -30,7 +30,9 @@ static int speckv_open(struct inode *inode, struct file *filp)
 	file->region = region;
 	xa_init(&file->holds);
 
-	mutex_lock(&region->lock);
+	rc = -EINTR;
+	if (mutex_lock_killable(&region->lock))
+		goto out_account;
 	rc = region->dead ? -ENODEV : 0;
 	if (!rc) {
 		file->account->limit_bytes = region->file_limit_bytes;
@@ -106,23 +108,25 @@ static int find_extents(struct speckv_file *control, const u64 *handles, u32 cou
 	return 0;
 }
 
-static int add_extents(struct speckv_file *export, struct speckv_extent **extents, u32 count)
+static int add_extents(struct speckv_file *export, struct speckv_extent **extents, u32 count,
+		       struct speckv_leaving *leaving)
 {
 	u32 i;
 	int rc = 0;
 
 	for (i = 0; i < count; i++) {
-		rc = speckv_extent_hold(export, extents[i]);
+		rc = speckv_extent_hold(export, extents[i], &leaving[i]);
 		if (rc)
 			break;
 	}
 	if (rc)
 		while (i--)
-			speckv_extent_drop(export, extents[i]);
+			speckv_extent_drop(export, extents[i], &leaving[i]);
 	return rc;
 }
 
-static int drop_extents(struct speckv_file *export, struct speckv_extent **extents, u32 count)
+static int drop_extents(struct speckv_file *export, struct speckv_extent **extents, u32 count,
+			struct speckv_leaving *leaving)
 {
 	u32 i;
 
@@ -130,19 +134,20 @@ static int drop_extents(struct speckv_file *export, struct speckv_extent **exten
 		if (!xa_load(&export->holds, extents[i]->first))
 			return -ENOENT;
 	for (i = 0; i < count; i++)
-		speckv_extent_drop(export, extents[i]);
+		speckv_extent_drop(export, extents[i], &leaving[i]);
 	return 0;
 }
 
-/* Everything of the call that needs the lock. */
+/* Everything of the call that needs the lock; @leaving is to be ended after it. */
 static int export_locked(struct speckv_file *control, struct speckv_file *export,
 			 const struct speckv_export *arg, const u64 *handles,
-			 struct speckv_extent **extents)
+			 struct speckv_extent **extents, struct speckv_leaving *leaving)
 {
 	struct speckv_region *region = control->region;
 	int rc;
 
-	mutex_lock(&region->lock);
+	if (mutex_lock_killable(&region->lock))
+		return -EINTR;
 	rc = region->dead ? -ENODEV : find_extents(control, handles, arg->count, extents);
 	if (rc)
 		goto out;
@@ -158,9 +163,9 @@ static int export_locked(struct speckv_file *control, struct speckv_file *export
 		control->account->exports++;
 	}
 	if (arg->flags & SPECKV_EXPORT_DROP)
-		rc = drop_extents(export, extents, arg->count);
+		rc = drop_extents(export, extents, arg->count, leaving);
 	else
-		rc = add_extents(export, extents, arg->count);
+		rc = add_extents(export, extents, arg->count, leaving);
 	trace_speckv_export(region->id, arg->flags, arg->count, rc);
 out:
 	mutex_unlock(&region->lock);
@@ -212,6 +217,8 @@ static struct file *export_file(struct file *control, const struct speckv_export
 /* EXPORT. With NEW, *ret_new is the file, which the caller gives a descriptor or puts. */
 long speckv_export(struct file *filp, struct speckv_export *arg, struct file **ret_new)
 {
+	struct speckv_file *control = filp->private_data;
+	struct speckv_leaving *leaving = NULL;
 	struct speckv_extent **extents;
 	struct file *export;
 	u64 *handles = NULL;
@@ -223,21 +230,23 @@ long speckv_export(struct file *filp, struct speckv_export *arg, struct file **r
 			return PTR_ERR(handles);
 	}
 	extents = kvcalloc(max(arg->count, 1U), sizeof(*extents), GFP_KERNEL);
-	if (!extents)
-		goto out_handles;
+	leaving = kvcalloc(max(arg->count, 1U), sizeof(*leaving), GFP_KERNEL);
+	if (!extents || !leaving)
+		goto out_extents;
 	export = export_file(filp, arg);
 	if (IS_ERR(export)) {
 		rc = PTR_ERR(export);
 		goto out_extents;
 	}
-	rc = export_locked(filp->private_data, export->private_data, arg, handles, extents);
+	rc = export_locked(control, export->private_data, arg, handles, extents, leaving);
+	speckv_leave(control->region, leaving, arg->count);
 	if (!rc && arg->flags & SPECKV_EXPORT_NEW)
 		*ret_new = export;
 	else
 		fput(export);
 out_extents:
+	kvfree(leaving);
 	kvfree(extents);
-out_handles:
 	kvfree(handles);
 	return rc;
 }

@@ -12,9 +12,15 @@
 #include "check.h"
 #include "speckv.h"
 
-static int lock_alive(struct speckv_region *region)
+/* Nobody has to wait for others for ever: see "Conventions" in the uapi header. */
+static int lock_alive(struct speckv_file *file)
 {
-	mutex_lock(&region->lock);
+	struct speckv_region *region = file->region;
+
+	if (file->maker && mutex_lock_interruptible(&region->lock))
+		return -ERESTARTSYS;
+	if (!file->maker && mutex_lock_killable(&region->lock))
+		return -EINTR;
 	if (!region->dead)
 		return 0;
 	mutex_unlock(&region->lock);
@@ -33,7 +39,7 @@ static long ioctl_info(struct speckv_file *file, struct speckv_info *arg)
 
 	if (rc)
 		return rc;
-	rc = lock_alive(region);
+	rc = lock_alive(file);
 	if (rc)
 		return rc;
 	arg->abi_version = SPECKV_ABI_VERSION;
@@ -63,17 +69,18 @@ static long ioctl_alloc(struct speckv_file *file, struct speckv_alloc *arg)
 	struct speckv_region *region = file->region;
 	long left = msecs_to_jiffies(arg->timeout_ms);
 	u32 count = arg->bytes >> SPECKV_GRANULE_SHIFT;
-	u32 first, seen;
+	u32 first, seen, at = arg->offset >> SPECKV_GRANULE_SHIFT;
+	const u32 *place = arg->flags & SPECKV_ALLOC_AT ? &at : NULL;
 	int rc = speckv_check_alloc(arg, region->bytes);
 
 	if (rc)
 		return rc;
 	for (;;) {
-		rc = lock_alive(region);
+		rc = lock_alive(file);
 		if (rc)
 			return rc;
 		seen = region->clean_seq;
-		rc = speckv_extent_alloc(file, count, arg->cookie, &arg->handle, &first);
+		rc = speckv_extent_alloc(file, place, count, arg->cookie, &arg->handle, &first);
 		mutex_unlock(&region->lock);
 		if (rc != -EAGAIN || left <= 0)
 			break;
@@ -89,32 +96,36 @@ static long ioctl_alloc(struct speckv_file *file, struct speckv_alloc *arg)
 /* The caller never learnt the handle. */
 static void undo_alloc(struct speckv_file *file, u64 handle)
 {
+	struct speckv_leaving leaving = { 0 };
 	struct speckv_extent *extent;
 
 	mutex_lock(&file->region->lock);
 	extent = speckv_extent_find(file, handle);
 	if (extent)
-		speckv_extent_free(extent);
+		speckv_extent_free(file, extent, &leaving);
 	mutex_unlock(&file->region->lock);
+	speckv_leave(file->region, &leaving, 1);
 }
 
 static long ioctl_free(struct speckv_file *file, struct speckv_free *arg)
 {
+	struct speckv_leaving leaving = { 0 };
 	struct speckv_extent *extent;
 	int rc = speckv_check_free(arg);
 
 	if (rc)
 		return rc;
-	rc = lock_alive(file->region);
+	rc = lock_alive(file);
 	if (rc)
 		return rc;
 	extent = speckv_extent_find(file, arg->handle);
 	if (extent)
-		speckv_extent_free(extent);
-	else
-		rc = -ENOENT;
+		speckv_extent_free(file, extent, &leaving);
 	mutex_unlock(&file->region->lock);
-	return rc;
+	if (!extent)
+		return -ENOENT;
+	speckv_leave(file->region, &leaving, 1);
+	return 0;
 }
 
 static long ioctl_export(struct file *filp, struct speckv_export *arg, void __user *user)
@@ -153,13 +164,13 @@ static void stat_file(struct speckv_file *file, struct speckv_stat *arg)
 	arg->extents = file->extents;
 	arg->exports = file->account->exports;
 	arg->faults_huge = atomic64_read(&file->faults_huge);
-	arg->faults_small = atomic64_read(&file->faults_small);
 	arg->faults_zero = atomic64_read(&file->faults_zero);
 }
 
 static void stat_region(struct speckv_region *region, struct speckv_stat *arg)
 {
 	const struct speckv_space *space = &region->space;
+	const struct speckv_account *pinner = speckv_pinner(region);
 	u32 waiting = space->counts[SPECKV_GRANULE_DIRTY] + space->counts[SPECKV_GRANULE_CLEANING];
 
 	arg->free_bytes = bytes_of(space->counts[SPECKV_GRANULE_FREE]);
@@ -167,6 +178,12 @@ static void stat_region(struct speckv_region *region, struct speckv_stat *arg)
 	arg->dirty_bytes = bytes_of(waiting - space->pinned);
 	arg->quarantined_bytes = bytes_of(space->pinned);
 	arg->poisoned_bytes = bytes_of(space->poisoned);
+	arg->longest_bytes = bytes_of(speckv_space_longest(space));
+	if (!pinner)
+		return;
+	arg->pinner_bytes = pinner->pinned_bytes;
+	arg->pinner_pid = pinner->pid;
+	arg->pinner_uid = from_kuid_munged(current_user_ns(), pinner->uid);
 }
 
 static long ioctl_stat(struct speckv_file *file, struct speckv_stat *arg)
@@ -181,7 +198,7 @@ static long ioctl_stat(struct speckv_file *file, struct speckv_stat *arg)
 		filp = fget(arg->fd);
 		about = filp && !file->maker ? speckv_export_of(file, filp) : NULL;
 	}
-	rc = about ? lock_alive(file->region) : -EBADF;
+	rc = about ? lock_alive(file) : -EBADF;
 	if (!rc) {
 		stat_file(about, arg);
 		if (!file->maker)
@@ -208,6 +225,7 @@ static u32 list_extents(struct speckv_file *file, struct speckv_list *arg,
 {
 	u64 start = min(arg->start_offset, file->region->bytes);
 	unsigned long granule = DIV_ROUND_UP_ULL(start, SPECKV_GRANULE_BYTES);
+	const unsigned long from = granule;
 	struct speckv_hold *hold;
 	u32 written = 0;
 
@@ -215,7 +233,7 @@ static u32 list_extents(struct speckv_file *file, struct speckv_list *arg,
 	while (hold && written < arg->count) {
 		struct speckv_extent *extent = hold->extent;
 
-		if (extent->first == granule)
+		if (extent->first >= from)
 			entries[written++] = (struct speckv_extent_entry){
 				.handle = extent->handle,
 				.offset = bytes_of(extent->first),
@@ -240,7 +258,7 @@ static long ioctl_list(struct speckv_file *file, struct speckv_list *arg)
 	entries = kvcalloc(arg->count, sizeof(*entries), GFP_KERNEL_ACCOUNT);
 	if (!entries)
 		return -ENOMEM;
-	rc = lock_alive(file->region);
+	rc = lock_alive(file);
 	if (!rc) {
 		arg->count = list_extents(file, arg, entries);
 		mutex_unlock(&file->region->lock);
@@ -264,7 +282,7 @@ static long poison_list(struct speckv_file *file, struct speckv_poison *arg)
 	offsets = kvcalloc(arg->count, sizeof(*offsets), GFP_KERNEL_ACCOUNT);
 	if (!offsets)
 		return -ENOMEM;
-	rc = lock_alive(file->region);
+	rc = lock_alive(file);
 	if (rc)
 		goto out;
 	for (; granule < space->granules && written < arg->count; granule++)
@@ -291,7 +309,8 @@ static long ioctl_poison(struct speckv_file *file, struct speckv_poison *arg)
 		return poison_list(file, arg);
 	first = arg->offset >> SPECKV_GRANULE_SHIFT;
 	last = (arg->offset + arg->bytes - 1) >> SPECKV_GRANULE_SHIFT;
-	return speckv_region_poison(file->region, first, last - first + 1);
+	rc = speckv_region_poison(file->region, first, last - first + 1);
+	return rc < 0 ? rc : 0;
 }
 
 /* May this file make this call at all? */

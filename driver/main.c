@@ -5,6 +5,8 @@
  *
  * A region (one per DAX device) comes with dax.c's probe, never from here.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/debugfs.h>
 #include <linux/idr.h>
 #include <linux/module.h>
@@ -12,23 +14,20 @@
 #include "speckv.h"
 
 static dev_t speckv_first_devt;
-static DEFINE_IDA(speckv_minors);
+DEFINE_IDA(speckv_ids);
+DEFINE_IDA(speckv_minors);
 struct dentry *speckv_debug_root;
 struct workqueue_struct *speckv_workqueue;
+struct page *speckv_zeros;
 
 struct class speckv_class = {
 	.name = "speckv",
 	.dev_groups = speckv_groups,
 };
 
-int speckv_minor_get(void)
+int speckv_number_get(struct ida *ida)
 {
-	return ida_alloc_max(&speckv_minors, SPECKV_MINORS - 1, GFP_KERNEL);
-}
-
-void speckv_minor_put(int minor)
-{
-	ida_free(&speckv_minors, minor);
+	return ida_alloc_max(ida, SPECKV_MINORS - 1, GFP_KERNEL);
 }
 
 dev_t speckv_devt(int minor)
@@ -40,9 +39,15 @@ static int __init speckv_init(void)
 {
 	int rc;
 
+	/* The kernel's own huge page of zeros is not for modules. */
+	speckv_zeros = alloc_pages(GFP_KERNEL | __GFP_ZERO | __GFP_COMP, PMD_ORDER);
+	if (!speckv_zeros) {
+		pr_err("needs 2 MiB of memory in one piece; free some, load it anew\n");
+		return -ENOMEM;
+	}
 	rc = alloc_chrdev_region(&speckv_first_devt, 0, SPECKV_MINORS, "speckv");
 	if (rc)
-		return rc;
+		goto out_zeros;
 	rc = -ENOMEM;
 	speckv_workqueue = alloc_workqueue("speckv", WQ_UNBOUND, 0);
 	if (!speckv_workqueue)
@@ -63,6 +68,8 @@ out_workqueue:
 	destroy_workqueue(speckv_workqueue);
 out_chrdev:
 	unregister_chrdev_region(speckv_first_devt, SPECKV_MINORS);
+out_zeros:
+	__free_pages(speckv_zeros, PMD_ORDER);
 	return rc;
 }
 
@@ -74,7 +81,9 @@ static void __exit speckv_exit(void)
 	destroy_workqueue(speckv_workqueue);
 	unregister_chrdev_region(speckv_first_devt, SPECKV_MINORS);
 	ida_destroy(&speckv_minors);
+	ida_destroy(&speckv_ids);
 	speckv_poisoned_pfns_forget();
+	__free_pages(speckv_zeros, PMD_ORDER);
 }
 
 module_init(speckv_init);

@@ -4,9 +4,11 @@
  *
  * One rule for every mapping: a fault at region offset X shows memory only if the mapped file
  * holds X's granule at that moment, and the granule is sound and the region alive. All of it is
- * looked at under map_sem, which is not let go before the entry is in the page table.
+ * looked at under map_lock, which is not let go before the entry is in the page table.
  *
- * Called by the core mm. Never allocates, never takes region->lock in a fault.
+ * Called by the core mm. Never allocates, sleeps or takes region->lock in a fault. Every entry is
+ * of 2 MiB: mappings are made of whole granules, and where a reader has zeros it has 2 MiB of them,
+ * so that what comes there later is huge as well.
  */
 #include <linux/pagemap.h>
 #include <linux/writeback.h>
@@ -25,7 +27,7 @@ enum speckv_view {
 	SPECKV_VIEW_POISON,
 };
 
-/* map_sem held. */
+/* map_lock held. */
 static enum speckv_view view_of(struct speckv_file *file, u32 granule)
 {
 	struct speckv_region *region = file->region;
@@ -37,61 +39,59 @@ static enum speckv_view view_of(struct speckv_file *file, u32 granule)
 	return SPECKV_VIEW_MEMORY;
 }
 
-static vm_fault_t show_zeros(struct speckv_file *file, struct vm_fault *vmf)
+/* map_lock held. */
+static vm_fault_t show(struct speckv_file *file, struct vm_fault *vmf, u32 granule)
 {
-	atomic64_inc(&file->faults_zero);
-	return speckv_insert_zero(vmf, file->region->zero_page);
-}
-
-static vm_fault_t fault_small(struct speckv_file *file, struct vm_fault *vmf)
-{
-	u32 granule = vmf->pgoff / SPECKV_GRANULE_PAGES;
-	unsigned long page = vmf->pgoff % SPECKV_GRANULE_PAGES;
 	enum speckv_view view = view_of(file, granule);
 
 	if (view == SPECKV_VIEW_MEMORY) {
-		atomic64_inc(&file->faults_small);
-		return speckv_insert_small(vmf, speckv_granule_pfn(file->region, granule) + page,
-					   vmf->flags & FAULT_FLAG_WRITE);
+		atomic64_inc(&file->faults_huge);
+		return speckv_insert_memory(vmf, speckv_granule_pfn(file->region, granule),
+					    vmf->flags & FAULT_FLAG_WRITE);
 	}
-	if (file->role == SPECKV_ROLE_EXPORT_READ)
-		return show_zeros(file, vmf);
+	if (file->role == SPECKV_ROLE_EXPORT_READ) {
+		atomic64_inc(&file->faults_zero);
+		return speckv_insert_zeros(vmf, page_to_pfn(speckv_zeros));
+	}
 	return view == SPECKV_VIEW_POISON ? VM_FAULT_HWPOISON : VM_FAULT_SIGBUS;
 }
 
-static vm_fault_t fault_huge(struct speckv_file *file, struct vm_fault *vmf)
+/*
+ * A process that has userfaultfd put its markers where our entries go has a page table there, and
+ * then an entry of 2 MiB has no place. What we do not make we do not serve.
+ */
+static bool has_page_table(struct vm_fault *vmf)
 {
-	struct vm_area_struct *vma = vmf->vma;
-	unsigned long address = vmf->address & PMD_MASK;
-	pgoff_t pgoff = linear_page_index(vma, address);
-	u32 granule = pgoff / SPECKV_GRANULE_PAGES;
+	pmd_t entry = pmdp_get_lockless(vmf->pmd);
 
-	if (address < vma->vm_start || address + PMD_SIZE > vma->vm_end ||
-	    pgoff % SPECKV_GRANULE_PAGES)
-		return VM_FAULT_FALLBACK;
-	/* Zeros come as small pages; so do the signals, which then name the right address. */
-	if (view_of(file, granule) != SPECKV_VIEW_MEMORY)
-		return VM_FAULT_FALLBACK;
-	atomic64_inc(&file->faults_huge);
-	return speckv_insert_huge(vmf, speckv_granule_pfn(file->region, granule),
-				  vmf->flags & FAULT_FLAG_WRITE);
+	return !pmd_none(entry) && !pmd_leaf(entry);
 }
 
 static vm_fault_t speckv_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
-	struct speckv_file *file = vmf->vma->vm_file->private_data;
+	struct vm_area_struct *vma = vmf->vma;
+	struct speckv_file *file = vma->vm_file->private_data;
 	struct speckv_region *region = file->region;
+	unsigned long address = vmf->address & PMD_MASK;
+	pgoff_t pgoff = linear_page_index(vma, address);
 	vm_fault_t rc;
 
 	if (order && order != PMD_ORDER)
 		return VM_FAULT_FALLBACK;
-	down_read(&region->map_sem);
-	rc = order ? fault_huge(file, vmf) : fault_small(file, vmf);
-	up_read(&region->map_sem);
+	/* The raster of mappings, see below, leaves nothing else. */
+	if (WARN_ON_ONCE(address < vma->vm_start || address + PMD_SIZE > vma->vm_end ||
+			 pgoff % SPECKV_GRANULE_PAGES))
+		return VM_FAULT_SIGBUS;
+	read_lock(&region->map_lock);
+	rc = show(file, vmf, pgoff / SPECKV_GRANULE_PAGES);
+	read_unlock(&region->map_lock);
+	if (rc == VM_FAULT_NOPAGE && has_page_table(vmf))
+		rc = VM_FAULT_SIGBUS;
 	trace_speckv_fault(region->id, vmf->pgoff, order, (__force unsigned int)rc);
 	return rc;
 }
 
+/* Where the process forbids huge pages for itself the core asks here; our answer is the same. */
 static vm_fault_t speckv_fault(struct vm_fault *vmf)
 {
 	return speckv_huge_fault(vmf, 0);
@@ -127,7 +127,8 @@ static int note_mapper(struct speckv_file *file)
 	struct speckv_account *account = file->account;
 	int rc = 0;
 
-	mutex_lock(&file->region->lock);
+	if (mutex_lock_killable(&file->region->lock))
+		return -EINTR;
 	if (file->region->dead) {
 		rc = -ENODEV;
 	} else if (file->role != SPECKV_ROLE_CONTROL) {
@@ -143,6 +144,8 @@ int speckv_mmap(struct file *filp, struct vm_area_struct *vma)
 {
 	struct speckv_file *file = filp->private_data;
 	u64 pages = file->region->bytes >> PAGE_SHIFT;
+	vm_flags_t zeros = file->role == SPECKV_ROLE_EXPORT_READ ? SPECKV_VM_FLAGS_ZEROS : 0;
+	int rc;
 
 	/* A private mapping would copy on write, and count as anonymous memory. */
 	if (!(vma->vm_flags & VM_MAYSHARE))
@@ -154,9 +157,10 @@ int speckv_mmap(struct file *filp, struct vm_area_struct *vma)
 		return -EINVAL;
 	if (vma->vm_flags & VM_EXEC)
 		return -EACCES;
-	if (note_mapper(file))
-		return -ENODEV;
-	vm_flags_mod(vma, VM_HUGEPAGE | VM_DONTEXPAND | VM_DONTDUMP | SPECKV_VM_FLAGS, VM_MAYEXEC);
+	rc = note_mapper(file);
+	if (rc)
+		return rc;
+	vm_flags_mod(vma, VM_HUGEPAGE | VM_DONTEXPAND | VM_DONTDUMP | zeros, VM_MAYEXEC);
 	vma->vm_ops = &speckv_vm_ops;
 	return 0;
 }

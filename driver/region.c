@@ -32,21 +32,19 @@ bool speckv_granule_is_pinned(const struct speckv_region *region, u32 granule)
 	return folio_ref_count(pfn_folio(speckv_granule_pfn(region, granule))) != 1;
 }
 
-/* No mapping of any process shows these granules when this returns. */
+/* After this no fault is under way that has not seen what the caller changed before. */
+void speckv_region_settle(struct speckv_region *region)
+{
+	lockdep_assert_held(&region->lock);
+	write_lock(&region->map_lock);
+	write_unlock(&region->map_lock);
+}
+
+/* No mapping of any process shows these granules when this returns. Takes as long as there are. */
 void speckv_region_unmap(struct speckv_region *region, u32 first, u32 count)
 {
 	unmap_mapping_range(region->inode->i_mapping, (loff_t)first << SPECKV_GRANULE_SHIFT,
 			    (loff_t)count << SPECKV_GRANULE_SHIFT, 1);
-}
-
-void speckv_region_event(struct speckv_region *region, const char *event, u32 granule)
-{
-	char what[32], where[48];
-	char *environment[3] = { what, where };
-
-	snprintf(what, sizeof(what), "SPECKV_EVENT=%s", event);
-	snprintf(where, sizeof(where), "SPECKV_OFFSET=%llu", (u64)granule << SPECKV_GRANULE_SHIFT);
-	kobject_uevent_env(&region->dev.kobj, KOBJ_CHANGE, environment);
 }
 
 static void region_release(struct device *dev)
@@ -56,11 +54,11 @@ static void region_release(struct device *dev)
 	speckv_extents_forget(region);
 	kvfree(region->extent_of);
 	speckv_space_destroy(&region->space);
-	if (region->zero_page)
-		__free_page(region->zero_page);
 	iput(region->inode);
-	if (region->has_minor)
-		speckv_minor_put(region->id);
+	if (region->id >= 0)
+		ida_free(&speckv_ids, region->id);
+	if (region->minor >= 0)
+		ida_free(&speckv_minors, region->minor);
 	mutex_destroy(&region->lock);
 	kfree(region);
 }
@@ -74,8 +72,19 @@ static int region_tables(struct speckv_region *region)
 	if (rc)
 		return rc;
 	region->extent_of = kvcalloc(granules, sizeof(*region->extent_of), GFP_KERNEL);
-	region->zero_page = alloc_page(GFP_KERNEL | __GFP_ZERO);
-	return region->extent_of && region->zero_page ? 0 : -ENOMEM;
+	return region->extent_of ? 0 : -ENOMEM;
+}
+
+static int region_numbers(struct speckv_region *region)
+{
+	region->id = speckv_number_get(&speckv_ids);
+	if (region->id < 0)
+		return region->id;
+	region->minor = speckv_number_get(&speckv_minors);
+	if (region->minor < 0)
+		return region->minor;
+	region->dev.devt = speckv_devt(region->minor);
+	return dev_set_name(&region->dev, "speckv%d", region->id);
 }
 
 /* A region that nobody sees yet. From here on put_device(&region->dev) frees it. */
@@ -88,8 +97,11 @@ struct speckv_region *speckv_region_create(const char *dax_name, struct inode *i
 	if (!region)
 		return ERR_PTR(-ENOMEM);
 	mutex_init(&region->lock);
-	init_rwsem(&region->map_sem);
+	rwlock_init(&region->map_lock);
 	INIT_LIST_HEAD(&region->files);
+	INIT_LIST_HEAD(&region->retired);
+	region->id = -1;
+	region->minor = -1;
 	INIT_DELAYED_WORK(&region->cleaner, speckv_cleaner);
 	init_waitqueue_head(&region->clean_wait);
 	strscpy(region->dax_name, dax_name);
@@ -109,13 +121,7 @@ struct speckv_region *speckv_region_create(const char *dax_name, struct inode *i
 	rc = region_tables(region);
 	if (rc)
 		goto out;
-	rc = speckv_minor_get();
-	if (rc < 0)
-		goto out;
-	region->id = rc;
-	region->has_minor = true;
-	region->dev.devt = speckv_devt(region->id);
-	rc = dev_set_name(&region->dev, "speckv%d", region->id);
+	rc = region_numbers(region);
 	if (rc)
 		goto out;
 	return region;
@@ -124,7 +130,11 @@ out:
 	return ERR_PTR(rc);
 }
 
-/* The memory is mapped: show the region to the world and begin to zero it. */
+/*
+ * The memory is mapped: show the region to the world and begin to zero it. Where that fails the
+ * node may have been there for a moment and be open: so it takes speckv_region_kill() and a wait
+ * for pins to go back, as ever.
+ */
 int speckv_region_start(struct speckv_region *region)
 {
 	u32 granule;
@@ -138,6 +148,7 @@ int speckv_region_start(struct speckv_region *region)
 	rc = cdev_device_add(&region->cdev, &region->dev);
 	if (rc)
 		return rc;
+	region->is_shown = true;
 	speckv_debugfs_add(region);
 	queue_delayed_work(speckv_workqueue, &region->cleaner, 0);
 	return 0;
@@ -150,17 +161,18 @@ int speckv_region_start(struct speckv_region *region)
  */
 void speckv_region_kill(struct speckv_region *region)
 {
-	cdev_device_del(&region->cdev, &region->dev);
-	debugfs_remove(region->debug);
-	/* Now, not with the last file: the next binding is to have the same name. */
-	speckv_minor_put(region->id);
-	region->has_minor = false;
+	if (region->is_shown) {
+		cdev_device_del(&region->cdev, &region->dev);
+		debugfs_remove(region->debug);
+	}
 	mutex_lock(&region->lock);
-	down_write(&region->map_sem);
 	region->dead = true;
-	up_write(&region->map_sem);
+	speckv_region_settle(region);
 	trace_speckv_kill(region->id, region->extents);
 	mutex_unlock(&region->lock);
 	wake_up_all(&region->clean_wait);
 	cancel_delayed_work_sync(&region->cleaner);
+	/* Now, not with the last file: the next binding is to have the same name. */
+	ida_free(&speckv_ids, region->id);
+	WRITE_ONCE(region->id, -1);
 }

@@ -31,6 +31,7 @@ static inline void shim_free(void *memory)
 #define shim_broken(condition) WARN_ON_ONCE(condition)
 
 #else /* user space: unit tests and fuzz targets */
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,24 +6,34 @@
  * still has a file of it open. A file (struct speckv_file) is an open of /dev/speckvN ("control")
  * or an export that a control file made. An extent is a run of granules. A hold says that a file
  * holds an extent; an extent without a hold is retired: its granules wait to be zeroed. An account
- * outlives its file, so that pinned memory stays charged to somebody with a name.
+ * outlives its file, so that pinned memory stays charged to somebody with a name: the file that
+ * held the extent last.
  *
  * Locking, outermost first:
  *
  *	mmap_lock		the core's; held when a fault or mmap comes in
  *	speckv_region.lock	mutex: everything below that is not said to be otherwise. Never
- *				held over a copy from or to user space (that takes mmap_lock).
- *	speckv_region.map_sem	rwsem: a fault holds it shared from the look at file->holds,
- *				extent_of, poison and `dead` until its entry is in the page table.
- *				Whoever takes one of them away holds it exclusively to do so, and
- *				only after that calls unmap_mapping_range(): so no entry can be
- *				made from what is gone, and all made before are found.
+ *				held over a copy from or to user space (that takes mmap_lock), nor
+ *				over a walk of other processes' mappings: how many there are is up
+ *				to them.
+ *	speckv_region.map_lock	rwlock: a fault holds it shared from the look at file->holds,
+ *				poison and `dead` until its entry is in the page table. Nobody
+ *				sleeps under it, so no process can keep it: not one that waits for
+ *				memory, nor one that the scheduler has stopped.
  *	i_mmap_rwsem, ptl	the core's, inside unmap_mapping_range()
  *
- * A fault takes map_sem without lock; nobody takes lock under map_sem.
+ * To take something away: change holds, poison or `dead` under lock; speckv_region_settle(), an
+ * empty turn of map_lock for writing, after which every fault that saw the old state has its
+ * entry in the page table and every later one sees the new; let go of lock; and
+ * speckv_region_unmap(), which so finds all there is. Only then may memory go to the cleaner
+ * (struct speckv_leaving). A fault takes map_lock without lock; nobody takes lock under map_lock.
  *
- * Removal: speckv_region_kill() sets `dead` under both, after which no file reaches the memory
- * again; the region's struct lives until the last file is closed.
+ * Nothing in a fault allocates: all our entries are of 2 MiB, memory and zeros alike, and those
+ * need no page table below the one that the core made before it asked us.
+ *
+ * Removal: speckv_region_kill() sets `dead`, after which no file reaches the memory again; the
+ * region's struct lives until the last file is closed, and so does its device number: an inode
+ * that knows the number still leads to the old region as long as that is open somewhere.
  */
 #ifndef SPECKV_DRIVER_H
 #define SPECKV_DRIVER_H
@@ -32,11 +42,12 @@
 #include <linux/cred.h>
 #include <linux/device.h>
 #include <linux/fs.h>
+#include <linux/idr.h>
 #include <linux/kref.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
-#include <linux/rwsem.h>
+#include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
@@ -85,6 +96,7 @@ struct speckv_account {
  * @owner: account of the control file that allocated it
  * @charge: account that pins are charged to once it is retired
  * @holds: struct speckv_hold.in_extent
+ * @in_retired: entry in speckv_region.retired
  */
 struct speckv_extent {
 	u64 handle;
@@ -96,6 +108,20 @@ struct speckv_extent {
 	struct speckv_account *owner;
 	struct speckv_account *charge;
 	struct list_head holds;
+	struct list_head in_retired;
+};
+
+/**
+ * struct speckv_leaving - granules that a file lost under the lock, and that mappings still show
+ * @first: first granule
+ * @count: granules; 0: none
+ * @last: the extent, if nobody holds it any more: it is then the caller's to retire, after the
+ *	granules have left the mappings
+ */
+struct speckv_leaving {
+	u32 first;
+	u32 count;
+	struct speckv_extent *last;
 };
 
 /**
@@ -114,14 +140,13 @@ struct speckv_hold {
  * struct speckv_file - private_data of every file of ours
  * @region: a reference
  * @role: enum speckv_role; fixed before anybody else sees the file
- * @holds: struct speckv_hold by the first granule of its extent
+ * @holds: struct speckv_hold by granule
  * @extents: number of holds
  * @held_bytes: bytes of the extents held
  * @account: a reference
  * @maker: export: account of the control file that made it (a reference); else NULL
  * @in_region: entry in speckv_region.files
  * @faults_huge: see struct speckv_stat
- * @faults_small: likewise
  * @faults_zero: likewise
  */
 struct speckv_file {
@@ -134,7 +159,6 @@ struct speckv_file {
 	struct speckv_account *maker;
 	struct list_head in_region;
 	atomic64_t faults_huge;
-	atomic64_t faults_small;
 	atomic64_t faults_zero;
 };
 
@@ -142,11 +166,12 @@ struct speckv_file {
  * struct speckv_region - one DAX device
  * @dev: class device; its release frees this
  * @cdev: /dev/speckvN
- * @id: N
- * @has_minor: @id is ours; until removal
+ * @id: N; ours until removal
+ * @minor: of the device number; ours until the last file is closed
+ * @is_shown: class device and node are there
  * @lock: see above
- * @map_sem: see above
- * @dead: no access to the memory any more; written under both locks
+ * @map_lock: see above
+ * @dead: no access to the memory any more; written under @lock
  * @dax_name: of the DAX device, for people
  * @inode: of the DAX device (a reference); all our mappings are in its address space
  * @saved_aops: what inode->i_mapping->a_ops was
@@ -160,7 +185,7 @@ struct speckv_file {
  * @generation: of the next handle
  * @files: struct speckv_file.in_region
  * @extents: not retired
- * @zero_page: what read-only exports see where they hold nothing
+ * @retired: struct speckv_extent.in_retired
  * @cleaner: zeroes what is dirty
  * @clean_wait: ALLOC waits here
  * @clean_seq: counts up with each granule that became free
@@ -173,9 +198,10 @@ struct speckv_region {
 	struct device dev;
 	struct cdev cdev;
 	int id;
-	bool has_minor;
+	int minor;
+	bool is_shown;
 	struct mutex lock; /* see "Locking" above */
-	struct rw_semaphore map_sem;
+	rwlock_t map_lock;
 	bool dead;
 	char dax_name[32];
 	struct inode *inode;
@@ -190,7 +216,7 @@ struct speckv_region {
 	u32 generation;
 	struct list_head files;
 	u64 extents;
-	struct page *zero_page;
+	struct list_head retired;
 	struct delayed_work cleaner;
 	wait_queue_head_t clean_wait;
 	u32 clean_seq;
@@ -209,8 +235,10 @@ static inline struct speckv_region *to_speckv_region(struct device *dev)
 extern struct class speckv_class;
 extern struct dentry *speckv_debug_root;
 extern struct workqueue_struct *speckv_workqueue;
-int speckv_minor_get(void);
-void speckv_minor_put(int minor);
+extern struct page *speckv_zeros; /* 2 MiB that read-only exports see where they hold nothing */
+extern struct ida speckv_ids;
+extern struct ida speckv_minors;
+int speckv_number_get(struct ida *ida);
 dev_t speckv_devt(int minor);
 
 /* dax.c: binding and removal */
@@ -224,8 +252,8 @@ int speckv_region_start(struct speckv_region *region);
 void speckv_region_kill(struct speckv_region *region);
 unsigned long speckv_granule_pfn(const struct speckv_region *region, u32 granule);
 bool speckv_granule_is_pinned(const struct speckv_region *region, u32 granule);
+void speckv_region_settle(struct speckv_region *region);
 void speckv_region_unmap(struct speckv_region *region, u32 first, u32 count);
-void speckv_region_event(struct speckv_region *region, const char *event, u32 granule);
 
 /* poison.c */
 int speckv_region_poison(struct speckv_region *region, u32 first, u32 count);
@@ -235,15 +263,21 @@ void speckv_poisoned_pfns_forget(void);
 /* extent.c: extents and holds; all but the cleaner with region->lock held */
 struct speckv_account *speckv_account_create(void);
 void speckv_account_put(struct speckv_account *account);
-int speckv_extent_alloc(struct speckv_file *file, u32 count, u64 cookie, u64 *ret_handle,
-			u32 *ret_first);
+int speckv_extent_alloc(struct speckv_file *file, const u32 *at, u32 count, u64 cookie,
+			u64 *ret_handle, u32 *ret_first);
 struct speckv_extent *speckv_extent_find(struct speckv_file *file, u64 handle);
-int speckv_extent_hold(struct speckv_file *file, struct speckv_extent *extent);
-void speckv_extent_drop(struct speckv_file *file, struct speckv_extent *extent);
-void speckv_extent_free(struct speckv_extent *extent);
+int speckv_extent_hold(struct speckv_file *file, struct speckv_extent *extent,
+		       struct speckv_leaving *ret_zeros);
+void speckv_extent_drop(struct speckv_file *file, struct speckv_extent *extent,
+			struct speckv_leaving *ret);
+void speckv_extent_free(struct speckv_file *file, struct speckv_extent *extent,
+			struct speckv_leaving *ret);
 void speckv_file_drop_all(struct speckv_file *file);
+struct speckv_account *speckv_pinner(struct speckv_region *region);
 bool speckv_extent_poison(struct speckv_region *region, u32 granule);
 void speckv_cleaner(struct work_struct *work);
+/* ... and this one without it */
+void speckv_leave(struct speckv_region *region, struct speckv_leaving *leaving, u32 count);
 void speckv_extents_forget(struct speckv_region *region);
 
 /* file.c: open and release, exports */

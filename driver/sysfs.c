@@ -55,6 +55,11 @@ static u64 count_poisoned(struct speckv_region *region)
 	return region->space.poisoned;
 }
 
+static u64 count_longest(struct speckv_region *region)
+{
+	return speckv_space_longest(&region->space);
+}
+
 static ssize_t size_bytes_show(struct device *dev, struct device_attribute *attr, char *buffer)
 {
 	return show_granules(dev, buffer, count_all);
@@ -91,6 +96,45 @@ static ssize_t poisoned_bytes_show(struct device *dev, struct device_attribute *
 	return show_granules(dev, buffer, count_poisoned);
 }
 static DEVICE_ATTR_RO(poisoned_bytes);
+
+static ssize_t longest_bytes_show(struct device *dev, struct device_attribute *attr, char *buffer)
+{
+	return show_granules(dev, buffer, count_longest);
+}
+static DEVICE_ATTR_RO(longest_bytes);
+
+static u32 pinned_granules(const struct speckv_region *region, const struct speckv_extent *extent)
+{
+	u32 i, pinned = 0;
+
+	for (i = 0; i < extent->count; i++)
+		pinned += region->space.table[extent->first + i].pinned &&
+			  region->extent_of[extent->first + i] == extent;
+	return pinned;
+}
+
+/* As many as have room: one line each, of who is charged. */
+static ssize_t pinned_by_show(struct device *dev, struct device_attribute *attr, char *buffer)
+{
+	struct speckv_region *region = to_speckv_region(dev);
+	struct speckv_extent *extent;
+	int length = 0;
+
+	mutex_lock(&region->lock);
+	list_for_each_entry(extent, &region->retired, in_retired) {
+		u64 bytes = (u64)pinned_granules(region, extent) << SPECKV_GRANULE_SHIFT;
+
+		if (!bytes || length > PAGE_SIZE - 128)
+			continue;
+		length += sysfs_emit_at(buffer, length, "uid=%u pid=%d bytes=%llu offset=%llu\n",
+					from_kuid_munged(&init_user_ns, extent->charge->uid),
+					extent->charge->pid, bytes,
+					(u64)extent->first << SPECKV_GRANULE_SHIFT);
+	}
+	mutex_unlock(&region->lock);
+	return length;
+}
+static DEVICE_ATTR_ADMIN_RO(pinned_by);
 
 static ssize_t dax_device_show(struct device *dev, struct device_attribute *attr, char *buffer)
 {
@@ -164,6 +208,8 @@ static struct attribute *speckv_attrs[] = {
 	&dev_attr_dirty_bytes.attr,
 	&dev_attr_quarantined_bytes.attr,
 	&dev_attr_poisoned_bytes.attr,
+	&dev_attr_longest_bytes.attr,
+	&dev_attr_pinned_by.attr,
 	&dev_attr_dax_device.attr,
 	&dev_attr_numa_node.attr,
 	&dev_attr_abi_version.attr,

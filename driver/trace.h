@@ -101,17 +101,20 @@ TRACE_EVENT(speckv_clean,
 );
 
 TRACE_EVENT(speckv_poison,
-	TP_PROTO(int region, u32 granule),
-	TP_ARGS(region, granule),
+	TP_PROTO(int region, u32 granule, u32 count),
+	TP_ARGS(region, granule, count),
 	TP_STRUCT__entry(
 		__field(int, region)
 		__field(u32, granule)
+		__field(u32, count)
 	),
 	TP_fast_assign(
 		__entry->region = region;
 		__entry->granule = granule;
+		__entry->count = count;
 	),
-	TP_printk("speckv%d granule=%u", __entry->region, __entry->granule)
+	TP_printk("speckv%d granule=%u count=%u", __entry->region, __entry->granule,
+		  __entry->count)
 );
 
 /* The region goes away, with this many extents in use. */

@@ -16,10 +16,14 @@
  * An extent lives as long as a file that holds it is open somewhere: in a process, in a message
  * on its way, under a mapping. FREE takes it from all of them at once.
  *
+ * Entries in page tables are of 2 MiB throughout, memory and zeros alike.
+ *
  * Conventions: every reserved or output field must be 0 on entry, every unknown flag is refused:
- * both with EINVAL. Pointers travel as __u64. A handle that this file does not hold is ENOENT,
- * whether somebody else holds it or nobody. After the region went away every call is ENODEV. An
- * output field is written only when the call returns 0.
+ * both with EINVAL. Pointers travel as __aligned_u64. A handle that this file does not hold is
+ * ENOENT, whether somebody else holds it or nobody. After the region went away every call is
+ * ENODEV. An output field is written only when the call returns 0. A call on an export that waits
+ * for the region may be interrupted by a signal before it did anything (it is then begun again, or
+ * EINTR); one on a control file only by a deadly one.
  */
 #ifndef _UAPI_LINUX_SPECKV_H
 #define _UAPI_LINUX_SPECKV_H
@@ -28,7 +32,7 @@
 #include <linux/types.h>
 
 /* Counts up when the meaning of an existing call changes; additions are features. */
-#define SPECKV_ABI_VERSION 1
+#define SPECKV_ABI_VERSION 2
 
 /* Extents are made of this many bytes, at offsets that are multiples of it. */
 #define SPECKV_GRANULE_BYTES (1ULL << 21)
@@ -41,7 +45,7 @@
 
 /*
  * SPECKV_FEATURE_ZERO_FALLBACK: a read-only export reads zeros where it holds nothing (see
- * above). Always set in version 1; a reader that relies on it should look.
+ * above). Always set so far; a reader that relies on it should look.
  */
 #define SPECKV_FEATURE_ZERO_FALLBACK (1ULL << 0)
 
@@ -73,38 +77,47 @@ enum speckv_role {
 struct speckv_info {
 	__u32 flags;
 	__u32 abi_version;
-	__u64 device_bytes;
-	__u64 granule_bytes;
-	__u64 features;
-	__u64 limit_bytes;
+	__aligned_u64 device_bytes;
+	__aligned_u64 granule_bytes;
+	__aligned_u64 features;
+	__aligned_u64 limit_bytes;
 	__u32 role;
 	__s32 numa_node;
-	__u64 reserved[4];
+	__aligned_u64 reserved[4];
 };
+
+/*
+ * SPECKV_ALLOC_AT: the extent is to lie at @offset, and nowhere else. Extents that lie beside each
+ * other are one range in every mapping, so a pool can be made of what is there around a granule
+ * that somebody keeps pinned.
+ */
+#define SPECKV_ALLOC_AT (1U << 0)
 
 /**
  * struct speckv_alloc - argument of SPECKV_IOC_ALLOC
  * @bytes: in; a multiple of SPECKV_GRANULE_BYTES, not 0
  * @cookie: in; any value; SPECKV_IOC_LIST gives it back
- * @flags: in; must be 0
+ * @flags: in; SPECKV_ALLOC_AT or 0
  * @timeout_ms: in; how long to wait while granules that would do are still being zeroed, at
  *	most SPECKV_TIMEOUT_MS_MAX; 0: do not wait
  * @handle: out; names the extent in calls on this file; never 0
- * @offset: out; where it lies in the region, and so in every mapping
+ * @offset: out; where it lies in the region, and so in every mapping. With SPECKV_ALLOC_AT in; a
+ *	multiple of SPECKV_GRANULE_BYTES
  * @reserved: must be 0
  *
- * The extent is contiguous and reads as zeros. EAGAIN: nothing free now, but granules are being
- * zeroed; ENOSPC: no such run, and none is coming; EDQUOT: over the limits of this file. The
+ * The extent is contiguous and reads as zeros; it is the first free run that is long enough.
+ * EAGAIN: nothing free now, but granules are being zeroed; ENOSPC: no such run, or with AT not all
+ * of it free, and no granule is coming; EDQUOT: over the limits of this file. The
  * limits are looked at before anything is taken.
  */
 struct speckv_alloc {
-	__u64 bytes;
-	__u64 cookie;
+	__aligned_u64 bytes;
+	__aligned_u64 cookie;
 	__u32 flags;
 	__u32 timeout_ms;
-	__u64 handle;
-	__u64 offset;
-	__u64 reserved[2];
+	__aligned_u64 handle;
+	__aligned_u64 offset;
+	__aligned_u64 reserved[2];
 };
 
 /**
@@ -118,10 +131,10 @@ struct speckv_alloc {
  * and handed out again once nobody has them pinned.
  */
 struct speckv_free {
-	__u64 handle;
+	__aligned_u64 handle;
 	__u32 flags;
 	__u32 pad;
-	__u64 reserved[2];
+	__aligned_u64 reserved[2];
 };
 
 /*
@@ -163,10 +176,10 @@ struct speckv_free {
 struct speckv_export {
 	__u32 flags;
 	__s32 fd;
-	__u64 handles;
+	__aligned_u64 handles;
 	__u32 count;
 	__u32 pad;
-	__u64 reserved[2];
+	__aligned_u64 reserved[2];
 };
 
 /**
@@ -174,18 +187,22 @@ struct speckv_export {
  * @flags: in; must be 0
  * @fd: in; -1: this file; else, from a control file, an export that it made
  * @held_bytes: extents that the file holds
- * @pinned_bytes: granules in quarantine that are charged to it: those that it alone had
- *	exported when they were freed, or, for a control file, those whose holder is not known
+ * @pinned_bytes: granules in quarantine that are charged to it: those of extents that it was the
+ *	last to hold, or that it alone had exported when they were freed; for a control file also
+ *	those of its own extents whose holder is not known
  * @extents: number of extents held
  * @exports: open exports made by this control file
- * @faults_huge: 2 MiB faults answered through the file
- * @faults_small: 4 KiB faults answered with the region's memory
- * @faults_zero: 4 KiB faults answered with zeros
+ * @faults_huge: faults answered with the region's memory, of 2 MiB each
+ * @faults_zero: faults answered with zeros, of 2 MiB each
  * @free_bytes: of the region: zeroed and ready; this and all below are 0 for an export
  * @used_bytes: of the region: in extents
  * @dirty_bytes: of the region: freed, not yet zeroed
  * @quarantined_bytes: of the region: freed, and still pinned by somebody
  * @poisoned_bytes: of the region: out of use for ever
+ * @longest_bytes: of the region: the longest extent that ALLOC could give now
+ * @pinner_bytes: of the region: most that is in quarantine for the sake of one file, closed or not
+ * @pinner_pid: who opened or mapped that file; 0 if nothing is in quarantine
+ * @pinner_uid: likewise
  * @reserved: must be 0
  *
  * An export learns nothing about others from it.
@@ -193,19 +210,22 @@ struct speckv_export {
 struct speckv_stat {
 	__u32 flags;
 	__s32 fd;
-	__u64 held_bytes;
-	__u64 pinned_bytes;
-	__u64 extents;
-	__u64 exports;
-	__u64 faults_huge;
-	__u64 faults_small;
-	__u64 faults_zero;
-	__u64 free_bytes;
-	__u64 used_bytes;
-	__u64 dirty_bytes;
-	__u64 quarantined_bytes;
-	__u64 poisoned_bytes;
-	__u64 reserved[4];
+	__aligned_u64 held_bytes;
+	__aligned_u64 pinned_bytes;
+	__aligned_u64 extents;
+	__aligned_u64 exports;
+	__aligned_u64 faults_huge;
+	__aligned_u64 faults_zero;
+	__aligned_u64 free_bytes;
+	__aligned_u64 used_bytes;
+	__aligned_u64 dirty_bytes;
+	__aligned_u64 quarantined_bytes;
+	__aligned_u64 poisoned_bytes;
+	__aligned_u64 longest_bytes;
+	__aligned_u64 pinner_bytes;
+	__u32 pinner_pid;
+	__u32 pinner_uid;
+	__aligned_u64 reserved[2];
 };
 
 /**
@@ -217,11 +237,11 @@ struct speckv_stat {
  * @poisoned_bytes: how much of it is poisoned
  */
 struct speckv_extent_entry {
-	__u64 handle;
-	__u64 offset;
-	__u64 bytes;
-	__u64 cookie;
-	__u64 poisoned_bytes;
+	__aligned_u64 handle;
+	__aligned_u64 offset;
+	__aligned_u64 bytes;
+	__aligned_u64 cookie;
+	__aligned_u64 poisoned_bytes;
 };
 
 /**
@@ -238,9 +258,9 @@ struct speckv_extent_entry {
 struct speckv_list {
 	__u32 flags;
 	__u32 count;
-	__u64 start_offset;
-	__u64 entries;
-	__u64 reserved[2];
+	__aligned_u64 start_offset;
+	__aligned_u64 entries;
+	__aligned_u64 reserved[2];
 };
 
 /*
@@ -268,10 +288,10 @@ struct speckv_list {
 struct speckv_poison {
 	__u32 flags;
 	__u32 count;
-	__u64 offset;
-	__u64 bytes;
-	__u64 entries;
-	__u64 reserved[2];
+	__aligned_u64 offset;
+	__aligned_u64 bytes;
+	__aligned_u64 entries;
+	__aligned_u64 reserved[2];
 };
 
 #define SPECKV_IOC_MAGIC 0xEB

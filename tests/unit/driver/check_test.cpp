@@ -51,8 +51,22 @@ TEST(check, alloc) {
   good.bytes = SPECKV_GRANULE_BYTES;
   expect_the_rest_is_zero<speckv_alloc>(
       good,
-      {FIELD(speckv_alloc, bytes), FIELD(speckv_alloc, cookie), FIELD(speckv_alloc, timeout_ms)},
+      {FIELD(speckv_alloc, bytes), FIELD(speckv_alloc, cookie), FIELD(speckv_alloc, timeout_ms),
+       Field{offsetof(speckv_alloc, flags), 1}},
       check_alloc);
+  for (u32 flags = 0; flags < 256; ++flags) {
+    good.flags = flags;
+    EXPECT_EQ(check_alloc(&good), flags <= SPECKV_ALLOC_AT ? 0 : -EINVAL) << flags;
+  }
+  for (u64 offset : {u64{1}, u64{4096}, kDeviceBytes, ~u64{0} - SPECKV_GRANULE_BYTES + 1}) {
+    good.flags = SPECKV_ALLOC_AT;
+    good.offset = offset;
+    EXPECT_EQ(check_alloc(&good), -EINVAL) << offset;
+  }
+  good.offset = kDeviceBytes - SPECKV_GRANULE_BYTES;
+  EXPECT_EQ(check_alloc(&good), 0);
+  good.flags = 0;
+  good.offset = 0;
   for (u64 bytes : {u64{0}, u64{1}, SPECKV_GRANULE_BYTES - 1, SPECKV_GRANULE_BYTES + 4096,
                     kDeviceBytes + SPECKV_GRANULE_BYTES, u64{1} << 63, ~u64{0},
                     ~u64{0} - SPECKV_GRANULE_BYTES + 1}) {
@@ -163,7 +177,7 @@ static_assert(sizeof(speckv_info) == 80 && offsetof(speckv_info, reserved) == 48
 static_assert(sizeof(speckv_alloc) == 56 && offsetof(speckv_alloc, handle) == 24);
 static_assert(sizeof(speckv_free) == 32);
 static_assert(sizeof(speckv_export) == 40 && offsetof(speckv_export, handles) == 8);
-static_assert(sizeof(speckv_stat) == 136 && offsetof(speckv_stat, free_bytes) == 64);
+static_assert(sizeof(speckv_stat) == 136 && offsetof(speckv_stat, free_bytes) == 56);
 static_assert(sizeof(speckv_extent_entry) == 40);
 static_assert(sizeof(speckv_list) == 40);
 static_assert(sizeof(speckv_poison) == 48);

@@ -310,7 +310,7 @@ TEST(map, a_whole_device_faults_in_by_2_mib)
 	       (unsigned long long)stat_of(control, export).faults_huge);
 	EXPECT_EQ(stat_of(control, -1).faults_huge - before.faults_huge, bytes / GRANULE);
 	EXPECT_EQ(stat_of(control, export).faults_huge, bytes / GRANULE);
-	EXPECT_EQ(stat_of(control, export).faults_small, 0);
+	EXPECT_EQ(stat_of(control, export).faults_zero, 0);
 }
 
 TEST(map, madvise_dontneed_loses_nothing)

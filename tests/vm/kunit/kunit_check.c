@@ -50,7 +50,7 @@ static void alloc_arguments(struct kunit* test) {
   bad.bytes = -SPECKV_GRANULE_BYTES;
   KUNIT_EXPECT_EQ(test, check_alloc(&bad), -EINVAL);
   bad = good;
-  bad.flags = 1;
+  bad.flags = 2;
   KUNIT_EXPECT_EQ(test, check_alloc(&bad), -EINVAL);
   bad = good;
   bad.timeout_ms = SPECKV_TIMEOUT_MS_MAX + 1;
