@@ -39,6 +39,13 @@ Status check_path(const std::string& path, struct stat* ret_info) {
                                      : "")};
 }
 
+// Who has most of what is pinned: ending that process gives it back.
+std::string pinner(const speckv_stat& stat) {
+  if (stat.pinner_bytes == 0) return "";
+  return " (most of it by process " + std::to_string(stat.pinner_pid) + " of uid " +
+         std::to_string(stat.pinner_uid) + ")";
+}
+
 int ask_info(int fd, speckv_info* ret_info) {
   *ret_info = speckv_info{};
   return ioctl(fd, SPECKV_IOC_INFO, ret_info) == 0 ? 0 : errno;
@@ -100,6 +107,13 @@ Result<std::shared_ptr<ExtentDevice>> ExtentDevice::open(const std::string& path
   return std::shared_ptr<ExtentDevice>(new ExtentDevice(path, std::move(file), info, taken_over));
 }
 
+int ExtentDevice::try_alloc(speckv_alloc* request) {
+  request->timeout_ms = zeroing_wait_ms;
+  while (ioctl(file_.get(), SPECKV_IOC_ALLOC, request) != 0)
+    if (errno != EINTR) return errno;
+  return 0;
+}
+
 Result<speckv_alloc> ExtentDevice::alloc(const std::string& what, uint64_t bytes, uint64_t cookie) {
   const std::string wish = path_ + ": " + what + " wants " + mib(bytes);
   if (bytes > info_.device_bytes)
@@ -111,18 +125,17 @@ Result<speckv_alloc> ExtentDevice::alloc(const std::string& what, uint64_t bytes
   speckv_alloc request{};
   request.bytes = bytes;
   request.cookie = cookie;
-  request.timeout_ms = zeroing_wait_ms;
-  while (ioctl(file_.get(), SPECKV_IOC_ALLOC, &request) != 0) {
-    const int error = errno;
-    if (error == EINTR) continue;
+  const int error = try_alloc(&request);
+  if (error) {
     const auto now = stat();
     std::string numbers;
     if (now.ok())
       numbers = "; of the region " + mib(now.value().free_bytes) + " are free, " +
                 mib(now.value().used_bytes) + " used (" + mib(now.value().held_bytes) +
                 " by this daemon), " + mib(now.value().dirty_bytes) + " being zeroed, " +
-                mib(now.value().quarantined_bytes) + " pinned by somebody, " +
-                mib(now.value().poisoned_bytes) + " bad";
+                mib(now.value().quarantined_bytes) + " pinned" + pinner(now.value()) + ", " +
+                mib(now.value().poisoned_bytes) + " bad; the longest free run has " +
+                mib(now.value().longest_bytes);
     const char* advice = error == EAGAIN   ? ": start again in a moment"
                          : error == ENOSPC ? ": no free run is long enough"
                          : error == EDQUOT ? ": over file_limit_bytes in sysfs"
@@ -139,12 +152,14 @@ Status ExtentDevice::free(uint64_t handle) {
   return Status::from_errno(path_ + ": freeing an extent");
 }
 
-Result<Fd> ExtentDevice::export_read_only(uint64_t handle) {
+Result<Fd> ExtentDevice::export_read_only(const std::vector<uint64_t>& handles) {
+  if (handles.size() > SPECKV_BATCH_MAX)
+    return Status(E2BIG, path_ + ": a pool of " + std::to_string(handles.size()) + " extents");
   speckv_export request{};
   request.flags = SPECKV_EXPORT_NEW;
   request.fd = -1;
-  request.handles = reinterpret_cast<uintptr_t>(&handle);
-  request.count = 1;
+  request.handles = reinterpret_cast<uintptr_t>(handles.data());
+  request.count = uint32_t(handles.size());
   if (ioctl(file_.get(), SPECKV_IOC_EXPORT, &request) != 0)
     return Status::from_errno(path_ + ": exporting an extent");
   return Fd(request.fd);

@@ -16,7 +16,20 @@
 
 namespace speckv::pool {
 
-class ExtentDevice {
+// Where extents come from: the device, or a model of it in a test.
+class ExtentSource {
+ public:
+  virtual ~ExtentSource() = default;
+  virtual uint64_t device_bytes() const = 0;
+  // One call of ALLOC, waiting while memory is being zeroed. Returns: 0 or an errno.
+  virtual int try_alloc(speckv_alloc* request) = 0;
+  // Limits are looked at first, with all numbers in the answer.
+  virtual Result<speckv_alloc> alloc(const std::string& what, uint64_t bytes, uint64_t cookie) = 0;
+  virtual Status free(uint64_t handle) = 0;
+  virtual Result<speckv_stat> stat() = 0;
+};
+
+class ExtentDevice : public ExtentSource {
  public:
   // kept_fd: of an earlier daemon, taken over if it is alive and of this device, closed if not.
   static Result<std::shared_ptr<ExtentDevice>> open(const std::string& path, int kept_fd);
@@ -26,15 +39,16 @@ class ExtentDevice {
   const speckv_info& info() const { return info_; }
   bool taken_over() const { return taken_over_; }
 
-  // Limits are looked at first, with all numbers in the answer. Waits while memory is being zeroed.
-  Result<speckv_alloc> alloc(const std::string& what, uint64_t bytes, uint64_t cookie);
-  Status free(uint64_t handle);
-  // A descriptor that shows this extent, read-only for whoever gets it.
-  Result<Fd> export_read_only(uint64_t handle);
+  uint64_t device_bytes() const override { return info_.device_bytes; }
+  int try_alloc(speckv_alloc* request) override;
+  Result<speckv_alloc> alloc(const std::string& what, uint64_t bytes, uint64_t cookie) override;
+  Status free(uint64_t handle) override;
+  // A descriptor that shows these extents, read-only for whoever gets it.
+  Result<Fd> export_read_only(const std::vector<uint64_t>& handles);
   Result<std::vector<speckv_extent_entry>> list();
   // Offsets of poisoned granules. ENODEV: the region is gone.
   Result<std::vector<uint64_t>> poisoned();
-  Result<speckv_stat> stat();
+  Result<speckv_stat> stat() override;
 
  private:
   ExtentDevice(std::string path, Fd file, const speckv_info& info, bool taken_over)

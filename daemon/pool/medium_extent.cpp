@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // medium_extent.cpp - extents of a CXL region through our own driver, /dev/speckvN.
 //
-// A pool is one extent, found again by a cookie made of its name. Clients get an export: a file
-// that can be mapped for reading only and shows this extent alone. Extents live as long as a
-// descriptor holds them: fd_to_keep() is to be left with a supervisor, and a daemon that is given
-// it as kept_fd finds its pools as they were.
+// A pool is one extent, or several beside each other around what somebody keeps
+// (extent_pieces.hpp); what is missing between them is lost from the start. They are found again by
+// a cookie made of the pool's name. Clients get an export: a file that can be mapped for reading
+// only and shows these extents alone. Extents live as long as a descriptor holds them: fd_to_keep()
+// is to be left with a supervisor, and a daemon that is given it as kept_fd finds its pools as they
+// were.
 //
 // The index is rebuilt at each start, read at random, and useless once a part of it is lost, so it
 // lies in DRAM (a memfd); so do arenas, which the encoder reads.
@@ -20,7 +22,7 @@
 #include <algorithm>
 #include <map>
 
-#include "pool/extent_device.hpp"
+#include "pool/extent_pieces.hpp"
 
 namespace speckv::pool {
 namespace {
@@ -33,8 +35,9 @@ uint64_t cookie_of(const std::string& name) {
 
 class ExtentRegion : public Region {
  public:
-  ExtentRegion(std::shared_ptr<ExtentDevice> device, std::unique_ptr<MappedRegion> map)
-      : device_(std::move(device)), map_(std::move(map)) {
+  ExtentRegion(std::shared_ptr<ExtentDevice> device, std::unique_ptr<MappedRegion> map,
+               std::vector<LostRange> holes)
+      : device_(std::move(device)), map_(std::move(map)), holes_(std::move(holes)) {
     told_.resize(map_->bytes() / SPECKV_GRANULE_BYTES);
   }
   std::byte* data() override { return map_->data(); }
@@ -48,7 +51,8 @@ class ExtentRegion : public Region {
  private:
   std::shared_ptr<ExtentDevice> device_;
   std::unique_ptr<MappedRegion> map_;
-  std::vector<bool> told_;  // by granule
+  std::vector<LostRange> holes_;  // that nobody has been told of
+  std::vector<bool> told_;        // by granule
 };
 
 std::vector<LostRange> ExtentRegion::take_lost() {
@@ -61,6 +65,10 @@ std::vector<LostRange> ExtentRegion::take_lost() {
       ranges.back().bytes += SPECKV_GRANULE_BYTES;
     else ranges.push_back({offset, SPECKV_GRANULE_BYTES});
   };
+  for (const LostRange& hole : holes_)
+    for (uint64_t at = 0; at < hole.bytes; at += SPECKV_GRANULE_BYTES)
+      tell((hole.offset + at) / SPECKV_GRANULE_BYTES);
+  holes_.clear();
   for (const LostRange& range : map_->take_lost()) tell(range.offset / SPECKV_GRANULE_BYTES);
   const auto poisoned = device_->poisoned();
   if (!poisoned.ok() && poisoned.status().error() == ENODEV)
@@ -94,12 +102,12 @@ class ExtentMedium : public DeviceMedium {
   void clear_loss() override;
 
  private:
-  Result<speckv_extent_entry> find_or_alloc(const std::string& name, uint64_t bytes, bool fresh,
-                                            bool* ret_existed);
+  Result<Pieces> find_or_alloc(const std::string& name, uint64_t bytes, bool fresh,
+                               bool* ret_existed);
 
   std::shared_ptr<ExtentDevice> device_;
-  std::map<std::string, uint64_t> handles_;  // of the regions opened here
-  Fd wake_, events_, watched_;               // of the guards; of the kernel; both in one
+  std::map<std::string, std::vector<uint64_t>> handles_;  // of the regions opened here
+  Fd wake_, events_, watched_;  // of the guards; of the kernel; both in one
 };
 
 Status ExtentMedium::watch() {
@@ -133,27 +141,31 @@ void ExtentMedium::keep_only(std::span<const std::string> region_names) {
       (void)device_->free(entry.handle);
 }
 
-Result<speckv_extent_entry> ExtentMedium::find_or_alloc(const std::string& name, uint64_t bytes,
-                                                        bool fresh, bool* ret_existed) {
+Result<Pieces> ExtentMedium::find_or_alloc(const std::string& name, uint64_t bytes, bool fresh,
+                                           bool* ret_existed) {
   const auto entries = device_->list();
   if (!entries.ok()) return entries.status();
+  const auto is_in = [](const std::vector<uint64_t>& handles, uint64_t handle) {
+    return std::find(handles.begin(), handles.end(), handle) != handles.end();
+  };
   const auto mine = handles_.find(name);
+  std::vector<speckv_extent_entry> found;
   for (const speckv_extent_entry& entry : entries.value()) {
     const bool taken = std::any_of(handles_.begin(), handles_.end(), [&](const auto& opened) {
-      return opened.second == entry.handle;
+      return is_in(opened.second, entry.handle);
     });
-    const bool is_it = mine != handles_.end() ? entry.handle == mine->second
-                                              : entry.cookie == cookie_of(name) && !taken;
-    if (!is_it) continue;
-    *ret_existed = !fresh && entry.bytes == bytes;
-    if (*ret_existed) return entry;
-    const Status freed = device_->free(entry.handle);  // readers of it see zeros from now on
+    if (mine != handles_.end() ? is_in(mine->second, entry.handle)
+                               : entry.cookie == cookie_of(name) && !taken)
+      found.push_back(entry);
+  }
+  const Pieces there = pieces_of(found);
+  *ret_existed = !fresh && there.bytes == bytes;
+  if (*ret_existed) return there;
+  for (uint64_t handle : there.handles) {
+    const Status freed = device_->free(handle);  // readers of it see zeros from now on
     if (!freed.ok()) return freed;
   }
-  auto made = device_->alloc("\"" + name + "\"", bytes, cookie_of(name));
-  if (!made.ok()) return made.status();
-  return speckv_extent_entry{made.value().handle, made.value().offset, bytes, made.value().cookie,
-                             0};
+  return alloc_pieces(*device_, "\"" + name + "\"", bytes, cookie_of(name));
 }
 
 Result<std::unique_ptr<Region>> ExtentMedium::open_region(const std::string& name, uint64_t bytes,
@@ -164,18 +176,19 @@ Result<std::unique_ptr<Region>> ExtentMedium::open_region(const std::string& nam
     return Status(EINVAL, options_.path + ": \"" + name + "\" must be a multiple of 2 MiB, not " +
                               std::to_string(bytes) + " bytes");
   bool existed = false;
-  const auto extent = find_or_alloc(name, bytes, fresh, &existed);
-  if (!extent.ok()) return extent.status();
-  handles_[name] = extent.value().handle;
-  auto client = device_->export_read_only(extent.value().handle);
+  auto pieces = find_or_alloc(name, bytes, fresh, &existed);
+  if (!pieces.ok()) return pieces.status();
+  handles_[name] = pieces.value().handles;
+  auto client = device_->export_read_only(pieces.value().handles);
   if (!client.ok()) return client.status();
   Fd control(fcntl(device_->fd(), F_DUPFD_CLOEXEC, 0));
   if (!control.valid()) return Status::from_errno("duplicating the descriptor of " + options_.path);
   auto map = MappedRegion::map_device(std::move(control), std::move(client.value()),
-                                      {extent.value().offset, bytes, SPECKV_GRANULE_BYTES, existed},
+                                      {pieces.value().offset, bytes, SPECKV_GRANULE_BYTES, existed},
                                       wake_.get());
   if (!map.ok()) return map.status();
-  return std::unique_ptr<Region>(std::make_unique<ExtentRegion>(device_, std::move(map.value())));
+  return std::unique_ptr<Region>(std::make_unique<ExtentRegion>(device_, std::move(map.value()),
+                                                                std::move(pieces.value().holes)));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 target_sources(speckvd_core PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/bus_guard.cpp
   ${CMAKE_CURRENT_LIST_DIR}/extent_device.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/extent_pieces.cpp
   ${CMAKE_CURRENT_LIST_DIR}/mapped_region.cpp
   ${CMAKE_CURRENT_LIST_DIR}/medium.cpp
   ${CMAKE_CURRENT_LIST_DIR}/medium_devdax.cpp

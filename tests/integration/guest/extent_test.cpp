@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -189,6 +190,49 @@ TEST_F(Extent, WithoutAKeeperARestartLosesThePool) {
   daemon_->kill();
   ASSERT_TRUE(daemon_->start()) << daemon_->log();
   EXPECT_EQ(run_as(uid_one, count), 0);
+}
+
+// Keeps a byte from the middle of its pool in a pipe, with nothing else of it open, until killed.
+int keep_a_byte(const std::string& path, volatile int* kept) {
+  const RawSession raw = say_hello(path, "default");
+  if (raw.pool < 0) return 1;
+  void* map = mmap(nullptr, raw.welcome.pool_bytes, PROT_READ, MAP_SHARED, raw.pool,
+                   off_t(raw.welcome.pool_offset));
+  if (map == MAP_FAILED) return 2;
+  iovec byte{static_cast<std::byte*>(map) + raw.welcome.pool_bytes / 2, 1};
+  int ends[2];
+  if (pipe(ends) != 0 || vmsplice(ends[1], &byte, 1, 0) != 1) return 3;
+  munmap(map, raw.welcome.pool_bytes);
+  close(raw.pool);
+  *kept = 1;
+  pause();
+  return 4;
+}
+
+// Both pools fill the region, so they have to lie around what is kept.
+TEST_F(Extent, AByteThatAClientKeepsCostsAGranuleAndNotThePool) {
+  begin(extent_daemon("480MiB"));
+  auto* const kept = static_cast<volatile int*>(shared_memory(sizeof(int)));
+  const pid_t client = spawn_as(uid_one, [&] { return keep_a_byte(path(), kept); });
+  ASSERT_TRUE(eventually([&] { return *kept == 1; }));
+  daemon_->stop();
+  ASSERT_TRUE(daemon_->start()) << daemon_->log();
+  EXPECT_EQ(region_bytes("quarantined"), 2 * mib);
+  EXPECT_EQ(region_bytes("used"), 958 * mib);
+  EXPECT_TRUE(logged("namespace default: 2 MiB of its memory are lost;")) << daemon_->log();
+  const std::string who = read_file("/sys/class/speckv/speckv0/pinned_by");
+  EXPECT_EQ(who.rfind("uid=1001 pid=" + std::to_string(client) + " bytes=2097152 ", 0), 0u) << who;
+  EXPECT_EQ(run_as(uid_one,
+                   [&] {
+                     RealClient again(path(), "default");
+                     if (again.put_all(real_blocks) != int(real_blocks)) return 1;
+                     int wrong = 0;
+                     return again.get_all(real_blocks, &wrong) == int(real_blocks) && !wrong ? 0
+                                                                                             : 2;
+                   }),
+            0);
+  ::kill(client, SIGKILL);
+  wait_for(client);
 }
 
 TEST_F(Extent, SaysWhatIsInTheWay) {
