@@ -149,19 +149,6 @@ int speckv_extent_hold(struct speckv_file *file, struct speckv_extent *extent,
 	return 0;
 }
 
-/* Faults look whether there is a hold, never into it. */
-static void hold_remove(struct speckv_hold *hold)
-{
-	struct speckv_extent *extent = hold->extent;
-	struct speckv_file *file = hold->file;
-
-	store_hold(file, extent, NULL);
-	list_del(&hold->in_extent);
-	file->extents--;
-	file->held_bytes -= extent_bytes(extent);
-	kfree(hold);
-}
-
 /* Pins that outlast the extent are charged to this one. */
 static void set_charge(struct speckv_extent *extent, struct speckv_account *charge)
 {
@@ -170,7 +157,25 @@ static void set_charge(struct speckv_extent *extent, struct speckv_account *char
 	extent->charge = charge;
 }
 
-/* Take an extent away from one file; the last one is who is charged. */
+/*
+ * Faults look whether there is a hold, never into it. An export that goes is who may have left
+ * pins behind; in what order a daemon that ends closes it and its control file is chance.
+ */
+static void hold_remove(struct speckv_hold *hold)
+{
+	struct speckv_extent *extent = hold->extent;
+	struct speckv_file *file = hold->file;
+
+	if (file->maker)
+		set_charge(extent, file->account);
+	store_hold(file, extent, NULL);
+	list_del(&hold->in_extent);
+	file->extents--;
+	file->held_bytes -= extent_bytes(extent);
+	kfree(hold);
+}
+
+/* Take an extent away from one file. */
 void speckv_extent_drop(struct speckv_file *file, struct speckv_extent *extent,
 			struct speckv_leaving *ret)
 {
@@ -180,10 +185,8 @@ void speckv_extent_drop(struct speckv_file *file, struct speckv_extent *extent,
 	hold_remove(xa_load(&file->holds, extent->first));
 	speckv_region_settle(region);
 	*ret = (struct speckv_leaving){ extent->first, extent->count, NULL };
-	if (list_empty(&extent->holds)) {
-		set_charge(extent, file->account);
+	if (list_empty(&extent->holds))
 		ret->last = extent;
-	}
 }
 
 /*
@@ -205,7 +208,10 @@ void speckv_leave(struct speckv_region *region, struct speckv_leaving *leaving, 
 	mutex_unlock(&region->lock);
 }
 
-/* Who is to pay when all lose it at once: the one export that had it, or its owner. */
+/*
+ * Who is to pay when all lose it at once: the one export that has it, or its owner where several
+ * do; where none does any more, whoever is charged already.
+ */
 static struct speckv_account *pin_charge(struct speckv_extent *extent)
 {
 	struct speckv_account *charge = NULL;
@@ -218,7 +224,7 @@ static struct speckv_account *pin_charge(struct speckv_extent *extent)
 			return extent->owner;
 		charge = hold->file->account;
 	}
-	return charge ?: extent->owner;
+	return charge ?: extent->charge;
 }
 
 /* Take an extent away from everybody. */
@@ -226,12 +232,16 @@ void speckv_extent_free(struct speckv_file *file, struct speckv_extent *extent,
 			struct speckv_leaving *ret)
 {
 	struct speckv_region *region = file->region;
+	struct speckv_account *charge;
 	struct speckv_hold *hold, *next;
 
 	lockdep_assert_held(&region->lock);
-	set_charge(extent, pin_charge(extent));
+	charge = pin_charge(extent);
+	kref_get(&charge->ref);
 	list_for_each_entry_safe(hold, next, &extent->holds, in_extent)
 		hold_remove(hold);
+	set_charge(extent, charge);
+	speckv_account_put(charge);
 	speckv_region_settle(region);
 	*ret = (struct speckv_leaving){ extent->first, extent->count, extent };
 }
@@ -248,10 +258,8 @@ void speckv_file_drop_all(struct speckv_file *file)
 		struct speckv_extent *extent = hold->extent;
 
 		hold_remove(hold);
-		if (list_empty(&extent->holds)) {
-			set_charge(extent, file->account);
+		if (list_empty(&extent->holds))
 			extent_retire(region, extent);
-		}
 	}
 	xa_destroy(&file->holds);
 }

@@ -6,8 +6,8 @@
  * still has a file of it open. A file (struct speckv_file) is an open of /dev/speckvN ("control")
  * or an export that a control file made. An extent is a run of granules. A hold says that a file
  * holds an extent; an extent without a hold is retired: its granules wait to be zeroed. An account
- * outlives its file, so that pinned memory stays charged to somebody with a name: the file that
- * held the extent last.
+ * outlives its file, so that pinned memory stays charged to somebody with a name: the export that
+ * held the extent last, or its owner.
  *
  * Locking, outermost first:
  *

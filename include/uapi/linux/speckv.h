@@ -187,9 +187,9 @@ struct speckv_export {
  * @flags: in; must be 0
  * @fd: in; -1: this file; else, from a control file, an export that it made
  * @held_bytes: extents that the file holds
- * @pinned_bytes: granules in quarantine that are charged to it: those of extents that it was the
- *	last to hold, or that it alone had exported when they were freed; for a control file also
- *	those of its own extents whose holder is not known
+ * @pinned_bytes: granules in quarantine that are charged to it. An export: of the extents that it
+ *	was the last to give up, or that it alone had when they were freed. A control file: of its
+ *	own extents that no export, or more than one, had
  * @extents: number of extents held
  * @exports: open exports made by this control file
  * @faults_huge: faults answered with the region's memory, of 2 MiB each
