@@ -108,7 +108,6 @@ Result<std::shared_ptr<ExtentDevice>> ExtentDevice::open(const std::string& path
 }
 
 int ExtentDevice::try_alloc(speckv_alloc* request) {
-  request->timeout_ms = zeroing_wait_ms;
   while (ioctl(file_.get(), SPECKV_IOC_ALLOC, request) != 0)
     if (errno != EINTR) return errno;
   return 0;
@@ -125,6 +124,7 @@ Result<speckv_alloc> ExtentDevice::alloc(const std::string& what, uint64_t bytes
   speckv_alloc request{};
   request.bytes = bytes;
   request.cookie = cookie;
+  request.timeout_ms = zeroing_wait_ms;
   const int error = try_alloc(&request);
   if (error) {
     const auto now = stat();

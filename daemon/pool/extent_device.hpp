@@ -21,7 +21,7 @@ class ExtentSource {
  public:
   virtual ~ExtentSource() = default;
   virtual uint64_t device_bytes() const = 0;
-  // One call of ALLOC, waiting while memory is being zeroed. Returns: 0 or an errno.
+  // One call of ALLOC. Returns: 0 or an errno.
   virtual int try_alloc(speckv_alloc* request) = 0;
   // Limits are looked at first, with all numbers in the answer.
   virtual Result<speckv_alloc> alloc(const std::string& what, uint64_t bytes, uint64_t cookie) = 0;

@@ -8,12 +8,13 @@ namespace speckv::pool {
 namespace {
 
 constexpr uint64_t granule = SPECKV_GRANULE_BYTES;
+constexpr uint32_t zeroing_wait_ms = 10'000;  // of one step; then the plain way is taken
 
 // Extents of one try, given back unless it is kept.
 class Try {
  public:
   Try(ExtentSource& source, uint64_t cookie, uint64_t holes_max)
-      : source_(source), cookie_(cookie), holes_left_(holes_max / granule) {}
+      : source_(source), cookie_(cookie), holes_max_(holes_max / granule) {}
   ~Try() {
     for (const speckv_extent_entry& entry : got_) (void)source_.free(entry.handle);
   }
@@ -28,11 +29,14 @@ class Try {
     extent.offset = offset;
     extent.bytes = end - offset;
     extent.cookie = cookie_;
-    if (source_.try_alloc(&extent) == 0) {
+    extent.timeout_ms = zeroing_wait_ms;
+    const int error = source_.try_alloc(&extent);
+    if (error == 0) {
       got_.push_back({extent.handle, extent.offset, extent.bytes, cookie_, 0});
       return true;
     }
-    if (end - offset == granule) return holes_left_ > 0 ? holes_left_--, true : false;
+    if (error != ENOSPC) return false;
+    if (end - offset == granule) return ++holes_ <= holes_max_;
     const uint64_t middle = offset + (end - offset) / 2 / granule * granule;
     return fill(offset, middle) && fill(middle, end);
   }
@@ -41,6 +45,7 @@ class Try {
     return !got_.empty() && got_.front().offset == offset &&
            got_.back().offset + got_.back().bytes == offset + bytes;
   }
+  uint64_t hole_bytes() const { return holes_ * granule; }
   Pieces keep() {
     Pieces pieces = pieces_of(got_);
     got_.clear();
@@ -50,50 +55,61 @@ class Try {
  private:
   ExtentSource& source_;
   const uint64_t cookie_;
-  uint64_t holes_left_;
+  const uint64_t holes_max_;
+  uint64_t holes_ = 0;
   std::vector<speckv_extent_entry> got_;
 };
 
-// The range that begins at offset.
-bool try_at(ExtentSource& source, uint64_t offset, uint64_t bytes, uint64_t cookie,
-            uint64_t holes_max, Pieces* ret) {
+// Bytes that nobody can have: not for want of room, and so worth a hole.
+uint64_t kept_bytes(ExtentSource& source) {
+  const auto now = source.stat();
+  return now.ok() ? now.value().quarantined_bytes + now.value().poisoned_bytes : 0;
+}
+
+// The range that begins at offset, if nothing is missing in it but what is kept.
+bool try_at(ExtentSource& source, uint64_t offset, uint64_t bytes, uint64_t cookie, Pieces* ret) {
   if (offset + bytes > source.device_bytes()) return false;
-  Try range(source, cookie, holes_max);
+  Try range(source, cookie, bytes / holes_part);
   if (!range.fill(offset, offset + bytes) || !range.covers(offset, bytes)) return false;
+  if (range.hole_bytes() > kept_bytes(source)) return false;
   *ret = range.keep();
   return true;
 }
 
-// Where the first free run of `bytes` begins. Returns: false when there is none.
-bool find_run(ExtentSource& source, uint64_t bytes, uint64_t* ret_offset) {
+// Returns: 0 when the granule can be had, now or once it is zeroed; else an errno.
+int probe_granule(ExtentSource& source, uint64_t offset) {
   speckv_alloc probe{};
-  probe.bytes = bytes;
-  if (bytes == 0 || source.try_alloc(&probe) != 0) return false;
-  *ret_offset = probe.offset;
-  return source.free(probe.handle).ok();
+  probe.flags = SPECKV_ALLOC_AT;
+  probe.offset = offset;
+  probe.bytes = granule;
+  probe.timeout_ms = zeroing_wait_ms;
+  const int error = source.try_alloc(&probe);
+  return error ? error : source.free(probe.handle).error();
 }
 
 // As low as can be, over what is kept; a little higher where a hole would be at an end.
-bool try_low(ExtentSource& source, uint64_t bytes, uint64_t cookie, uint64_t holes_max,
-             Pieces* ret) {
+bool try_low(ExtentSource& source, uint64_t bytes, uint64_t cookie, Pieces* ret) {
   uint64_t first = 0;
-  if (!find_run(source, granule, &first)) return false;
+  for (int error = ENOSPC; error != 0; first += error ? granule : 0) {
+    error = first + bytes <= source.device_bytes() ? probe_granule(source, first) : ERANGE;
+    if (error != 0 && error != ENOSPC) return false;
+  }
   for (uint64_t shift = 0; shift < 4; shift++)
-    if (try_at(source, first + shift * granule, bytes, cookie, holes_max, ret)) return true;
+    if (try_at(source, first + shift * granule, bytes, cookie, ret)) return true;
   return false;
 }
 
 // With the longest run in it, as far to the right as the region goes, or to the left.
-bool try_around_longest(ExtentSource& source, uint64_t bytes, uint64_t cookie, uint64_t holes_max,
-                        Pieces* ret) {
+bool try_around_longest(ExtentSource& source, uint64_t bytes, uint64_t cookie, Pieces* ret) {
   const auto now = source.stat();
-  const uint64_t longest = now.ok() ? now.value().longest_bytes : 0;
-  uint64_t run = 0;
-  if (longest >= bytes || !find_run(source, longest, &run)) return false;
-  const uint64_t right = std::min(run, source.device_bytes() - bytes);
-  const uint64_t left = run + longest > bytes ? run + longest - bytes : 0;
-  return try_at(source, right, bytes, cookie, holes_max, ret) ||
-         try_at(source, left, bytes, cookie, holes_max, ret);
+  speckv_alloc run{};
+  run.bytes = now.ok() ? now.value().longest_bytes : 0;
+  if (run.bytes == 0 || run.bytes >= bytes || source.try_alloc(&run) != 0) return false;
+  (void)source.free(run.handle);
+  const uint64_t right = std::min<uint64_t>(run.offset, source.device_bytes() - bytes);
+  const uint64_t end = run.offset + run.bytes;
+  return try_at(source, right, bytes, cookie, ret) ||
+         try_at(source, end > bytes ? end - bytes : 0, bytes, cookie, ret);
 }
 
 }  // namespace
@@ -113,19 +129,16 @@ Pieces pieces_of(const std::vector<speckv_extent_entry>& entries) {
 Result<Pieces> alloc_pieces(ExtentSource& source, const std::string& what, uint64_t bytes,
                             uint64_t cookie) {
   Pieces pieces;
-  const auto before = source.stat();
-  const uint64_t kept =
-      before.ok() ? before.value().quarantined_bytes + before.value().poisoned_bytes : 0;
-  const uint64_t holes_max = std::min(bytes / holes_part, kept);
   // Low: a pool that keeps clear of what is kept would leave no range for the next one.
-  if (holes_max >= granule && try_low(source, bytes, cookie, holes_max, &pieces)) return pieces;
+  const bool is_wanted = bytes <= source.device_bytes();
+  if (is_wanted && try_low(source, bytes, cookie, &pieces)) return pieces;
   const auto whole = source.alloc(what, bytes, cookie);
   if (whole.ok()) {
     const speckv_alloc& extent = whole.value();
     return pieces_of({{extent.handle, extent.offset, bytes, extent.cookie, 0}});
   }
-  if (whole.status().error() == ENOSPC && holes_max >= granule &&
-      try_around_longest(source, bytes, cookie, holes_max, &pieces))
+  if (is_wanted && whole.status().error() == ENOSPC &&
+      try_around_longest(source, bytes, cookie, &pieces))
     return pieces;
   return whole.status();
 }
