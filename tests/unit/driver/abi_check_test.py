@@ -18,7 +18,7 @@ DEV_DAX = """struct dev_dax {
 \tint                        target_node;          /*    20     4 */
 \tbool                       dyn_id;               /*    24     1 */
 
-\t/* XXX 3 bytes hole, try to pack */
+\t/* 3 bytes hole */
 
 \tint                        id;                   /*    28     4 */
 \tstruct ida                 ida;                  /*    32    16 */

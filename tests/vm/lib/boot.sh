@@ -27,7 +27,7 @@ rig_qemu_arguments() {
 		-object "memory-backend-memfd,id=cxl-mem0,size=$hdm,share=on"
 		-device pxb-cxl,bus_nr=12,bus=pcie.0,id=cxl.1
 		-device cxl-rp,port=0,bus=cxl.1,id=rp0,chassis=0,slot=2
-		-device cxl-type3,bus=rp0,volatile-memdev=cxl-mem0,id=cxl-vmem0
+		-device cxl-type3,bus=rp0,volatile-memdev=cxl-mem0,id=cxl-vmem0,sn=0x5eedcafe
 		-nodefaults -no-reboot -display none -serial stdio
 		-chardev "socket,id=host0,path=host.sock,server=on,wait=off" -serial chardev:host0
 		-chardev "socket,id=qmp0,path=host.sock" -object monitor-qmp,id=qmp1,chardev=qmp0
