@@ -73,7 +73,7 @@ Status Daemon::start_threads() {
   std::vector<std::vector<LostRange>> lost;  // before anybody looks for blocks there
   for (Namespace& space : spaces_) lost.push_back(LossWatch::take_lost(space));
   for (uint32_t shard = 0; shard < shards; shard++) {
-    std::unique_ptr<Engine> engine = make_cpu_engine();
+    auto engine = std::make_unique<YieldingEngine>(make_cpu_engine());
     std::vector<DataThread::Space> parts;
     for (size_t i = 0; i < spaces_.size(); i++) {
       Namespace& space = spaces_[i];

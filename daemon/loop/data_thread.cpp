@@ -21,8 +21,10 @@ constexpr uint64_t finish_ns = 2'000'000'000;  // for what is in the rings at a 
 constexpr int finish_turns = 1024;
 }  // namespace
 
-DataThread::DataThread(uint32_t shard, std::vector<Space> spaces, std::unique_ptr<Engine> engine)
+DataThread::DataThread(uint32_t shard, std::vector<Space> spaces,
+                       std::unique_ptr<YieldingEngine> engine)
     : shard_(shard), engine_(std::move(engine)), server_(shard, std::move(spaces), io_) {
+  engine_->on_segment([this](uint64_t raw_bytes) { server_.between_segments(int64_t(raw_bytes)); });
   completed_.reserve(completed_reserved);
   mail_.reserve(mail_max);
   opened_.reserve(mail_max);

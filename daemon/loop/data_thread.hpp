@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/yielding.hpp"
 #include "loop/io_ring.hpp"
 #include "loop/server.hpp"
 
@@ -30,7 +31,7 @@ struct DataThreadCounters {
 class DataThread {
  public:
   using Space = Server::Space;
-  DataThread(uint32_t shard, std::vector<Space> spaces, std::unique_ptr<Engine> engine);
+  DataThread(uint32_t shard, std::vector<Space> spaces, std::unique_ptr<YieldingEngine> engine);
   ~DataThread();
 
   Status start();
@@ -65,7 +66,7 @@ class DataThread {
   void finish();
 
   const uint32_t shard_;
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<YieldingEngine> engine_;
   IoRing io_;
   Server server_;
   std::vector<Operation*> completed_;

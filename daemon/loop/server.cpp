@@ -33,7 +33,7 @@ bool Server::turn(uint64_t now_ns) {
   now_ns_ = now_ns;
   int64_t cost = 0;
   while (cost < turn_cost_max) {
-    const int64_t more = serve_next();
+    const int64_t more = serve_next(true);
     if (more == 0) break;
     cost += more;
   }
@@ -41,9 +41,21 @@ bool Server::turn(uint64_t now_ns) {
   return cost > 0;
 }
 
+// Whoever is served here may have a large block too: as deep as there are namespaces. It ends when
+// the round has come to the running one again and given it enough.
+void Server::between_segments(int64_t raw_bytes) {
+  if (!running_) return;
+  running_->share.credit -= raw_bytes;
+  running_->charged += raw_bytes;
+  if (running_->share.credit > 0) return;
+  while (serve_next(false)) {
+  }
+}
+
 // The next namespace that asks and is not in debt; where all that ask are, as many rounds pass as
-// the first of them needs. Returns: the cost of what was served, 0: nobody asks.
-int64_t Server::serve_next() {
+// the first of them needs. Within a block the round stops at its namespace. Returns: the cost of
+// what was served, 0: nobody asks, or may.
+int64_t Server::serve_next(bool may_write_off) {
   for (int look = 0; look < 2; look++) {
     int64_t least_debt = std::numeric_limits<int64_t>::max();
     for (size_t i = 0; i <= tenants_.size(); i++) {
@@ -51,19 +63,24 @@ int64_t Server::serve_next() {
         next_ = 0;
         round_++;
       }
-      Tenant& tenant = tenants_[next_];
+      const size_t number = next_++;
+      Tenant& tenant = tenants_[number];
       tenant.share.earn(round_, space_quantum);
+      if (&tenant == running_ && tenant.share.credit > 0) {
+        next_ = number;
+        return 0;
+      }
+      if (tenant.busy) continue;
       if (tenant.share.credit > 0) {
         const int64_t cost = serve_tenant(tenant);
-        tenant.share.credit -= cost;
-        if (tenant.share.credit <= 0) next_++;
+        tenant.share.credit -= cost - std::exchange(tenant.charged, 0);
+        if (cost && tenant.share.credit > 0) next_ = number;  // it goes on
         if (cost) return cost;
       } else if (asks(tenant)) {
         least_debt = std::min(least_debt, -tenant.share.credit);
       }
-      next_++;
     }
-    if (least_debt == std::numeric_limits<int64_t>::max()) return 0;
+    if (least_debt == std::numeric_limits<int64_t>::max() || !may_write_off) return 0;
     round_ += uint64_t(least_debt / space_quantum) + 1;
   }
   return 0;
@@ -81,7 +98,14 @@ int64_t Server::serve_tenant(Tenant& tenant) {
       Client& client = *tenant.clients[tenant.next++];
       if (!asks(client)) continue;
       client.share.earn(tenant.round, session_quantum);
-      if (client.share.credit > 0) return serve_client(tenant, client);
+      if (client.share.credit > 0) {
+        Tenant* const interrupted = std::exchange(running_, &tenant);
+        tenant.busy = true;
+        const int64_t cost = serve_client(tenant, client);
+        tenant.busy = false;
+        running_ = interrupted;
+        return cost;
+      }
       least_debt = std::min(least_debt, -client.share.credit);
     }
     if (least_debt == std::numeric_limits<int64_t>::max()) return 0;

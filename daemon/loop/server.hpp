@@ -8,7 +8,9 @@
 // Whose turn it is: deficit round robin by bytes, over namespaces first, then over a namespace's
 // sessions. Each round gives each of them a quantum; what is served is taken off, and who is in
 // debt waits. A turn ends after turn_cost_max or one large block, so that mail, doorbells and the
-// tick are looked at in between. One thread. Never: waits, logs, trusts what a client can write.
+// tick are looked at in between. Between the layers of a block the other namespaces have their
+// share too (between_segments): they have shards of their own. Its own namespace waits for all of
+// it. One thread. Never: waits, logs, trusts what a client can write.
 #pragma once
 
 #include <atomic>
@@ -58,6 +60,9 @@ class Server {
   // One that Io completed and that is not the caller's own.
   void completed(Operation* operation);
 
+  // Within a turn, from the engine: that many bytes of a block have been encoded. If its namespace
+  // is in debt by now, the others go on before it does.
+  void between_segments(int64_t raw_bytes);
   // Serves for one turn, and ticks when it is time. Returns: false when nobody asks for anything.
   bool turn(uint64_t now_ns);
   bool has_work() const;
@@ -90,9 +95,11 @@ class Server {
     size_t next = 0;  // whom the round has come to
     uint64_t round = 1;
     Share share;
+    bool busy = false;    // one of its entries is being served
+    int64_t charged = 0;  // of that, taken off its credit already
   };
 
-  int64_t serve_next();
+  int64_t serve_next(bool may_write_off);
   int64_t serve_tenant(Tenant& tenant);
   int64_t serve_client(Tenant& tenant, Client& client);
   int serve(Shard& shard, Session& session, shm::Submission submission, uint32_t* ret_flags,
@@ -112,6 +119,7 @@ class Server {
   std::vector<Tenant> tenants_;
   size_t next_ = 0;
   uint64_t round_ = 1;
+  Tenant* running_ = nullptr;  // the busy one whose entry is not interrupted by another's
   std::vector<std::unique_ptr<Client>> leaving_;
   uint64_t now_ns_ = 0, ticked_ns_ = 0;
   ServerCounters counters_;

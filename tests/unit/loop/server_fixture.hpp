@@ -12,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "engine/yielding.hpp"
 #include "loop/server.hpp"
 #include "pool/index_writer.hpp"
 #include "shm/atomics.hpp"
@@ -192,7 +193,9 @@ class SimServer {
   explicit SimServer(uint32_t spaces = 2)
       : engine_(make_cpu_engine()),
         spaces_(spaces),
-        server_(std::make_unique<Server>(0, spaces_.make(engine_.get()), io)) {}
+        server_(std::make_unique<Server>(0, spaces_.make(&engine_), io)) {
+    engine_.on_segment([this](uint64_t bytes) { server_->between_segments(int64_t(bytes)); });
+  }
 
   SimClient connect(uint32_t space, uint32_t layers) {
     SimClient client = spaces_.client(space, layers);
@@ -207,7 +210,7 @@ class SimServer {
   SimIo io;
 
  private:
-  std::unique_ptr<Engine> engine_;
+  YieldingEngine engine_;
   SimSpaces spaces_;
   std::unique_ptr<Server> server_;
   uint64_t now_ns_ = 1;

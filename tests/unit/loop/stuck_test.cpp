@@ -81,7 +81,9 @@ TEST(Stuck, ADataThreadThatDoesNotTurn) {
   SimSpaces spaces(1);
   auto engine = std::make_unique<WaitingEngine>();
   WaitingEngine& gate = *engine;
-  DataThread thread(0, spaces.make(&gate), std::move(engine));
+  auto yielding = std::make_unique<YieldingEngine>(std::move(engine));
+  Engine* used = yielding.get();
+  DataThread thread(0, spaces.make(used), std::move(yielding));
   ASSERT_TRUE(thread.start().ok());
   const OneThread view(thread);
   EXPECT_EQ(watch::ailment(view), "");
