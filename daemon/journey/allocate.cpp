@@ -1,16 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
-// allocate.cpp - station 1: a block number and slots for its segments; full means evict, then
-// -ENOSPC.
+// allocate.cpp - station 1: a block number, a slot for each layer and one for the record, all of
+// them or none. make_room.cpp says what has to go for it.
+#include "assert.hpp"
 #include "journey/shard.hpp"
 #include "shm/atomics.hpp"
 
 namespace speckv {
 
 namespace {
-// Evictions by the policy before a whole slab of another size is cleared: enough for a few blocks'
-// worth of slots.
-constexpr int policy_victims_max = 64;
+
+// The slots of a block of which so many segments are stored raw; equal sizes in one row.
+struct BlockNeeds {
+  std::array<SlotNeed, sizes_max> rows{};
+  uint32_t count = 0;
+
+  void add(uint32_t slot_bytes, uint32_t slots) {
+    for (uint32_t i = 0; i < count; i++)
+      if (rows[i].slot_bytes == slot_bytes) {
+        rows[i].count += slots;
+        return;
+      }
+    if (slots) rows[count++] = {slot_bytes, slots};
+  }
+  std::span<const SlotNeed> span() const { return {rows.data(), count}; }
+};
+
+// Of one segment's slot: its payload, and what a block without a record keeps behind it.
+uint32_t segment_slot_bytes(const Layout& layout, uint32_t payload) {
+  const uint32_t flags = layout.desc.layers == 1 ? uint32_t(shm::slot_single) : 0;
+  return shm::slot_bytes_for(payload + shm::slot_tail_bytes(uint16_t(flags)));
+}
+uint32_t raw_slot_bytes(const Layout& layout) {
+  return segment_slot_bytes(layout, layout.stored_raw_bytes);
+}
+uint32_t stored_slot_bytes(const Layout& layout, bool opens_sequence) {
+  const bool exact = layout.preset_id == SPECKV_PRESET_EXACT;
+  return segment_slot_bytes(
+      layout, exact ? layout.stored_raw_bytes : layout.stored_bytes[opens_sequence]);
+}
+
+BlockNeeds needs_of(const Layout& layout, bool opens_sequence, uint32_t raw_segments) {
+  const uint32_t layers = layout.desc.layers;
+  BlockNeeds needs;
+  needs.add(stored_slot_bytes(layout, opens_sequence), layers - raw_segments);
+  needs.add(raw_slot_bytes(layout), raw_segments);
+  if (layers > 1) needs.add(shm::slot_bytes_for(shm::record_payload_bytes(layers)), 1);
+  return needs;
+}
+
 }  // namespace
+
+bool fits_shard(const Layout& layout, uint64_t shard_units) {
+  return can_ever_fit(needs_of(layout, false, 0).span(), shard_units) &&
+         can_ever_fit(needs_of(layout, true, 0).span(), shard_units);
+}
 
 uint64_t Shard::next_gen() {
   gen_ += 2;
@@ -22,49 +65,48 @@ uint64_t Shard::next_gen() {
   return gen_;
 }
 
-int Shard::allocate_block(uint32_t* ret_block, uint64_t now_ns) {
-  while (free_blocks_.empty())
-    if (!evict_one(now_ns)) return -ENOSPC;
-  *ret_block = free_blocks_.back();
+// Returns: 0; -ENOSPC: no eviction could make room, and nothing was evicted or taken.
+int Shard::allocate(Put& put) {
+  const BlockNeeds needs = needs_of(*put.layout, put.opens_sequence, 0);
+  Wanted wanted{needs.span(), put.now_ns};
+  wanted.block_number = wanted.index_place = true;
+  wanted.hash = hash_key(put.submission.key);
+  wanted.replaces = put.replaces;
+  const int error = make_room(wanted);
+  if (error) return error;
+  put.block = free_blocks_.back();
   free_blocks_.pop_back();
-  blocks_[*ret_block] = Block{};
-  blocks_[*ret_block].state = BlockState::allocated;
+  SPECKV_ASSERT(blocks_[put.block].state == BlockState::absent,
+                "a block in use was listed as free");
+  blocks_[put.block].state = BlockState::allocated;
+  const uint32_t stored = stored_slot_bytes(*put.layout, put.opens_sequence);
+  for (uint32_t layer = 0; layer < put.layers(); layer++) take_slot(put, put.placed++, stored);
+  if (put.layers() > 1)
+    take_slot(put, put.placed++, shm::slot_bytes_for(shm::record_payload_bytes(put.layers())));
   return 0;
 }
 
-uint64_t Shard::allocate_slot(uint32_t payload_bytes, uint32_t block, uint64_t now_ns) {
-  const uint32_t slot_bytes = shm::slot_bytes_for(payload_bytes);
-  for (;;) {
-    const uint64_t offset = slabs_.allocate(slot_bytes, block);
-    if (offset) return offset;
-    if (!make_room(slot_bytes, now_ns)) return 0;
-  }
+// Changes one layer's slot for one of its raw size. Returns: 0; -ENOSPC, nothing more was evicted;
+// the block's slots are as they were, less this one, whose size is 0.
+int Shard::allocate_raw(Put& put, uint32_t layer) {
+  slabs_.release(put.slots[layer].offset);
+  put.slots[layer].slot_bytes = 0;
+  put.segments_refused++;
+  const BlockNeeds whole = needs_of(*put.layout, put.opens_sequence, put.segments_refused);
+  if (!can_ever_fit(whole.span(), slabs_.usable_units())) return -ENOSPC;
+  const SlotNeed raw{raw_slot_bytes(*put.layout), 1};
+  const int error = make_room({{&raw, 1}, put.now_ns});
+  if (!error) take_slot(put, layer, raw.slot_bytes);
+  return error;
 }
 
-// Evicts until a slot of this size is free or nothing helps. Returns: whether it is worth another
-// try.
-bool Shard::make_room(uint32_t slot_bytes, uint64_t now_ns) {
-  drop_limbo(now_ns, false);
-  for (int i = 0; i < policy_victims_max; i++) {
-    if (!evict_one(now_ns)) break;
-    if (slabs_.can_allocate(slot_bytes)) return true;
-  }
-  if (slabs_.can_allocate(slot_bytes)) return true;
-  // The policy's victims are of other sizes: clear the slab that holds least.
-  bool evicted = false;
-  const std::span<const uint32_t> owners = slabs_.cheapest_slab_but(slot_bytes);
-  const std::vector<uint32_t> victims(owners.begin(), owners.end());
-  for (uint32_t block : victims) {
-    if (block >= blocks_.size() || blocks_[block].state != BlockState::published || pinned_[block])
-      continue;
-    evict(block, now_ns);
-    evicted = true;
-  }
-  if (!evicted && !limbo_.empty()) {  // readers name what is left; their guards are only hints
-    drop_limbo(now_ns, true);
-    evicted = true;
-  }
-  return evicted && slabs_.can_allocate(slot_bytes);
+// Requires: make_room() found one. W3: the slot's gen is odd, and stays so until write.
+void Shard::take_slot(Put& put, uint32_t at, uint32_t slot_bytes) {
+  const uint64_t offset = slabs_.allocate(slot_bytes, put.block);
+  SPECKV_ASSERT(offset != 0, "a slot that was planned for is not there");
+  const uint64_t gen = next_gen();
+  shm::store_relaxed(slot(offset)->gen, gen - 1);
+  put.slots[at] = {offset, gen, slot_bytes};
 }
 
 }  // namespace speckv

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // block_state.hpp - what happens to a block, in order. One file per station, named after it.
 //
-//   absent ── allocate.cpp ──▶ allocated ── compress.cpp ──▶ compressed ── write.cpp ──▶ published
-//      ▲                                                                                    │
-//      └──── freed when no reader's guard names it ◀── limbo ◀── evict.cpp (unpublish) ─────┘
+//   absent ── allocate.cpp ──▶ allocated ── compress.cpp, write.cpp ──▶ published
+//      ▲                                                                  │
+//      └── freed when no reader's guard names it ◀── limbo ◀── evict.cpp ─┘
 //
-// A client sees a block only while it is published. Reading (decompress, read) happens in the
-// client, libspeckv/src.
+// While a block is allocated, put.hpp says which stations it has passed. A client sees a block only
+// while it is published. Reading (decompress, read) happens in the client, libspeckv/src.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,9 @@
 
 namespace speckv {
 
-enum class BlockState : uint8_t { absent, allocated, compressed, published, limbo };
+constexpr uint32_t no_block = UINT32_MAX;
+
+enum class BlockState : uint8_t { absent, allocated, published, limbo };
 
 // One resident block, by its number. Tables of these are sized at start.
 struct Block {

@@ -5,41 +5,11 @@
 // W1 unpublish · W2 full fence, guards · then the gen becomes odd and the slot may be written
 // again. Guards are hints that save a reader a retry: never waited for here, and overruled when
 // room is needed.
+#include "assert.hpp"
 #include "journey/shard.hpp"
 #include "shm/atomics.hpp"
 
 namespace speckv {
-
-// The record first: while it is complete, so are its segments (docs/protocol.md §3). Its memory may
-// have been lost a moment ago, so what it says is believed only where the slab tables agree; else
-// they are searched.
-template <typename Visit>
-void Shard::for_each_slot(uint32_t block, Visit&& visit) {
-  const shm::Entry entry = blocks_[block].entry;
-  bool torn = false;
-  visit(entry.ref);
-  if (entry.flags & shm::entry_record) {
-    const auto* meta = reinterpret_cast<const shm::RecordMeta*>(slot(entry.ref) + 1);
-    const auto* refs = reinterpret_cast<const shm::SegmentRef*>(meta + 1);
-    for (uint32_t layer = 0; layer < entry.layers; layer++) {
-      const uint64_t offset = refs[layer].offset;
-      if (slabs_.owner_of(offset) == block) visit(offset);
-      else torn = true;
-    }
-  }
-  if (torn) slabs_.for_each_slot_of(block, visit);
-}
-
-bool Shard::evict_one(uint64_t now_ns) {
-  uint32_t block = 0;
-  if (!policy_->victim(now_ns, pinned_, &block)) {
-    if (limbo_.empty()) return false;
-    drop_limbo(now_ns, true);
-    return true;
-  }
-  evict(block, now_ns);
-  return true;
-}
 
 void Shard::evict(uint32_t block, uint64_t now_ns) {
   unpublish(block);
@@ -54,8 +24,24 @@ void Shard::evict(uint32_t block, uint64_t now_ns) {
   free_block(block);
 }
 
+// Whoever reads it now misses: its room is needed.
+void Shard::evict_at_once(uint32_t block) {
+  if (blocks_[block].state == BlockState::limbo) return free_limbo(block);
+  unpublish(block);
+  counters_.evicted.fetch_add(1, std::memory_order_relaxed);
+  shm::full_fence();
+  free_block(block);
+}
+
+void Shard::free_limbo(uint32_t block) {
+  std::erase(limbo_, block);
+  free_block(block);
+}
+
 void Shard::unpublish(uint32_t block) {
   Block& leaving = blocks_[block];
+  SPECKV_ASSERT(leaving.state == BlockState::published && leaving.holds == 0,
+                "a block was unpublished that is not published, or is held");
   index_.erase(leaving.entry.key, hash_key(leaving.entry.key));
   policy_->on_remove(block);
   add_gauges(leaving, -1);
@@ -63,6 +49,8 @@ void Shard::unpublish(uint32_t block) {
 }
 
 void Shard::free_block(uint32_t block) {
+  SPECKV_ASSERT(blocks_[block].state == BlockState::limbo,
+                "a block was freed before it was unpublished");
   for_each_slot(block, [this](uint64_t offset) {
     shm::SlotHeader* header = slot(offset);
     shm::store_relaxed(header->gen, shm::load_relaxed(header->gen) | 1);  // W3
@@ -92,11 +80,11 @@ bool Shard::guarded(uint32_t block, uint64_t now_ns) const {
   return false;
 }
 
-void Shard::drop_limbo(uint64_t now_ns, bool all) {
+void Shard::drop_limbo(uint64_t now_ns) {
   size_t kept = 0;
   for (uint32_t block : limbo_) {
-    const bool keep = !all && guarded(block, now_ns) &&
-                      now_ns - blocks_[block].since_ns < shm::guard_ignored_after_ns;
+    const bool keep =
+        guarded(block, now_ns) && now_ns - blocks_[block].since_ns < shm::guard_ignored_after_ns;
     if (keep) limbo_[kept++] = block;
     else free_block(block);
   }

@@ -5,6 +5,7 @@
 // A hold is one number (chosen by the client, 64 random bits) over any number of blocks of this
 // shard. Another session of the same uid in this namespace may adopt it: a scheduler looks up, a
 // worker loads. An unknown number and a foreign one get the same answer.
+#include "assert.hpp"
 #include "journey/shard.hpp"
 
 namespace speckv {
@@ -15,65 +16,59 @@ int Shard::hold(const shm::Submission& submission, const Layout& layout, const A
   if (!index_.find(submission.key, hash_key(submission.key), &known) ||
       !layout.widths->takes(known.fingerprint))
     return -ENOENT;
-  if (held_blocks_ >= options_.holds_max || blocks_[known.block].holds == UINT8_MAX) return -EDQUOT;
-  Hold& hold = holds_[submission.hold];
-  if (hold.blocks.empty()) {
-    hold.session_id = asker.session_id;
-    hold.uid = asker.uid;
-  } else if (hold.session_id != asker.session_id) {
-    return -EBADF;
+  if (holds_.full() || blocks_[known.block].holds == UINT8_MAX) return -EDQUOT;
+  HoldTable::Hold* hold = holds_.find(submission.hold);
+  if (hold && hold->session_id != asker.session_id) return -EBADF;
+  if (!hold) {
+    hold = holds_.make(submission.hold);
+    hold->session_id = asker.session_id;
+    hold->uid = asker.uid;
   }
-  hold.until_ns = now_ns + std::min(submission.arg, options_.hold_ns_max);
-  hold.blocks.push_back(known.block);
-  blocks_[known.block].holds++;
-  pinned_[known.block] = 1;
-  held_blocks_++;
+  hold->until_ns = now_ns + std::min(submission.arg, options_.hold_ns_max);
+  holds_.add(*hold, known.block);
+  if (blocks_[known.block].holds++ == 0) set_pinned(known.block, true);
   policy_->on_hit(known.block, now_ns);
   return 0;
 }
 
 int Shard::unhold(uint64_t number, const Asker& asker) {
-  const auto found = holds_.find(number);
-  if (found == holds_.end() || found->second.session_id != asker.session_id) return -EBADF;
-  end_hold(found->second);
-  holds_.erase(found);
+  HoldTable::Hold* hold = holds_.find(number);
+  if (!hold || hold->session_id != asker.session_id) return -EBADF;
+  holds_.end(*hold, [this](uint32_t block) { let_go(block); });
   return 0;
 }
 
 int Shard::adopt(uint64_t number, const Asker& asker) {
-  const auto found = holds_.find(number);
-  if (found == holds_.end() || found->second.uid != asker.uid) return -EBADF;
-  found->second.session_id = asker.session_id;
+  HoldTable::Hold* hold = holds_.find(number);
+  if (!hold || hold->uid != asker.uid) return -EBADF;
+  hold->session_id = asker.session_id;
   return 0;
 }
 
-void Shard::end_hold(Hold& hold) {
-  for (uint32_t block : hold.blocks) {
-    if (--blocks_[block].holds == 0) pinned_[block] = 0;
-    held_blocks_--;
-  }
-}
-
 void Shard::session_ended(uint64_t session_id) {
-  for (auto it = holds_.begin(); it != holds_.end();) {
-    if (it->second.session_id != session_id) {
-      ++it;
-      continue;
-    }
-    end_hold(it->second);
-    it = holds_.erase(it);
-  }
+  holds_.end_those(
+      [session_id](const HoldTable::Hold& hold) { return hold.session_id == session_id; },
+      [this](uint32_t block) { let_go(block); });
 }
 
 void Shard::expire_holds(uint64_t now_ns) {
-  for (auto it = holds_.begin(); it != holds_.end();) {
-    if (it->second.until_ns > now_ns) {
-      ++it;
-      continue;
-    }
-    end_hold(it->second);
-    it = holds_.erase(it);
-  }
+  holds_.end_those([now_ns](const HoldTable::Hold& hold) { return hold.until_ns <= now_ns; },
+                   [this](uint32_t block) { let_go(block); });
+}
+
+// One hold fewer on this block.
+void Shard::let_go(uint32_t block) {
+  SPECKV_ASSERT(blocks_[block].holds > 0, "a hold ended on a block that is not held");
+  if (--blocks_[block].holds == 0) set_pinned(block, false);
+}
+
+// A held block stays, and so does every slab that it has a slot in.
+void Shard::set_pinned(uint32_t block, bool pinned) {
+  pinned_[block] = pinned;
+  for_each_slot(block, [this, pinned](uint64_t offset) {
+    if (pinned) slabs_.pin(offset);
+    else slabs_.unpin(offset);
+  });
 }
 
 }  // namespace speckv

@@ -22,9 +22,9 @@ void Shard::lose(uint64_t offset, uint64_t bytes) {
     leaving[owner] = 1;
     blocks++;
   });
+  drop_holds_of(leaving);
   for (uint32_t block = 0; blocks && block < blocks_.size(); block++)
     if (leaving[block] && blocks_[block].state == BlockState::published) unpublish(block);
-  drop_holds_of(leaving);
   std::erase_if(limbo_, [&](uint32_t block) { return leaving[block]; });
   shm::full_fence();
   slabs_.for_each_live_slot([&](uint64_t at, uint32_t slot_bytes, uint32_t owner) {
@@ -41,11 +41,11 @@ void Shard::lose(uint64_t offset, uint64_t bytes) {
   counters_.lost.fetch_add(blocks, std::memory_order_relaxed);
 }
 
+// Their slots stay pinned: those that are not lost are released next.
 void Shard::drop_holds_of(const std::vector<uint8_t>& leaving) {
-  for (auto& [number, hold] : holds_)
-    held_blocks_ -= std::erase_if(hold.blocks, [&](uint32_t block) { return leaving[block]; });
+  holds_.drop_blocks([&](uint32_t block) { return leaving[block] != 0; });
   for (uint32_t block = 0; block < leaving.size(); block++)
-    if (leaving[block]) pinned_[block] = 0;
+    if (leaving[block]) pinned_[block] = blocks_[block].holds = 0;
 }
 
 }  // namespace speckv

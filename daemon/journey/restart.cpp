@@ -82,8 +82,7 @@ bool Shard::restore_block(const shm::SlotHeader& header, uint64_t offset, uint32
   back.entry.block = block;
   back.entry.layers = uint16_t(layers);
   back.entry.flags = layers > 1 ? shm::entry_record : 0;
-  uint32_t in_the_way = 0;
-  if (!index_.insert(hash_key(header.key), back.entry, &in_the_way)) {
+  if (!index_.insert(hash_key(header.key), back.entry)) {
     back = Block{};
     return false;
   }

@@ -6,16 +6,27 @@
 
 namespace speckv {
 
+namespace {
+// Whether the block's first page may be its sequence's first, whose keys a coarse codec hurts most
+// and which therefore has a codec of its own. A connector that tells neither position nor parent is
+// given the benefit of the doubt.
+bool may_open_sequence(const shm::Submission& submission) {
+  if (submission.position != SPECKV_POSITION_UNKNOWN) return submission.position == 0;
+  return submission.parent == Key{};
+}
+}  // namespace
+
 Shard::Shard(const ShardOptions& options)
     : options_(options),
       slabs_(options.pool, options.first_unit, options.units, options.shard),
       index_(options.index, options.shard),
       policy_(predict::make_policy(options.policy, options.blocks_max)),
       blocks_(options.blocks_max),
-      pinned_(options.blocks_max, 0) {
+      pinned_(options.blocks_max, 0),
+      holds_(options.holds_max) {
   free_blocks_.reserve(options.blocks_max);
   for (uint32_t block = options.blocks_max; block-- > 0;) free_blocks_.push_back(block);
-  under_way_.reserve(SPECKV_LAYERS_MAX + 1);
+  plan_.victims.reserve(predict::kProposalsMax + options.blocks_max);
   limbo_.reserve(options.blocks_max);
   auto* header = reinterpret_cast<shm::PoolHeader*>(options.pool);
   gen_ = gen_end_ = header->gen_reserved[options.shard];
@@ -26,6 +37,7 @@ int Shard::put(const shm::Submission& submission, const Layout& layout, const Wi
   *ret_existed = false;
   const uint64_t hash = hash_key(submission.key);
   shm::Entry known;
+  uint32_t replaces = no_block;
   if (index_.find(submission.key, hash, &known)) {
     if (layout.widths->takes(known.fingerprint)) {
       *ret_existed = true;
@@ -34,29 +46,26 @@ int Shard::put(const shm::Submission& submission, const Layout& layout, const Wi
       return 0;
     }
     if (pinned_[known.block]) return -EBUSY;
-    evict(known.block,
-          now_ns);  // the same key under another layout: those bytes are of no use to this one
+    replaces = known.block;  // those bytes are of no use to this layout
   }
 
-  uint32_t block = 0;
-  int error = allocate_block(&block, now_ns);
-  if (error) return error;
-  under_way_.clear();
-  const Incoming incoming{submission, layout, widths, now_ns};
-  const auto layers = layout.desc.layers;
-  for (uint32_t layer = 0; layer < layers && !error; layer++) {
-    Placed segment;
-    error = compress_segment(
-        incoming, block, layer,
-        arena.subspan(layer * layout.segment_raw_bytes, layout.segment_raw_bytes), &segment);
-    if (!error) under_way_.push_back(segment);
+  Put& put = under_way_;
+  put.submission = submission;
+  put.layout = &layout;
+  put.widths = &widths;
+  put.now_ns = now_ns;
+  put.opens_sequence = may_open_sequence(submission);
+  put.replaces = replaces;
+  put.segments_refused = put.placed = 0;
+  int error = allocate(put);
+  if (!error) {
+    error = compress(put, arena);
+    if (error) undo(put);
   }
-  Placed head;
-  if (!error && layers == 1) head = under_way_[0];
-  if (!error && layers > 1) error = write_record(incoming, block, &head);
-  if (!error) error = publish(block, incoming, head);
-  if (error) undo(block);
-  else measure(incoming, arena);
+  if (!error) {
+    write(put);
+    measure(put, arena);
+  }
   (error ? counters_.puts_failed : counters_.puts).fetch_add(1, std::memory_order_relaxed);
   return error;
 }
@@ -87,8 +96,8 @@ void Shard::touch_key(const Key& key, const Layout& layout, uint64_t now_ns) {
 
 void Shard::tick(uint64_t now_ns) {
   expire_holds(now_ns);
-  drop_limbo(now_ns, false);
-  counters_.held_blocks.store(held_blocks_, std::memory_order_relaxed);
+  drop_limbo(now_ns);
+  counters_.held_blocks.store(holds_.blocks(), std::memory_order_relaxed);
   counters_.limbo_blocks.store(limbo_.size(), std::memory_order_relaxed);
   counters_.free_units.store(slabs_.free_units(), std::memory_order_relaxed);
   counters_.waste_ppm.store(uint64_t(slabs_.waste() * 1e6), std::memory_order_relaxed);

@@ -5,10 +5,10 @@
 // Keys that come in are addresses (shm/key.hpp): whoever calls has masked them by the layout.
 //
 // The stations are methods, each in the file of its name: allocate.cpp, compress.cpp, write.cpp,
-// evict.cpp; hold.cpp keeps blocks from eviction; restart.cpp rebuilds everything from the slots.
-// `put` walks a block through them in order. Threading: one data thread; counters are read by
-// others. Never: waits, does I/O, trusts a byte that a client can write (a submission is a copy, an
-// arena is read once).
+// evict.cpp; make_room.cpp decides what allocate evicts; hold.cpp keeps blocks from eviction;
+// restart.cpp rebuilds everything from the slots. `put` walks a block through them in order.
+// Threading: one data thread; counters are read by others. Never: waits, does I/O, trusts a byte
+// that a client can write (a submission is a copy, an arena is read once).
 #pragma once
 
 #include <array>
@@ -18,15 +18,17 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "engine/engine.hpp"
 #include "journey/block_state.hpp"
+#include "journey/hold_table.hpp"
+#include "journey/put.hpp"
 #include "layout.hpp"
 #include "pool/index_writer.hpp"
 #include "pool/slab_pool.hpp"
 #include "predict/policy.hpp"
+#include "shm/atomics.hpp"
 #include "shm/session_format.hpp"
 
 namespace speckv {
@@ -97,52 +99,56 @@ class Shard {
   ShardCounters& counters() { return counters_; }
 
  private:
-  struct Hold {
-    uint64_t session_id = 0;
-    uint32_t uid = 0;
-    uint64_t until_ns = 0;
-    std::vector<uint32_t> blocks;
-  };
-  struct Incoming {  // what `put` is working on; widths: the same for all of it
-    const shm::Submission& submission;
-    const Layout& layout;
-    const Widths& widths;
-    uint64_t now_ns;
-  };
-  struct Placed {  // one slot of a block under way
-    uint64_t offset = 0;
-    uint64_t gen = 0;
-    uint32_t slot_bytes = 0;
+  // What a block wants before it can be placed.
+  struct Wanted {
+    std::span<const SlotNeed> slots;
+    uint64_t now_ns = 0;
+    bool block_number = false;
+    bool index_place = false;
+    uint64_t hash = 0;             // of its key, for the index
+    uint32_t replaces = no_block;  // goes in any case
   };
 
   // allocate.cpp
-  int allocate_block(uint32_t* ret_block, uint64_t now_ns);
-  uint64_t allocate_slot(uint32_t payload_bytes, uint32_t block, uint64_t now_ns);
-  bool make_room(uint32_t slot_bytes, uint64_t now_ns);
+  int allocate(Put& put);
+  int allocate_raw(Put& put, uint32_t layer);
+  void take_slot(Put& put, uint32_t at, uint32_t slot_bytes);
   uint64_t next_gen();
+  // make_room.cpp
+  int make_room(const Wanted& wanted);
+  bool plan_index_place(const Wanted& wanted);
+  bool plan_victims(const Wanted& wanted);
+  bool plan_limbo(const Wanted& wanted);
+  bool plan_slabs(const Wanted& wanted);
+  bool plan_is_enough(const Wanted& wanted) const;
+  bool add_if_it_helps(const Wanted& wanted, uint32_t block);
+  void carry_out_plan(const Wanted& wanted);
   // compress.cpp
-  int compress_segment(const Incoming& incoming, uint32_t block, uint32_t layer,
-                       std::span<const std::byte> raw, Placed* ret_placed);
-  int encode_into(const Incoming& incoming, uint32_t block, uint32_t layer,
-                  std::span<const std::byte> raw, bool as_raw, Placed* ret_placed);
-  void measure(const Incoming& incoming, std::span<const std::byte> arena);
+  int compress(Put& put, std::span<const std::byte> arena);
+  codec::Refusal encode(const Put& put, uint32_t layer, std::span<const std::byte> raw,
+                        bool as_raw);
+  void measure(const Put& put, std::span<const std::byte> arena);
   // write.cpp
-  int write_record(const Incoming& incoming, uint32_t block, Placed* ret_placed);
-  int publish(uint32_t block, const Incoming& incoming, const Placed& placed);
-  void undo(uint32_t block);
+  void write(Put& put);
+  void write_record(const Put& put);
+  void publish(const Put& put);
+  void undo(Put& put);
   predict::BlockFacts facts_of(uint32_t block, const Key& parent, uint32_t position,
                                uint32_t block_tokens, uint64_t now_ns);
   // evict.cpp
-  bool evict_one(uint64_t now_ns);
   void evict(uint32_t block, uint64_t now_ns);
+  void evict_at_once(uint32_t block);
+  void free_limbo(uint32_t block);
   void unpublish(uint32_t block);
   void free_block(uint32_t block);
   bool guarded(uint32_t block, uint64_t now_ns) const;
-  void drop_limbo(uint64_t now_ns, bool all);
+  void drop_limbo(uint64_t now_ns);
+  // Calls visit(offset) for each slot of a block, the record first. visit may release it.
   template <typename Visit>
   void for_each_slot(uint32_t block, Visit&& visit);
   // hold.cpp
-  void end_hold(Hold& hold);
+  void let_go(uint32_t block);
+  void set_pinned(uint32_t block, bool pinned);
   void expire_holds(uint64_t now_ns);
   // lose.cpp
   void drop_holds_of(const std::vector<uint8_t>& leaving);
@@ -163,14 +169,43 @@ class Shard {
   std::unique_ptr<predict::EvictionPolicy> policy_;
   std::vector<Block> blocks_;
   std::vector<uint32_t> free_blocks_;
-  std::vector<uint8_t> pinned_;    // by block: holds, and the block under way
-  std::vector<Placed> under_way_;  // slots of the block that `put` is working on
+  std::vector<uint8_t> pinned_;  // by block: it is held
+  Put under_way_;                // the block that `put` is working on
   std::vector<uint32_t> limbo_;
-  std::unordered_map<uint64_t, Hold> holds_;
-  uint64_t held_blocks_ = 0;
+  struct Plan {
+    std::vector<uint32_t> victims;             // in the order in which they go
+    std::array<uint64_t, sizes_max> gained{};  // slots of each wanted size that they give back
+    std::array<uint32_t, predict::kProposalsMax> coldest{};
+    std::array<uint64_t, 64> near{};  // where the coldest blocks lie
+    uint32_t near_count = 0;
+  };
+  Plan plan_;
+  HoldTable holds_;
   std::vector<const shm::GuardSlot*> guards_;
   uint64_t gen_ = 0, gen_end_ = 0;
   ShardCounters counters_;
 };
+
+// Whether an empty shard of so many units has room for one block of this layout as its preset
+// stores it. When not, every put of it is -ENOSPC.
+bool fits_shard(const Layout& layout, uint64_t shard_units);
+
+// The record first: while it is complete, so are its segments (docs/protocol.md §3). Its memory may
+// have been lost a moment ago, so what it says is believed only where the slab tables agree; else
+// they are searched.
+template <typename Visit>
+void Shard::for_each_slot(uint32_t block, Visit&& visit) {
+  const shm::Entry& entry = blocks_[block].entry;
+  std::array<uint64_t, SPECKV_LAYERS_MAX> offsets;
+  const uint32_t segments = entry.flags & shm::entry_record ? entry.layers : 0;
+  const auto* meta = reinterpret_cast<const shm::RecordMeta*>(slot(entry.ref) + 1);
+  const auto* refs = reinterpret_cast<const shm::SegmentRef*>(meta + 1);
+  for (uint32_t layer = 0; layer < segments; layer++) {
+    offsets[layer] = shm::load_relaxed(refs[layer].offset);
+    if (slabs_.owner_of(offsets[layer]) != block) return slabs_.for_each_slot_of(block, visit);
+  }
+  visit(entry.ref);
+  for (uint32_t layer = 0; layer < segments; layer++) visit(offsets[layer]);
+}
 
 }  // namespace speckv

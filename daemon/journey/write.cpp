@@ -1,73 +1,74 @@
 // SPDX-License-Identifier: Apache-2.0
-// write.cpp - station 2's end: the record that ties a block's segments together, and its
-// publication in the index.
+// write.cpp - station 3: every slot's gen becomes even, the record ties the segments together, and
+// the index entry is published.
 //
 // Until publish() returns, nothing of the block can be found; undo() leaves no trace.
-#include <cstring>
+#include <algorithm>
 
+#include "assert.hpp"
 #include "codec/checksum.hpp"
 #include "journey/shard.hpp"
 #include "shm/atomics.hpp"
 
 namespace speckv {
 
-int Shard::write_record(const Incoming& incoming, uint32_t block, Placed* ret_placed) {
-  const auto& [submission, layout, widths, now_ns] = incoming;
-  const uint32_t layers = layout.desc.layers;
-  const uint32_t payload = shm::record_payload_bytes(layers);
-  const uint64_t offset = allocate_slot(payload, block, now_ns);
-  if (!offset) return -ENOSPC;
-  shm::SlotHeader* header = slot(offset);
-  const uint64_t gen = next_gen();
-  shm::store_relaxed(header->gen, gen - 1);
-  shm::release_fence();
-  auto* meta = reinterpret_cast<shm::RecordMeta*>(header + 1);
-  *meta = shm::RecordMeta{submission.parent,  submission.position, layers,
-                          layout.block_bytes, layout.identity,     0};
-  auto* refs = reinterpret_cast<shm::SegmentRef*>(meta + 1);
-  for (uint32_t layer = 0; layer < layers; layer++)
-    shm::store_racing(&refs[layer],
-                      shm::SegmentRef{under_way_[layer].offset, under_way_[layer].gen});
-  codec::Checksum sum;
-  codec::checksum_update(sum, meta, payload);
-  header->key = submission.key;
-  header->fingerprint = widths.fingerprint;
-  header->layer = shm::layer_record;
-  header->flags = uint16_t(layout.preset_id);
-  header->payload_bytes = payload;
-  header->checksum = shm::slot_checksum(*header, codec::checksum_final(sum));
-  shm::store_release(header->gen, gen);
-  *ret_placed = {offset, gen, shm::slot_bytes_for(payload)};
-  under_way_.push_back(*ret_placed);
-  return 0;
+void Shard::write(Put& put) {
+  for (uint32_t layer = 0; layer < put.layers(); layer++)
+    shm::store_release(slot(put.slots[layer].offset)->gen, put.slots[layer].gen);  // W5
+  if (put.layers() > 1) write_record(put);
+  publish(put);
 }
 
-int Shard::publish(uint32_t block, const Incoming& incoming, const Placed& placed) {
-  const auto& [submission, layout, widths, now_ns] = incoming;
-  Block& fresh = blocks_[block];
-  fresh.state = BlockState::compressed;
-  fresh.raw_bytes = uint32_t(std::min<uint64_t>(layout.block_bytes, UINT32_MAX));
-  for (const Placed& each : under_way_) fresh.stored_bytes += each.slot_bytes;
-  fresh.entry.key = submission.key;
-  fresh.entry.ref = placed.offset;
-  fresh.entry.gen = placed.gen;
-  fresh.entry.fingerprint = widths.fingerprint;
-  fresh.entry.block = block;
-  fresh.entry.layers = uint16_t(layout.desc.layers);
-  fresh.entry.flags = layout.desc.layers > 1 ? shm::entry_record : 0;
-  const uint64_t hash = hash_key(submission.key);
-  uint32_t in_the_way = 0;
-  while (!index_.insert(hash, fresh.entry, &in_the_way)) {  // W6
-    if (pinned_[in_the_way]) return -ENOSPC;
-    evict(in_the_way, now_ns);
+void Shard::write_record(const Put& put) {
+  const uint32_t layers = put.layers();
+  const uint32_t payload = shm::record_payload_bytes(layers);
+  shm::SlotHeader* header = slot(put.head().offset);
+  shm::release_fence();
+  auto* meta = reinterpret_cast<shm::RecordMeta*>(header + 1);
+  *meta = shm::RecordMeta{};
+  meta->parent = put.submission.parent;
+  meta->position = put.submission.position;
+  meta->layers = layers;
+  meta->raw_bytes = put.layout->block_bytes;
+  meta->identity = put.layout->identity;
+  auto* refs = reinterpret_cast<shm::SegmentRef*>(meta + 1);
+  for (uint32_t layer = 0; layer < layers; layer++)
+    shm::store_racing(&refs[layer], shm::SegmentRef{put.slots[layer].offset, put.slots[layer].gen});
+  codec::Checksum sum;
+  codec::checksum_update(sum, meta, payload);
+  header->key = put.submission.key;
+  header->fingerprint = put.widths->fingerprint;
+  header->layer = shm::layer_record;
+  header->flags = uint16_t(put.layout->preset_id);
+  header->payload_bytes = payload;
+  header->checksum = shm::slot_checksum(*header, codec::checksum_final(sum));
+  shm::store_release(header->gen, put.head().gen);
+}
+
+void Shard::publish(const Put& put) {
+  Block& fresh = blocks_[put.block];
+  SPECKV_ASSERT(fresh.state == BlockState::allocated,
+                "a block was published that is not under way");
+  fresh.raw_bytes = uint32_t(std::min<uint64_t>(put.layout->block_bytes, UINT32_MAX));
+  for (uint32_t i = 0; i < put.placed; i++) {
+    fresh.stored_bytes += put.slots[i].slot_bytes;
+    slabs_.unpin(put.slots[i].offset);
   }
+  fresh.entry.key = put.submission.key;
+  fresh.entry.ref = put.head().offset;
+  fresh.entry.gen = put.head().gen;
+  fresh.entry.fingerprint = put.widths->fingerprint;
+  fresh.entry.block = put.block;
+  fresh.entry.layers = uint16_t(put.layers());
+  fresh.entry.flags = put.layers() > 1 ? shm::entry_record : 0;
+  const bool placed = index_.insert(hash_key(put.submission.key), fresh.entry);  // W6
+  SPECKV_ASSERT(placed, "the index has no place for a block that was planned for");
   fresh.state = BlockState::published;
-  policy_->on_insert(block, facts_of(block, submission.parent, submission.position,
-                                     layout.desc.block_tokens, now_ns));
+  policy_->on_insert(put.block, facts_of(put.block, put.submission.parent, put.submission.position,
+                                         put.layout->desc.block_tokens, put.now_ns));
   add_gauges(fresh, +1);
   counters_.put_raw_bytes.fetch_add(fresh.raw_bytes, std::memory_order_relaxed);
   counters_.put_stored_bytes.fetch_add(fresh.stored_bytes, std::memory_order_relaxed);
-  return 0;
 }
 
 predict::BlockFacts Shard::facts_of(uint32_t block, const Key& parent, uint32_t position,
@@ -84,15 +85,16 @@ predict::BlockFacts Shard::facts_of(uint32_t block, const Key& parent, uint32_t 
   return facts;
 }
 
-// Gives back all that a failed put had taken.
-void Shard::undo(uint32_t block) {
-  for (const Placed& each : under_way_) {
-    shm::store_relaxed(slot(each.offset)->gen, each.gen | 1);
-    slabs_.release(each.offset);
+// Gives back all that a put which cannot go on had taken.
+void Shard::undo(Put& put) {
+  for (uint32_t i = 0; i < put.placed; i++) {
+    if (put.slots[i].slot_bytes == 0) continue;
+    shm::store_relaxed(slot(put.slots[i].offset)->gen, put.slots[i].gen - 1);
+    slabs_.release(put.slots[i].offset);
   }
-  under_way_.clear();
-  blocks_[block] = Block{};
-  free_blocks_.push_back(block);
+  put.placed = 0;
+  blocks_[put.block] = Block{};
+  free_blocks_.push_back(put.block);
 }
 
 }  // namespace speckv

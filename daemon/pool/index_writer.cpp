@@ -58,10 +58,17 @@ void IndexWriter::place(Bucket& bucket, int slot, const Entry& entry, uint16_t t
   store_relaxed(bucket.head.tags[slot], tag);
 }
 
-bool IndexWriter::insert(uint64_t hash, const Entry& entry, uint32_t* ret_in_the_way) {
+bool IndexWriter::has_room(uint64_t hash) const {
+  const uint32_t first = first_bucket(hash, buckets_), second = second_bucket(hash, buckets_);
+  return free_slot(bucket(first)) >= 0 || free_slot(bucket(second)) >= 0 || movable(first) >= 0 ||
+         movable(second) >= 0;
+}
+
+bool IndexWriter::insert(uint64_t hash, const Entry& entry) {
   const uint32_t first = first_bucket(hash, buckets_), second = second_bucket(hash, buckets_);
   int slot = free_slot(bucket(first));
-  if (slot < 0 && free_slot(bucket(second)) < 0 && move_one_aside(first))
+  if (slot < 0 && free_slot(bucket(second)) < 0 &&
+      (move_one_aside(first) || move_one_aside(second)))
     slot = free_slot(bucket(first));
   if (slot >= 0) {
     place(bucket(first), slot, entry, tag_of(hash));
@@ -69,10 +76,7 @@ bool IndexWriter::insert(uint64_t hash, const Entry& entry, uint32_t* ret_in_the
     return true;
   }
   slot = free_slot(bucket(second));
-  if (slot < 0 || first == second) {
-    *ret_in_the_way = bucket(first).entries[hash % bucket_entries].block;
-    return false;
-  }
+  if (slot < 0) return false;
   add_overflow(bucket(first),
                +1);  // before the entry, so that a reader of the entry's key looks there
   place(bucket(second), slot, entry, tag_of(hash));
@@ -80,25 +84,31 @@ bool IndexWriter::insert(uint64_t hash, const Entry& entry, uint32_t* ret_in_the
   return true;
 }
 
+int IndexWriter::movable(uint32_t from) const {
+  for (uint32_t i = 0; i < bucket_entries; i++) {
+    const uint64_t hash = hash_key(bucket(from).entries[i].key);
+    const uint32_t other = second_bucket(hash, buckets_);
+    if (first_bucket(hash, buckets_) == from && other != from && free_slot(bucket(other)) >= 0)
+      return int(i);
+  }
+  return -1;
+}
+
 // Moves one entry that sits in its first bucket to its second. The reader may miss it for a moment
 // between the two writes only if it looked at the first bucket after and at the second before: it
 // is written there first.
 bool IndexWriter::move_one_aside(uint32_t from) {
+  const int i = movable(from);
+  if (i < 0) return false;
   Bucket& full = bucket(from);
-  for (uint32_t i = 0; i < bucket_entries; i++) {
-    const Entry entry = full.entries[i];
-    const uint64_t hash = hash_key(entry.key);
-    const uint32_t home = first_bucket(hash, buckets_), other = second_bucket(hash, buckets_);
-    if (home != from || other == from) continue;
-    const int slot = free_slot(bucket(other));
-    if (slot < 0) continue;
-    place(bucket(other), slot, entry, tag_of(hash));
-    BucketWrite write(full);
-    store_relaxed(full.head.overflow, uint16_t(load_relaxed(full.head.overflow) + 1));
-    store_relaxed(full.head.tags[i], 0);
-    return true;
-  }
-  return false;
+  const Entry entry = full.entries[i];
+  const uint64_t hash = hash_key(entry.key);
+  const uint32_t other = second_bucket(hash, buckets_);
+  place(bucket(other), free_slot(bucket(other)), entry, tag_of(hash));
+  BucketWrite write(full);
+  store_relaxed(full.head.overflow, uint16_t(load_relaxed(full.head.overflow) + 1));
+  store_relaxed(full.head.tags[i], 0);
+  return true;
 }
 
 bool IndexWriter::erase(const Key& key, uint64_t hash) {

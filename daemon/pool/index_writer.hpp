@@ -3,7 +3,8 @@
 // half).
 //
 // Called by: journey, on the shard's data thread only. Never allocates, never evicts: when both
-// buckets of a key are full it says so and names an entry that the caller may evict.
+// buckets of a key are full it says so beforehand and names what lives there; which of that goes is
+// the caller's choice.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +25,14 @@ class IndexWriter {
     return view_.find(key, hash, ret_entry);
   }
 
+  // Returns: whether insert() would find a place now.
+  bool has_room(uint64_t hash) const;
+  // Calls visit(entry) for each that lives in one of the key's two buckets.
+  template <typename Visit>
+  void for_each_neighbour(uint64_t hash, Visit&& visit) const;
   // Publishes entry. Requires: its key is not in the index. Returns: false when both buckets are
-  // full and no entry could be moved aside; then ret_in_the_way is a block that lives there.
-  bool insert(uint64_t hash, const shm::Entry& entry, uint32_t* ret_in_the_way);
+  // full and no entry could be moved aside.
+  bool insert(uint64_t hash, const shm::Entry& entry);
   // Unpublishes. Returns: false if the key was not there.
   bool erase(const Key& key, uint64_t hash);
 
@@ -36,8 +42,11 @@ class IndexWriter {
 
  private:
   shm::Bucket& bucket(uint32_t i) { return table_[i]; }
+  const shm::Bucket& bucket(uint32_t i) const { return table_[i]; }
   static int free_slot(const shm::Bucket& bucket);
   static void place(shm::Bucket& bucket, int slot, const shm::Entry& entry, uint16_t tag);
+  // Returns: number of an entry of this full bucket that has room in its second one, or -1.
+  int movable(uint32_t from) const;
   bool move_one_aside(uint32_t from);
 
   shm::Bucket* table_;
@@ -45,5 +54,16 @@ class IndexWriter {
   uint64_t size_ = 0;
   shm::IndexView view_;
 };
+
+template <typename Visit>
+void IndexWriter::for_each_neighbour(uint64_t hash, Visit&& visit) const {
+  const uint32_t first = shm::first_bucket(hash, buckets_);
+  const uint32_t second = shm::second_bucket(hash, buckets_);
+  for (uint32_t which = 0; which < (first == second ? 1u : 2u); which++) {
+    const shm::Bucket& home = bucket(which ? second : first);
+    for (uint32_t i = 0; i < shm::bucket_entries; i++)
+      if (home.head.tags[i]) visit(home.entries[i]);
+  }
+}
 
 }  // namespace speckv

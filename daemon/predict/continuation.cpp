@@ -13,7 +13,7 @@
 // worth the same, the one deeper in its sequence goes first.
 //
 // Lists: one per (class, age bin), each from oldest to youngest; a block moves on to its next bin
-// within kAdvanceNs of calls to victim(). Parked: leaves that were found pinned.
+// within kAdvanceNs of calls to coldest(). Parked: leaves that were found pinned.
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -48,7 +48,8 @@ class Continuation final : public EvictionPolicy {
   void on_insert(uint32_t block, const BlockFacts& facts) override;
   void on_hit(uint32_t block, uint64_t now_ns) override;
   void on_remove(uint32_t block) override;
-  bool victim(uint64_t now_ns, std::span<const uint8_t> pinned, uint32_t* ret_block) override;
+  uint32_t coldest(uint64_t now_ns, std::span<const uint8_t> pinned,
+                   std::span<uint32_t> ret_blocks) override;
 
   uint32_t resident() const override { return resident_; }
   std::string_view name() const override { return "continuation"; }
@@ -65,6 +66,12 @@ class Continuation final : public EvictionPolicy {
     uint16_t list = kNoList;
     uint8_t visits = 0;  // uses before the last one
     bool resident = false;
+    bool proposed = false;  // while coldest() looks for the next
+  };
+  struct Proposal {  // how to put it back
+    uint64_t parent_touched_ns;
+    uint32_t hotter;  // its neighbour on its list
+    uint16_t list;
   };
 
   uint32_t cls(const State& state) const {
@@ -83,6 +90,11 @@ class Continuation final : public EvictionPolicy {
            states_[state.parent].generation == state.parent_generation;
   }
 
+  bool next_victim(std::span<const uint8_t> pinned, uint32_t* ret_block);
+  void set_aside(uint32_t block, Proposal* ret_proposal);
+  void put_back(uint32_t block, const Proposal& proposal);
+  // A child of this block went.
+  void lose_child(uint32_t parent, uint64_t child_touched_ns);
   void put_on(uint16_t list, uint32_t block);
   void put_on_age_list(uint32_t block, bool cold);
   void take_off(uint32_t block);
@@ -102,6 +114,7 @@ class Continuation final : public EvictionPolicy {
   uint32_t resident_ = 0;
   uint32_t parked_ = 0;
   uint32_t hand_ = 0;  // any_unpinned() goes on where it stopped
+  std::array<Proposal, kProposalsMax> proposals_{};
 };
 
 void Continuation::on_insert(uint32_t block, const BlockFacts& facts) {
@@ -153,16 +166,60 @@ void Continuation::on_remove(uint32_t block) {
   state.resident = false;
   --resident_;
   ghosts_.insert(state.key_hash, state.touched_ns, state.visits);
-  if (!has_parent(state)) return;
-  State& parent = states_[state.parent];
-  parent.touched_ns = std::max(parent.touched_ns, state.touched_ns);  // touches can be lost
-  if (--parent.children == 0) put_on_age_list(state.parent, true);
+  if (has_parent(state)) lose_child(state.parent, state.touched_ns);
 }
 
-bool Continuation::victim(uint64_t now_ns, std::span<const uint8_t> pinned, uint32_t* ret_block) {
+void Continuation::lose_child(uint32_t parent, uint64_t child_touched_ns) {
+  State& state = states_[parent];
+  state.touched_ns = std::max(state.touched_ns, child_touched_ns);  // touches can be lost
+  if (--state.children == 0 && !state.proposed) put_on_age_list(parent, true);
+}
+
+uint32_t Continuation::coldest(uint64_t now_ns, std::span<const uint8_t> pinned,
+                               std::span<uint32_t> ret_blocks) {
   see_time(now_ns);
   unpark(pinned, kUnparkTries);
   advance_ages();
+  uint32_t found = 0;
+  for (; found < ret_blocks.size(); ++found) {
+    if (!next_victim(pinned, &ret_blocks[found])) break;
+    set_aside(ret_blocks[found], &proposals_[found]);
+  }
+  for (uint32_t i = found; i-- > 0;) put_back(ret_blocks[i], proposals_[i]);
+  return found;
+}
+
+// As if it had been removed: its parent may be the next to go.
+void Continuation::set_aside(uint32_t block, Proposal* ret_proposal) {
+  State& state = states_[block];
+  *ret_proposal = {0, kNoBlock, state.list};
+  if (state.list != kNoList) ret_proposal->hotter = lists_.hotter(block);
+  take_off(block);
+  state.proposed = true;
+  if (!has_parent(state)) return;
+  ret_proposal->parent_touched_ns = states_[state.parent].touched_ns;
+  lose_child(state.parent, state.touched_ns);
+}
+
+// Requires: called in the reverse order of set_aside(), so that its neighbour is back already.
+void Continuation::put_back(uint32_t block, const Proposal& proposal) {
+  State& state = states_[block];
+  if (has_parent(state)) {
+    State& parent = states_[state.parent];
+    if (parent.children++ == 0) take_off(state.parent);
+    parent.touched_ns = proposal.parent_touched_ns;
+  }
+  state.proposed = false;
+  if (proposal.list == kNoList) return;
+  state.list = proposal.list;
+  parked_ += proposal.list == kParkedList ? 1 : 0;
+  if (proposal.hotter == kNoBlock) lists_.push_hot(proposal.list, block);
+  else if (states_[proposal.hotter].list == proposal.list)
+    lists_.push_colder_than(proposal.hotter, block);
+  else lists_.push_cold(proposal.list, block);  // its neighbour was found pinned meanwhile
+}
+
+bool Continuation::next_victim(std::span<const uint8_t> pinned, uint32_t* ret_block) {
   for (bool rechecked = false;;) {
     const uint16_t list = least_worth_list();
     if (list == kNoList && rechecked) return any_unpinned(pinned, ret_block);
@@ -259,7 +316,7 @@ uint32_t Continuation::deepest_of_coldest(uint16_t list) const {
 bool Continuation::any_unpinned(std::span<const uint8_t> pinned, uint32_t* ret_block) {
   for (uint32_t left = uint32_t(states_.size()); left > 0; --left) {
     hand_ = hand_ + 1 < states_.size() ? hand_ + 1 : 0;
-    if (!states_[hand_].resident || is_pinned(pinned, hand_)) continue;
+    if (!states_[hand_].resident || states_[hand_].proposed || is_pinned(pinned, hand_)) continue;
     *ret_block = hand_;
     return true;
   }

@@ -33,17 +33,21 @@ class Lru final : public EvictionPolicy {
     --resident_;
   }
 
-  bool victim(uint64_t, std::span<const uint8_t> pinned, uint32_t* ret_block) override {
-    for (uint32_t left = resident_; left > 0; --left) {
-      const uint32_t block = lists_.coldest(0);
+  uint32_t coldest(uint64_t, std::span<const uint8_t> pinned,
+                   std::span<uint32_t> ret_blocks) override {
+    uint32_t found = 0;
+    uint32_t block = lists_.coldest(0);
+    for (uint32_t left = resident_; left > 0 && found < ret_blocks.size(); --left) {
+      const uint32_t next = lists_.hotter(block);
       if (pinned.empty() || pinned[block] == 0) {
-        *ret_block = block;
-        return true;
+        ret_blocks[found++] = block;
+      } else {
+        lists_.unlink(block);  // pinned: in use, hence not cold
+        lists_.push_hot(0, block);
       }
-      lists_.unlink(block);  // pinned: in use, hence not cold
-      lists_.push_hot(0, block);
+      block = next != kNoBlock ? next : lists_.coldest(0);
     }
-    return false;
+    return found;
   }
 
   uint32_t resident() const override { return resident_; }

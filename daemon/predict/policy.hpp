@@ -14,7 +14,7 @@
 // follows it in its sequence is dead weight. A policy may use that; one that does not ignores it.
 //
 // The daemon's side:
-//   put:    if full { if (victim(now, pinned, &b)) { unpublish b; on_remove(b) } else -ENOSPC }
+//   put:    if full { take what helps of coldest(now, pinned, ...): unpublish b; on_remove(b) }
 //           on_insert(new block, facts)
 //   get:    on_hit(b, now), in the order of the touch ring; lossy and late is fine
 //   a put of a key that is already resident: on_hit, not on_insert
@@ -31,6 +31,8 @@ inline constexpr uint32_t kNoBlock = UINT32_MAX;
 inline constexpr uint32_t kParentAway = UINT32_MAX - 1;
 inline constexpr uint32_t kCapacityMax = 1u
                                          << 31;  // leaves numbers for the two above and list heads
+inline constexpr uint32_t kProposalsMax =
+    384;  // a block of the most layers, and what is passed over
 inline constexpr uint32_t kPositionUnknown = UINT32_MAX;
 
 // What is known of a block when it is stored. Unknown stays at its default; nothing is required but
@@ -55,12 +57,18 @@ class EvictionPolicy {
   // A block is gone: evicted, removed or replaced. Not resident: ignored.
   virtual void on_remove(uint32_t block) = 0;
 
-  // Proposes the block to evict; changes nothing that is resident. pinned[b] != 0: b must stay;
+  // Proposes up to ret_blocks.size() blocks (at most kProposalsMax) in the order in which they
+  // would be evicted, as if each had been removed before the next was asked for; changes nothing
+  // that is resident, so a plan may take all, some or none of them. pinned[b] != 0: b must stay;
   // pinned.size() is capacity, or 0 for "nothing is pinned". May move pinned blocks it meets away
   // from the cold end, so that repeated calls do not walk over them again.
-  // Returns: false when every resident block is pinned (or none is resident).
-  [[nodiscard]] virtual bool victim(uint64_t now_ns, std::span<const uint8_t> pinned,
-                                    uint32_t* ret_block) = 0;
+  // Returns: how many; fewer than asked for when every other resident block is pinned.
+  [[nodiscard]] virtual uint32_t coldest(uint64_t now_ns, std::span<const uint8_t> pinned,
+                                         std::span<uint32_t> ret_blocks) = 0;
+  // The first of them. Returns: false when there is none.
+  [[nodiscard]] bool victim(uint64_t now_ns, std::span<const uint8_t> pinned, uint32_t* ret_block) {
+    return coldest(now_ns, pinned, {ret_block, 1}) == 1;
+  }
 
   virtual uint32_t resident() const = 0;
   virtual std::string_view name() const = 0;

@@ -5,6 +5,8 @@
 // `main`. The cold end of small moves to main when it was read at least twice, else it goes; the
 // cold end of main gets another round for each read. Knows nothing of sequences: it is here to be
 // compared with.
+#include <array>
+
 #include "predict/block_lists.hpp"
 #include "predict/ghost_table.hpp"
 #include "predict/policies.hpp"
@@ -14,7 +16,7 @@ namespace {
 
 class S3Fifo final : public EvictionPolicy {
  public:
-  explicit S3Fifo(uint32_t capacity) : lists_(capacity, 2), states_(capacity), ghosts_(capacity) {}
+  explicit S3Fifo(uint32_t capacity) : lists_(capacity, 3), states_(capacity), ghosts_(capacity) {}
 
   void on_insert(uint32_t block, const BlockFacts& facts) override {
     uint64_t age_ns = 0;
@@ -37,7 +39,44 @@ class S3Fifo final : public EvictionPolicy {
     if (state.list == kSmall) ghosts_.insert(state.key_hash, state.inserted_ns, 0);
   }
 
-  bool victim(uint64_t, std::span<const uint8_t> pinned, uint32_t* ret_block) override {
+  uint32_t coldest(uint64_t, std::span<const uint8_t> pinned,
+                   std::span<uint32_t> ret_blocks) override {
+    uint32_t found = 0;
+    for (; found < ret_blocks.size(); ++found) {
+      uint32_t& block = ret_blocks[found];
+      if (!next_victim(pinned, &block)) break;
+      proposed_from_[found] = states_[block].list;
+      pop(block);
+      push(block, kProposed);
+    }
+    for (uint32_t i = found; i-- > 0;) {  // all back to where they were, the coldest last
+      pop(ret_blocks[i]);
+      states_[ret_blocks[i]].list = proposed_from_[i];
+      lists_.push_cold(proposed_from_[i], ret_blocks[i]);
+      ++size_[proposed_from_[i]];
+    }
+    return found;
+  }
+
+  uint32_t resident() const override { return size_[kSmall] + size_[kMain]; }
+  std::string_view name() const override { return "s3fifo"; }
+
+ private:
+  static constexpr uint32_t kSmall = 0;
+  static constexpr uint32_t kMain = 1;
+  static constexpr uint32_t kProposed = 2;     // while coldest() looks for the next
+  static constexpr uint32_t kSmallShare = 10;  // the paper's 10 %
+  static constexpr uint8_t kReadsMax = 3;      // the paper's two bits
+  static constexpr uint8_t kPromoteReads = 2;  // the paper's "more than once"
+  struct State {
+    uint64_t key_hash = 0;
+    uint64_t inserted_ns = 0;
+    uint32_t list = kSmall;
+    uint8_t reads = 0;
+    bool resident = false;
+  };
+
+  bool next_victim(std::span<const uint8_t> pinned, uint32_t* ret_block) {
     // a block of main is met at most reads + 1 times, one of small once, a pinned one once a call
     uint64_t left = uint64_t(resident()) * (kReadsMax + 2);
     for (uint32_t pinned_met = 0; left > 0 && pinned_met <= resident(); --left) {
@@ -62,27 +101,11 @@ class S3Fifo final : public EvictionPolicy {
     }
     return any_unpinned(pinned, ret_block);  // rare: the queue whose turn it is is all pinned
   }
-
-  uint32_t resident() const override { return size_[kSmall] + size_[kMain]; }
-  std::string_view name() const override { return "s3fifo"; }
-
- private:
-  static constexpr uint32_t kSmall = 0;
-  static constexpr uint32_t kMain = 1;
-  static constexpr uint32_t kSmallShare = 10;  // the paper's 10 %
-  static constexpr uint8_t kReadsMax = 3;      // the paper's two bits
-  static constexpr uint8_t kPromoteReads = 2;  // the paper's "more than once"
-  struct State {
-    uint64_t key_hash = 0;
-    uint64_t inserted_ns = 0;
-    uint32_t list = kSmall;
-    uint8_t reads = 0;
-    bool resident = false;
-  };
-
   bool any_unpinned(std::span<const uint8_t> pinned, uint32_t* ret_block) const {
     for (uint32_t block = 0; block < states_.size(); ++block) {
-      if (!states_[block].resident || (!pinned.empty() && pinned[block] != 0)) continue;
+      if (!states_[block].resident || states_[block].list == kProposed ||
+          (!pinned.empty() && pinned[block] != 0))
+        continue;
       *ret_block = block;
       return true;
     }
@@ -101,7 +124,8 @@ class S3Fifo final : public EvictionPolicy {
   BlockLists lists_;
   std::vector<State> states_;
   GhostTable ghosts_;
-  uint32_t size_[2] = {0, 0};
+  uint32_t size_[3] = {0, 0, 0};
+  std::array<uint32_t, kProposalsMax> proposed_from_{};
 };
 
 }  // namespace

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 LAYOUT = ["include/speckv/layout.h"]
 ABI = ["include/speckv/"]
 DAEMON = [
+    "daemon/assert.hpp",
     "daemon/status.hpp",
     "daemon/layout.hpp",
     "daemon/config/",

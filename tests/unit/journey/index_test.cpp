@@ -25,9 +25,7 @@ class IndexTest : public ::testing::Test {
     made.block = uint32_t(number);
     return made;
   }
-  bool insert(uint64_t number, uint32_t* in_the_way) {
-    return writer_->insert(hash_key(key_of(number)), entry(number), in_the_way);
-  }
+  bool insert(uint64_t number) { return writer_->insert(hash_key(key_of(number)), entry(number)); }
   bool find(uint64_t number, shm::Entry* found) {
     return writer_->find(key_of(number), hash_key(key_of(number)), found);
   }
@@ -45,11 +43,18 @@ TEST_F(IndexTest, AgreesWithAMapUnderRandomInsertAndErase) {
       EXPECT_TRUE(writer_->erase(key_of(number), hash_key(key_of(number))));
       model[number] = false;
     } else {
-      uint32_t in_the_way = UINT32_MAX;
-      const bool placed = insert(number, &in_the_way);
+      const bool has_room = writer_->has_room(hash_key(key_of(number)));
+      const bool placed = insert(number);
       model[number] = placed;
+      ASSERT_EQ(placed, has_room) << "what it says beforehand must hold";
+      uint32_t neighbours = 0;
+      if (!placed)
+        writer_->for_each_neighbour(hash_key(key_of(number)), [&](const shm::Entry& each) {
+          neighbours++;
+          EXPECT_TRUE(model[each.block]) << "it must name blocks that are there";
+        });
       if (!placed) {
-        EXPECT_TRUE(model[in_the_way]) << "it must name a block that is there";
+        EXPECT_GE(neighbours, shm::bucket_entries);
       }
     }
     const uint64_t probe = mix64(state) % 400;
@@ -66,8 +71,7 @@ TEST_F(IndexTest, AgreesWithAMapUnderRandomInsertAndErase) {
 
 TEST_F(IndexTest, HoldsEightyPercentWithoutRefusing) {
   for (uint64_t number = 0; number < writer_->capacity() * 8 / 10; number++) {
-    uint32_t in_the_way;
-    EXPECT_TRUE(insert(number, &in_the_way)) << number;
+    EXPECT_TRUE(insert(number)) << number;
   }
 }
 
@@ -92,16 +96,14 @@ TEST_F(IndexTest, AReaderBesideTheWriterSeesWholeEntriesOnly) {
       shm::Entry next = entry(++version);
       next.key = key_of(number);
       writer_->erase(key_of(number), hash_key(key_of(number)));
-      uint32_t in_the_way;
-      ASSERT_TRUE(writer_->insert(hash_key(key_of(number)), next, &in_the_way));
+      ASSERT_TRUE(writer_->insert(hash_key(key_of(number)), next));
     }
   done = true;
   reader.join();
 }
 
 TEST_F(IndexTest, ABucketLeftOddByADeadWriterIsAMissNotAHang) {
-  uint32_t in_the_way;
-  ASSERT_TRUE(insert(5, &in_the_way));
+  ASSERT_TRUE(insert(5));
   auto* table = reinterpret_cast<shm::Bucket*>(file_.data() + shm::index_header_bytes);
   for (uint32_t i = 0; i < 64; i++) table[i].head.seq |= 1;
   shm::Entry found;
