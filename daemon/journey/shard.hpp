@@ -41,7 +41,7 @@ struct ShardCounters {
   std::atomic<uint64_t> evicted{0}, removed{0}, guarded{0}, touches{0};
   std::atomic<uint64_t> lost{0};  // blocks whose memory went
   std::atomic<uint64_t> blocks{0}, raw_bytes{0}, stored_bytes{0}, held_blocks{0}, limbo_blocks{0};
-  std::atomic<uint64_t> free_units{0}, restored{0}, malformed{0};
+  std::atomic<uint64_t> free_units{0}, restored{0}, not_restored{0}, malformed{0};
   std::atomic<uint64_t> waste_ppm{0};  // of slabs: bytes that no slot can use
 };
 
@@ -69,8 +69,9 @@ class Shard {
  public:
   explicit Shard(const ShardOptions& options);
 
-  // Rebuilds blocks and index from the slots of an earlier daemon. Returns: blocks restored.
-  uint64_t restore();
+  // Rebuilds blocks, index and the policy's order from the slots of an earlier daemon. Returns:
+  // blocks restored; counters().not_restored says how many whole ones had no room in the index.
+  uint64_t restore(uint64_t now_ns);
 
   // The whole way of one block. widths: with which it is stored, those that its owner can read.
   // arena: the client's raw bytes of the block, exactly
@@ -153,10 +154,17 @@ class Shard {
   // lose.cpp
   void drop_holds_of(const std::vector<uint8_t>& leaving);
   // restart.cpp
-  bool restore_record(uint64_t offset);
-  bool restore_single(uint64_t offset);
-  bool restore_block(const shm::SlotHeader& header, uint64_t offset, uint32_t layers,
-                     std::span<const shm::SegmentRef> refs);
+  struct Restored {  // a record, or the segment of a block that has none
+    uint64_t gen = 0, offset = 0;
+  };
+  void prefetch_record(uint64_t offset);
+  void prefetch_segments(uint64_t offset);
+  void restore_one(uint64_t offset, uint64_t used_ns);
+  uint32_t restore_record(uint64_t offset, uint64_t used_ns);
+  uint32_t restore_single(uint64_t offset, uint64_t used_ns);
+  uint32_t restore_block(const shm::SlotHeader& header, uint64_t offset, uint64_t used_ns,
+                         std::span<const shm::SegmentRef> refs);
+  bool number_for_restored(uint64_t now_ns);
 
   shm::SlotHeader* slot(uint64_t offset) {
     return reinterpret_cast<shm::SlotHeader*>(options_.pool + offset);

@@ -31,6 +31,7 @@ void Shard::write_record(const Put& put) {
   meta->layers = layers;
   meta->raw_bytes = put.layout->block_bytes;
   meta->identity = put.layout->identity;
+  meta->block_tokens = put.layout->desc.block_tokens;
   auto* refs = reinterpret_cast<shm::SegmentRef*>(meta + 1);
   for (uint32_t layer = 0; layer < layers; layer++)
     shm::store_racing(&refs[layer], shm::SegmentRef{put.slots[layer].offset, put.slots[layer].gen});

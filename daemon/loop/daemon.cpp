@@ -90,9 +90,12 @@ Status Daemon::start_threads() {
       options.engine = engine.get();
       options.on_measured = [this] { control_->measured(); };  // sessions come after control_
       auto part = std::make_unique<Shard>(options);
-      if (space.taken_over)
-        spdlog::info("namespace {} shard {}: {} blocks restored", space.name, shard,
-                     part->restore());
+      if (space.taken_over) {
+        const uint64_t restored = part->restore(monotonic_ns());
+        spdlog::info(
+            "namespace {} shard {}: {} blocks restored, {} dropped for want of index entries",
+            space.name, shard, restored, part->counters().not_restored.load());
+      }
       for (const LostRange& range : lost[i]) part->lose(range.offset, range.bytes);
       parts.push_back({std::move(part), reinterpret_cast<shm::IndexHeader*>(space.index->data())});
     }

@@ -71,7 +71,7 @@ class Space {
     options.index = index_.data();
     options.first_unit = 1;
     options.units = units_;
-    options.blocks_max = 1024;
+    options.blocks_max = blocks_max;
     options.policy = policy_;
     options.holds_max = 8;
     options.engine = engine_.get();
@@ -134,6 +134,8 @@ class Space {
     }
     return ::testing::AssertionSuccess();
   }
+
+  uint32_t blocks_max = 1024;  // from the next restart() on
 
   Shard& shard() { return *shard_; }
   std::byte* pool() { return pool_; }

@@ -118,7 +118,7 @@ TEST_F(Lose, ARestartOverALostPartRestoresTheRest) {
   lose(3, 1);
   const auto left = found();
   space_.restart();
-  EXPECT_EQ(space_.shard().restore(), left.size());
+  EXPECT_EQ(space_.shard().restore(3'600'000'000'000), left.size());
   space_.shard().lose(3 * shm::unit_bytes, shm::unit_bytes);
   EXPECT_EQ(found(), left);
   for (uint64_t number = 0; number < 400; number++)
