@@ -35,8 +35,8 @@ uint32_t raw_slot_bytes(const Layout& layout) {
 }
 uint32_t stored_slot_bytes(const Layout& layout, bool opens_sequence) {
   const bool exact = layout.preset_id == SPECKV_PRESET_EXACT;
-  return segment_slot_bytes(
-      layout, exact ? layout.stored_raw_bytes : layout.stored_bytes[opens_sequence]);
+  return segment_slot_bytes(layout,
+                            exact ? layout.stored_raw_bytes : layout.stored_bytes[opens_sequence]);
 }
 
 BlockNeeds needs_of(const Layout& layout, bool opens_sequence, uint32_t raw_segments) {

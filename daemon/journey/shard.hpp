@@ -96,6 +96,10 @@ class Shard {
   // Ends expired holds, frees limbo blocks whose guards are gone, publishes gauges.
   void tick(uint64_t now_ns);
 
+  // Guard slots and their words read so far, for tests and benches that count instead of timing.
+  uint64_t guards_read() const { return guards_read_; }
+  const SlabPool& slabs() const { return slabs_; }
+
   const ShardCounters& counters() const { return counters_; }
   ShardCounters& counters() { return counters_; }
 
@@ -190,6 +194,7 @@ class Shard {
   Plan plan_;
   HoldTable holds_;
   std::vector<const shm::GuardSlot*> guards_;
+  mutable uint64_t guards_read_ = 0;
   uint64_t gen_ = 0, gen_end_ = 0;
   ShardCounters counters_;
 };

@@ -81,7 +81,7 @@ struct RecordMeta {
   uint32_t position;
   uint32_t layers;
   uint64_t raw_bytes;
-  uint64_t identity;  // of the layout: leads from addresses back to keys
+  uint64_t identity;      // of the layout: leads from addresses back to keys
   uint32_t block_tokens;  // of its layout; 0: not known
   uint32_t reserved;
 };

@@ -74,7 +74,9 @@ struct GuardSlot {
   GuardName names[guard_names];
   uint64_t since_ns;
   uint32_t owner;  // used by the library alone: taken or free
-  uint32_t reserved;
+  // Of the first slot: how many, from it on, were ever taken in this session. It only grows. The
+  // daemon looks no further; a library that does not say so has no guards, and retries.
+  uint32_t slots_used;
 };
 static_assert(sizeof(GuardSlot) == 128);
 

@@ -19,14 +19,25 @@ codec::Plane plane_of(const speckv_view& view) {
           view.channel_stride};
 }
 
+// Tells the daemon that it has to look at this slot from now on, before the first name is there.
+void mark_used(shm::GuardSlot& first, uint32_t number) {
+  const std::atomic_ref<uint32_t> used(first.slots_used);
+  uint32_t seen = used.load(std::memory_order_relaxed);
+  while (seen <= number &&
+         !used.compare_exchange_weak(seen, number + 1, std::memory_order_relaxed)) {
+  }
+}
+
 }  // namespace
 
 Guard::Guard(const Connection& connection) {
   const uint32_t mine = thread_number();
   for (uint32_t i = 0; i < guard_tries; i++) {
-    shm::GuardSlot& slot = connection.guards()[(mine + i) % shm::guard_slots];
+    const uint32_t number = (mine - 1 + i) % shm::guard_slots;  // threads count from 1
+    shm::GuardSlot& slot = connection.guards()[number];
     if (!take_owner(slot, mine)) continue;
     slot_ = &slot;
+    mark_used(connection.guards()[0], number);
     shm::store_relaxed(slot.since_ns, now_ns());
     return;
   }

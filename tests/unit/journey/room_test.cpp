@@ -123,6 +123,7 @@ TEST(Room, LimboIsRoom) {
     guards[named].names[0] = {entry.ref, entry.gen};
     guards[named++].since_ns = 1000;
   }
+  guards[0].slots_used = shm::guard_slots;
   space.shard().set_guards({guards.data()});
   for (uint64_t number = 1000; number < 1200; number++)
     ASSERT_EQ(space.put(q8, number, number + 1), 0) << number;
@@ -174,6 +175,7 @@ TEST(Room, RandomUseNeverFailsWhileHalfIsFreeToGoAndNeverAllocates) {
   std::vector<std::vector<std::byte>> bytes;
   for (const Layout* layout : layouts) bytes.push_back(block_of(*layout, key_of(1)));
   std::vector<shm::GuardSlot> guards(shm::guard_slots);
+  guards[0].slots_used = shm::guard_slots;
   space.shard().set_guards({guards.data()});
   uint64_t state = 11, failed = 0;
   const size_t allocations_before = predict::allocations();

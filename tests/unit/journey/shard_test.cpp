@@ -205,6 +205,7 @@ TEST(Shard, AGuardedBlockIsNotReusedAtOnceAndAnOldGuardIsIgnored) {
   guards[3].names[0] = {1, 1};
   guards[3].names[shm::guard_names - 1] = {entry.ref, entry.gen};
   guards[3].since_ns = 100;
+  guards[0].slots_used = 4;
   space.shard().set_guards({guards});
   for (uint64_t number = 10; number < 2000 && space.find(1); number++)
     space.put(layout, number, 200);
@@ -226,12 +227,33 @@ TEST(Shard, AGuardYoungerThanTheTurnIsAGuard) {
   shm::GuardSlot guards[shm::guard_slots]{};
   guards[0].names[0] = {entry.ref, entry.gen};
   guards[0].since_ns = 201;
+  guards[0].slots_used = 1;
   space.shard().set_guards({guards});
   for (uint64_t number = 10; number < 2000 && space.find(1); number++)
     space.put(layout, number, 200);
   ASSERT_FALSE(space.find(1));
   EXPECT_EQ(reinterpret_cast<shm::SlotHeader*>(space.pool() + entry.ref)->gen, entry.gen);
   EXPECT_EQ(space.shard().counters().guarded, 1u);
+}
+
+// Counts, not time: an eviction reads the guards that were ever taken, not all that there could be.
+TEST(Shard, AnEvictionReadsOnlyGuardsThatWereTaken) {
+  Space space(8);
+  const Layout& layout = space.layout(1, SPECKV_PRESET_EXACT);
+  std::vector<std::vector<shm::GuardSlot>> sessions(256,
+                                                    std::vector<shm::GuardSlot>(shm::guard_slots));
+  std::vector<const shm::GuardSlot*> guards;
+  for (auto& session : sessions) {
+    session[0].slots_used = 2;
+    guards.push_back(session.data());
+  }
+  space.shard().set_guards(guards);
+  for (uint64_t number = 0; space.shard().counters().evicted < 100; number++)
+    ASSERT_EQ(space.put(layout, number, number + 1), 0);
+  EXPECT_EQ(space.shard().guards_read(), 100u * 256 * 3);
+  sessions[0][0].slots_used = UINT32_MAX;  // a liar's word
+  ASSERT_EQ(space.put(layout, 1u << 20, 1u << 20), 0);
+  EXPECT_EQ(space.shard().guards_read(), 100u * 256 * 3 + 255 * 3 + 65);
 }
 
 #if !defined(__SANITIZE_THREAD__)  // the race is the point: a hostile client makes it
