@@ -104,6 +104,8 @@ int main(int count, char** values) {
     }
     if (arguments.check_only) {
       std::fputs(speckv::config::describe(config.value()).c_str(), stdout);
+      for (const std::string& line : speckv::Daemon::what_a_start_drops(config.value()))
+        std::printf("a start drops    %s\n", line.c_str());
       return 0;
     }
     spdlog::set_level(spdlog::level::from_str(config.value().daemon.log_level));

@@ -8,12 +8,29 @@
 
 #include "loop/clock.hpp"
 #include "loop/supervisor.hpp"
+#include "pool/mapped_region.hpp"
+#include "pool/start_plan.hpp"
 #include "shm/atomics.hpp"
 
 namespace speckv {
 
 namespace {
 constexpr const char* kept_name = "speckv-pool";
+
+std::string mount_path(const config::Config& config) {
+  const MediumOptions& options = config.pool.medium;
+  return options.path.empty() || options.kind != "shm" ? config.daemon.runtime_dir + "/pool"
+                                                       : options.path;
+}
+}  // namespace
+
+std::vector<std::string> Daemon::what_a_start_drops(const config::Config& config) {
+  std::vector<WantedSpace> wanted;
+  for (const config::NamespaceConfig& space : config.namespaces)
+    wanted.push_back({space.name, space.bytes, space.index_entries});
+  MediumOptions options = config.pool.medium;
+  options.path = mount_path(config);
+  return speckv::what_a_start_drops(options, wanted, config.daemon.data_threads);
 }
 
 Daemon::Daemon(config::Config config) : config_(std::move(config)) {}
@@ -30,8 +47,9 @@ Status Daemon::start() {
   if (mkdir(config_.daemon.runtime_dir.c_str(), 0755) != 0 && errno != EEXIST)
     return Status::from_errno("mkdir " + config_.daemon.runtime_dir);
   MediumOptions options = config_.pool.medium;
-  if (options.path.empty() && options.kind == "shm")
-    options.path = config_.daemon.runtime_dir + "/pool";
+  for (const std::string& line : what_a_start_drops(config_)) spdlog::warn("{}", line);
+  if (options.kind == "shm") options.path = mount_path(config_);
+  else pool::drop_our_mount(mount_path(config_));
   options.kept_fd = take_kept_fd(kept_name);
   auto medium = make_medium(options);
   if (!medium.ok()) return medium.status();
@@ -57,11 +75,14 @@ Status Daemon::open_spaces() {
   std::vector<std::string> names;
   for (const config::NamespaceConfig& wanted : config_.namespaces)
     names.push_back(pool_name(wanted.name));
-  medium_->keep_only(names);
+  for (const std::string& line : medium_->keep_only(names)) spdlog::info("{}", line);
   for (const config::NamespaceConfig& wanted : config_.namespaces) {
     auto space = open_namespace(*medium_, wanted.name, wanted.bytes, wanted.index_entries,
                                 config_.daemon.data_threads);
     if (!space.ok()) return space.status();
+    if (!space.value().not_kept.empty())
+      spdlog::warn("namespace {}: its blocks went: the pool {}", wanted.name,
+                   space.value().not_kept);
     spaces_.push_back(std::move(space.value()));
   }
   return {};

@@ -24,6 +24,10 @@ class Daemon {
   explicit Daemon(config::Config config);
   ~Daemon();
 
+  // One sentence for each thing of earlier daemons that a start with this configuration would not
+  // keep. Changes nothing.
+  static std::vector<std::string> what_a_start_drops(const config::Config& config);
+
   Status start();
   void run();   // the control plane, until stop() or a signal
   void stop();  // any thread: answers what is in the rings, tells clients, leaves the pool for the

@@ -132,6 +132,12 @@ std::unique_ptr<Medium> make_memfd(const MediumOptions& options, const std::stri
 Result<std::unique_ptr<Medium>> make_devdax(const MediumOptions& options);
 Result<std::unique_ptr<Medium>> make_extent(const MediumOptions& options);
 
+// Whether a mount that shm made is at this path.
+bool is_our_mount(const std::string& path);
+// Gives back all that shm left there, where another medium is wanted now; not while another daemon
+// has it.
+void drop_our_mount(const std::string& path);
+
 // ", *emulated* 10 GB/s, 300 ns" or "": belongs at the end of every describe().
 std::string describe_emulation(const MediumOptions& options);
 

@@ -65,8 +65,21 @@ class Medium {
                                                      bool fresh) {
     return open_region(name, bytes, fresh);
   }
+  // What an earlier daemon left under this name, before anything is opened: its size, and its first
+  // bytes. Returns: false when there is nothing, or the medium cannot tell.
+  virtual bool peek(const std::string& name, uint64_t* ret_bytes, std::span<std::byte> ret_head) {
+    (void)name, (void)ret_bytes, (void)ret_head;
+    return false;
+  }
+  // Gives that back, so that what replaces it need not fit beside it. Clients that still map it
+  // keep it until they are gone; those of an index are told that it will not change any more.
+  virtual void drop(const std::string& name) { (void)name; }
   // Gives back what earlier daemons left of other namespaces than these, where that takes room.
-  virtual void keep_only(std::span<const std::string> region_names) { (void)region_names; }
+  // Returns: one sentence for each.
+  virtual std::vector<std::string> keep_only(std::span<const std::string> region_names) {
+    (void)region_names;
+    return {};
+  }
   // The arena of a session: read-write for its client, sealed against resize.
   virtual Result<std::unique_ptr<Region>> open_session(uint64_t bytes) = 0;
   virtual std::string describe() const = 0;   // "shm, tmpfs with 2 MiB pages, node 1"

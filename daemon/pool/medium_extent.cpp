@@ -88,7 +88,7 @@ class ExtentMedium : public DeviceMedium {
 
   Result<std::unique_ptr<Region>> open_region(const std::string& name, uint64_t bytes,
                                               bool fresh) override;
-  void keep_only(std::span<const std::string> region_names) override;
+  std::vector<std::string> keep_only(std::span<const std::string> region_names) override;
   std::string describe() const override {
     const int node = device_->info().numa_node;
     return "extent " + options_.path + ", region of " +
@@ -132,13 +132,19 @@ void ExtentMedium::clear_loss() {
   }
 }
 
-void ExtentMedium::keep_only(std::span<const std::string> region_names) {
+std::vector<std::string> ExtentMedium::keep_only(std::span<const std::string> region_names) {
+  std::vector<std::string> told;
   const auto entries = device_->list();
-  if (!entries.ok()) return;
-  for (const speckv_extent_entry& entry : entries.value())
-    if (std::none_of(region_names.begin(), region_names.end(),
-                     [&](const std::string& name) { return cookie_of(name) == entry.cookie; }))
-      (void)device_->free(entry.handle);
+  if (!entries.ok()) return told;
+  for (const speckv_extent_entry& entry : entries.value()) {
+    if (std::any_of(region_names.begin(), region_names.end(),
+                    [&](const std::string& name) { return cookie_of(name) == entry.cookie; }))
+      continue;
+    if (device_->free(entry.handle).ok())
+      told.push_back("an extent of " + std::to_string(entry.bytes >> 20) +
+                     " MiB is free again: no namespace of the configuration has it");
+  }
+  return told;
 }
 
 Result<Pieces> ExtentMedium::find_or_alloc(const std::string& name, uint64_t bytes, bool fresh,

@@ -14,12 +14,14 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <cstdlib>
 #include <filesystem>
@@ -27,6 +29,8 @@
 #include <sstream>
 
 #include "pool/mapped_region.hpp"
+#include "shm/atomics.hpp"
+#include "shm/index.hpp"
 
 namespace speckv::pool {
 namespace {
@@ -52,6 +56,18 @@ struct MountFacts {
   bool ours = false;     // and it is a tmpfs with our source
 };
 
+// A path as mountinfo writes it: blanks, tabs, line ends and backslashes are three octal digits.
+std::string decoded(const std::string& field) {
+  std::string path;
+  for (size_t i = 0; i < field.size(); i++) {
+    const bool octal = field[i] == '\\' && i + 3 < field.size() &&
+                       field.find_first_not_of("01234567", i + 1) > i + 3;
+    path += octal ? char(std::stoi(field.substr(i + 1, 3), nullptr, 8)) : field[i];
+    i += octal ? 3 : 0;
+  }
+  return path;
+}
+
 // What /proc/self/mountinfo says of a path; the last line that names it is the one on top.
 MountFacts find_mount(const std::string& path) {
   MountFacts facts;
@@ -61,7 +77,7 @@ MountFacts find_mount(const std::string& path) {
     std::istringstream words(line);
     std::string id, parent, device, root, point, word, type, source;
     words >> id >> parent >> device >> root >> point;
-    if (point != path) continue;
+    if (decoded(point) != path) continue;
     while (words >> word && word != "-") {
     }
     words >> type >> source;
@@ -82,6 +98,29 @@ Status make_mount_point(const std::string& path) {
 
 bool no_right(int error) { return error == EPERM || error == EACCES || error == ENOSYS; }
 
+// A file of ours: a pool, an index, or one that a daemon ended in the middle of making.
+bool is_region_file(const std::string& name) {
+  return name.ends_with(".pool") || name.ends_with(".index") || name.starts_with(".new.");
+}
+
+// Unlinks it; an index is marked as retired first, for clients that have it mapped.
+void drop_file(int directory, const std::string& name) {
+  if (name.ends_with(".index")) {
+    const Fd file(openat(directory, name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+    struct stat info {};
+    if (file.valid() && fstat(file.get(), &info) == 0 &&
+        info.st_size >= off_t(shm::index_header_bytes)) {
+      void* head =
+          mmap(nullptr, shm::index_header_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+      if (head != MAP_FAILED) {
+        shm::store_release(static_cast<shm::IndexHeader*>(head)->retired, 1);
+        munmap(head, shm::index_header_bytes);
+      }
+    }
+  }
+  unlinkat(directory, name.c_str(), 0);
+}
+
 class ShmMedium : public Medium {
  public:
   ShmMedium(const MediumOptions& options, std::string path)
@@ -95,6 +134,9 @@ class ShmMedium : public Medium {
   Result<std::unique_ptr<Region>> open_session(uint64_t bytes) override {
     return make_session_region(bytes, {options_.huge_pages, options_.numa_node, false});
   }
+  bool peek(const std::string& name, uint64_t* ret_bytes, std::span<std::byte> ret_head) override;
+  void drop(const std::string& name) override { drop_file(directory_.get(), name); }
+  std::vector<std::string> keep_only(std::span<const std::string> region_names) override;
   std::string describe() const override;
   std::string isolation() const override { return "by read-only mount"; }
   bool survives_daemon() const override { return true; }
@@ -197,6 +239,35 @@ Result<Fd> ShmMedium::reuse(const std::string& name, uint64_t bytes) {
   return file;
 }
 
+bool ShmMedium::peek(const std::string& name, uint64_t* ret_bytes, std::span<std::byte> ret_head) {
+  const Fd file(openat(directory_.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  struct stat info {};
+  if (!file.valid() || fstat(file.get(), &info) != 0) return false;
+  *ret_bytes = uint64_t(info.st_size);
+  std::fill(ret_head.begin(), ret_head.end(), std::byte{0});
+  return pread(file.get(), ret_head.data(), ret_head.size(), 0) >= 0;
+}
+
+// A namespace that the configuration does not name any more has no owner: its KV must not stay in
+// memory where nobody sees it.
+std::vector<std::string> ShmMedium::keep_only(std::span<const std::string> region_names) {
+  std::vector<std::string> told;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(path_, error)) {
+    const std::string file = entry.path().filename().string();
+    const std::string pool = entry.path().stem().string() + ".pool";
+    if (!is_region_file(file) ||
+        (!file.starts_with(".new.") &&
+         std::find(region_names.begin(), region_names.end(), pool) != region_names.end()))
+      continue;
+    const uint64_t bytes = entry.is_regular_file(error) ? entry.file_size(error) : 0;
+    drop_file(directory_.get(), file);
+    told.push_back(path_ + "/" + file + " of " + std::to_string(bytes >> 20) +
+                   " MiB was removed: it belongs to no namespace of the configuration");
+  }
+  return told;
+}
+
 // A new file under a name of its own, allocated in full, then renamed: nobody ever sees half of it.
 // keep_old: the old inode lives until the rename, else it is unlinked first, so that both need not
 // fit.
@@ -261,6 +332,26 @@ std::string ShmMedium::describe() const {
 }
 
 }  // namespace
+
+bool is_our_mount(const std::string& path) {
+  std::error_code error;
+  const std::string real = std::filesystem::canonical(path, error).string();
+  return !error && find_mount(real).ours;
+}
+
+void drop_our_mount(const std::string& path) {
+  if (!is_our_mount(path)) return;
+  const Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Fd lock(
+      openat(directory.get(), lock_name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!lock.valid() || flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    const std::string file = entry.path().filename().string();
+    if (is_region_file(file)) drop_file(directory.get(), file);
+  }
+  umount2(path.c_str(), MNT_DETACH);
+}
 
 Result<std::unique_ptr<Medium>> make_shm(const MediumOptions& options) {
   if (options.path.empty())

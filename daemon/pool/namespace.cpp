@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "pool/index_writer.hpp"
+#include "pool/start_plan.hpp"
 #include "shm/atomics.hpp"
 #include "shm/pool_format.hpp"
 
@@ -21,12 +22,6 @@ constexpr double index_load_max = 0.8;
 uint32_t buckets_for(uint64_t entries, uint32_t shards) {
   const double per_shard = double(entries) / shards / index_load_max / shm::bucket_entries;
   return std::max<uint32_t>(8, uint32_t(per_shard) + 1);
-}
-
-bool ours(const shm::PoolHeader& header, const Namespace& space) {
-  return header.magic == shm::pool_magic && header.version == shm::pool_version &&
-         header.shards == space.shards && header.units == space.units &&
-         std::strncmp(header.namespace_name, space.name.c_str(), sizeof header.namespace_name) == 0;
 }
 
 void format_pool(std::byte* pool, const Namespace& space) {
@@ -44,18 +39,27 @@ void format_pool(std::byte* pool, const Namespace& space) {
 
 // Takes over the pool of an earlier daemon if it is of the same shape; else makes a new file:
 // clients of an old one may still read there, and a slot must not change its shard while they do.
-Status open_pool(Medium& medium, Namespace& space) {
+// What cannot be kept goes before the new one is allocated, where the medium can tell beforehand.
+Status open_pool(Medium& medium, const WantedSpace& wanted, Namespace& space) {
   const uint64_t bytes = (space.units + 1) * shm::unit_bytes;
-  auto pool = medium.open_region(pool_name(space.name), bytes, false);
+  const std::string name = pool_name(space.name);
+  shm::PoolHeader old{};
+  uint64_t old_bytes = 0;
+  if (medium.peek(name, &old_bytes, std::as_writable_bytes(std::span(&old, 1))) &&
+      !why_not_kept(old, old_bytes, wanted, space.shards).empty())
+    medium.drop(name);
+  auto pool = medium.open_region(name, bytes, false);
   if (!pool.ok()) return pool.status();
   space.pool = std::move(pool.value());
   const auto& header = *reinterpret_cast<const shm::PoolHeader*>(space.pool->data());
-  space.taken_over = space.pool->existed() && ours(header, space);
+  const std::string why = why_not_kept(header, bytes, wanted, space.shards);
+  space.taken_over = space.pool->existed() && why.empty();
   space.pool_id = header.pool_id;
   if (space.taken_over) return {};
   if (space.pool->existed()) {
+    if (header.magic == shm::pool_magic) space.not_kept = why;
     space.pool.reset();
-    auto fresh = medium.open_region(pool_name(space.name), bytes, true);
+    auto fresh = medium.open_region(name, bytes, true);
     if (!fresh.ok()) return fresh.status();
     space.pool = std::move(fresh.value());
   }
@@ -63,13 +67,6 @@ Status open_pool(Medium& medium, Namespace& space) {
     return Status::from_errno("getrandom");
   format_pool(space.pool->data(), space);
   return {};
-}
-
-// Tells clients of the old index that it will not change any more.
-void retire(Medium& medium, const std::string& name, uint64_t bytes) {
-  auto old = medium.open_index(name, bytes, false);
-  if (old.ok() && old.value()->existed())
-    shm::store_release(reinterpret_cast<shm::IndexHeader*>(old.value()->data())->retired, 1);
 }
 
 }  // namespace
@@ -85,12 +82,12 @@ Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64
   if (bytes < 4 * shm::unit_bytes || space.units < shards)
     return Status(EINVAL, "namespace " + name + ": " + std::to_string(bytes) +
                               " bytes are too few: at least 8 MiB and 2 MiB for each data thread");
-  Status status = open_pool(medium, space);
+  Status status = open_pool(medium, {name, bytes, entries}, space);
   if (!status.ok()) return status;
   space.buckets = buckets_for(entries, shards);
   const std::string index_name = name + ".index";
   const uint64_t index_bytes = shm::index_file_bytes(shards, space.buckets);
-  if (space.taken_over) retire(medium, index_name, index_bytes);
+  medium.drop(index_name);  // it is made anew from the slots
   auto index = medium.open_index(index_name, index_bytes, true);
   if (!index.ok()) return index.status();
   space.index = std::move(index.value());

@@ -21,6 +21,7 @@ struct Namespace {
   uint32_t shards = 0;
   uint32_t buckets = 0;  // of one shard's index
   uint64_t pool_id = 0;
+  std::string not_kept;     // why a pool that was found on a device was replaced
   bool taken_over = false;  // the pool's slots may hold blocks: restore them
   uint64_t lost_bytes = 0;  // of the pool: poison, or the device is gone
   bool gone = false;        // its header is lost, and with it all of it
