@@ -24,9 +24,10 @@ struct Block {
   shm::Entry entry{};  // as published: key, ref, gen, fingerprint, layers
   BlockState state = BlockState::absent;
   uint8_t holds = 0;
-  uint16_t reserved = 0;
+  bool in_limbo = false;      // it is on the shard's list of them
   uint32_t stored_bytes = 0;  // slots, headers included
   uint32_t raw_bytes = 0;     // as the engine had it
+  uint32_t named = 0;         // number of the last look at which a guard named it
   uint64_t since_ns = 0;      // limbo: when it was unpublished
 };
 

@@ -19,17 +19,29 @@ namespace {
 constexpr size_t guards_ahead = 16;
 }  // namespace
 
-void Shard::evict(uint32_t block, uint64_t now_ns) {
-  unpublish(block);
-  counters_.evicted.fetch_add(1, std::memory_order_relaxed);
+// One look at the guards serves all of them.
+void Shard::evict(std::span<const uint32_t> blocks, uint64_t now_ns) {
+  uint64_t evicted = 0;
+  for (uint32_t block : blocks)
+    if (blocks_[block].state == BlockState::published) {
+      unpublish(block);
+      evicted++;
+    }
+  if (evicted == 0) return;
+  counters_.evicted.fetch_add(evicted, std::memory_order_relaxed);
   shm::full_fence();
-  if (now_ns && guarded(block, now_ns)) {
+  look_at_guards(now_ns);
+  for (uint32_t block : blocks) {
+    if (blocks_[block].state != BlockState::limbo || blocks_[block].in_limbo) continue;
+    if (blocks_[block].named != look_) {
+      free_block(block);
+      continue;
+    }
     counters_.guarded.fetch_add(1, std::memory_order_relaxed);
     blocks_[block].since_ns = now_ns;
+    blocks_[block].in_limbo = true;
     limbo_.push_back(block);
-    return;
   }
-  free_block(block);
 }
 
 // Whoever reads it now misses: its room is needed.
@@ -68,19 +80,21 @@ void Shard::free_block(uint32_t block) {
   free_blocks_.push_back(block);
 }
 
-bool Shard::guarded(uint32_t block, uint64_t now_ns) const {
-  const shm::Entry& entry = blocks_[block].entry;
-  const auto names_it = [&entry](const shm::GuardSlot& guard) {
-    if (shm::load_relaxed(guard.names[0].ref) == 0) return false;  // names are given from the first
-    for (const shm::GuardName& name : guard.names)
-      if (shm::load_relaxed(name.ref) == entry.ref && shm::load_relaxed(name.gen) == entry.gen)
-        return true;
-    return false;
-  };
+// Marks the blocks that a reader's guard names now: named == look_. A name leads to its block by
+// the slot's owner, so the cost is that of the guards, however many blocks are asked about. Names
+// are any bytes that a client wrote.
+void Shard::look_at_guards(uint64_t now_ns) {
+  look_++;
   // now_ns is the turn's clock: a guard may be younger than the turn.
   const auto is_young = [now_ns](const shm::GuardSlot& guard) {
     const uint64_t since_ns = shm::load_relaxed(guard.since_ns);
     return since_ns >= now_ns || now_ns - since_ns < shm::guard_ignored_after_ns;
+  };
+  const auto mark = [this](uint64_t ref, uint64_t gen) {
+    const uint32_t owner = ref ? slabs_.owner_of(ref) : no_owner;
+    if (owner >= blocks_.size()) return;
+    Block& block = blocks_[owner];
+    if (block.entry.ref == ref && block.entry.gen == gen) block.named = look_;
   };
   for (size_t at = 0; at < guards_.size(); at++) {
     if (at + guards_ahead < guards_.size()) {
@@ -89,17 +103,23 @@ bool Shard::guarded(uint32_t block, uint64_t now_ns) const {
     }
     const uint32_t used = std::min(shm::load_relaxed(guards_[at]->slots_used), shm::guard_slots);
     guards_read_ += 1 + used;
-    for (uint32_t i = 0; i < used; i++)
-      if (names_it(guards_[at][i]) && is_young(guards_[at][i])) return true;
+    for (uint32_t i = 0; i < used; i++) {
+      const shm::GuardSlot& guard = guards_[at][i];
+      if (shm::load_relaxed(guard.names[0].ref) == 0) continue;  // names are given from the first
+      if (!is_young(guard)) continue;
+      for (const shm::GuardName& name : guard.names)
+        mark(shm::load_relaxed(name.ref), shm::load_relaxed(name.gen));
+    }
   }
-  return false;
 }
 
 void Shard::drop_limbo(uint64_t now_ns) {
+  if (limbo_.empty()) return;
+  look_at_guards(now_ns);
   size_t kept = 0;
   for (uint32_t block : limbo_) {
-    const bool keep =
-        guarded(block, now_ns) && now_ns - blocks_[block].since_ns < shm::guard_ignored_after_ns;
+    const bool keep = blocks_[block].named == look_ &&
+                      now_ns - blocks_[block].since_ns < shm::guard_ignored_after_ns;
     if (keep) limbo_[kept++] = block;
     else free_block(block);
   }

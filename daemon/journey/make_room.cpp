@@ -13,6 +13,8 @@
 //   6. what else of the wanted sizes is not held.
 // Only what is held, and blocks under way, cannot be had: -ENOSPC says that these fill the shard,
 // or that the block is larger than it. Nothing here allocates.
+#include <algorithm>
+
 #include "assert.hpp"
 #include "journey/shard.hpp"
 
@@ -24,6 +26,9 @@ namespace {
 constexpr uint32_t passed_over_max = 64;
 // The policy is asked for so many at a time: one does in a pool of one layout.
 constexpr uint32_t asked_first = 1, asked_more_by = 8;
+// One more block goes ahead of need for each so many sessions, up to so many, and never more than
+// one of so many in the shard.
+constexpr uint64_t sessions_per_ahead = 16, ahead_max = 64, ahead_share = 128;
 }  // namespace
 
 int Shard::make_room(const Wanted& wanted) {
@@ -31,6 +36,7 @@ int Shard::make_room(const Wanted& wanted) {
   plan_.victims.clear();
   plan_.gained.fill(0);
   plan_.near_count = 0;
+  plan_.asked_policy = false;
   if (!plan_index_place(wanted)) return -ENOSPC;
   slabs_.reserve(wanted.slots);
   if (!plan_is_enough(wanted)) {
@@ -95,6 +101,7 @@ bool Shard::add_if_it_helps(const Wanted& wanted, uint32_t block) {
 }
 
 bool Shard::plan_victims(const Wanted& wanted) {
+  plan_.asked_policy = true;
   uint32_t seen = 0, passed_over = 0;
   const size_t in_any_case = plan_.victims.size();
   for (uint32_t ask = asked_first;; ask = std::min(ask * asked_more_by, predict::kProposalsMax)) {
@@ -139,9 +146,28 @@ bool Shard::plan_slabs(const Wanted& wanted) {
   return true;
 }
 
+// Looking at the guards costs by the session. With many sessions a few of the coldest blocks go
+// with those that must, so that one look serves several puts: never more than a small share of the
+// shard.
+void Shard::evict_ahead(const Wanted& wanted) {
+  const uint64_t more = std::min<uint64_t>(
+      {guards_.size() / sessions_per_ahead, ahead_max, counters_.blocks / ahead_share});
+  if (more == 0) return;
+  const uint32_t found = policy_->coldest(
+      wanted.now_ns, pinned_,
+      std::span(plan_.coldest)
+          .first(std::min<size_t>(plan_.victims.size() + more, plan_.coldest.size())));
+  for (uint32_t i = 0; i < found; i++)
+    if (std::find(plan_.victims.begin(), plan_.victims.end(), plan_.coldest[i]) ==
+        plan_.victims.end())
+      plan_.victims.push_back(plan_.coldest[i]);
+}
+
 void Shard::carry_out_plan(const Wanted& wanted) {
-  for (uint32_t block : plan_.victims)
-    if (blocks_[block].state == BlockState::published) evict(block, wanted.now_ns);
+  const size_t planned = plan_.victims.size();
+  if (plan_.asked_policy) evict_ahead(wanted);
+  evict(plan_.victims, wanted.now_ns);
+  plan_.victims.resize(planned);
   const auto enough = [&] {
     for (const SlotNeed& need : wanted.slots)
       if (slabs_.free_slots(need.slot_bytes) < need.count) return false;

@@ -126,6 +126,7 @@ class Shard {
   bool plan_limbo(const Wanted& wanted);
   bool plan_slabs(const Wanted& wanted);
   bool plan_is_enough(const Wanted& wanted) const;
+  void evict_ahead(const Wanted& wanted);
   bool add_if_it_helps(const Wanted& wanted, uint32_t block);
   void carry_out_plan(const Wanted& wanted);
   // compress.cpp
@@ -141,12 +142,12 @@ class Shard {
   predict::BlockFacts facts_of(uint32_t block, const Key& parent, uint32_t position,
                                uint32_t block_tokens, uint64_t now_ns);
   // evict.cpp
-  void evict(uint32_t block, uint64_t now_ns);
+  void evict(std::span<const uint32_t> blocks, uint64_t now_ns);
   void evict_at_once(uint32_t block);
   void free_limbo(uint32_t block);
   void unpublish(uint32_t block);
   void free_block(uint32_t block);
-  bool guarded(uint32_t block, uint64_t now_ns) const;
+  void look_at_guards(uint64_t now_ns);
   void drop_limbo(uint64_t now_ns);
   // Calls visit(offset) for each slot of a block, the record first. visit may release it.
   template <typename Visit>
@@ -190,11 +191,13 @@ class Shard {
     std::array<uint32_t, predict::kProposalsMax> coldest{};
     std::array<uint64_t, 64> near{};  // where the coldest blocks lie
     uint32_t near_count = 0;
+    bool asked_policy = false;  // what is free was not enough
   };
   Plan plan_;
   HoldTable holds_;
   std::vector<const shm::GuardSlot*> guards_;
-  mutable uint64_t guards_read_ = 0;
+  uint64_t guards_read_ = 0;
+  uint32_t look_ = 0;  // counts the looks at the guards: Block::named
   uint64_t gen_ = 0, gen_end_ = 0;
   ShardCounters counters_;
 };

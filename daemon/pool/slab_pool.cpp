@@ -40,12 +40,13 @@ void SlabPool::set_free_units(uint32_t unit, uint32_t count, bool free) {
   }
   if (free) free_units_ += count;
   else free_units_ -= count;
+  if (free) no_run_of_ = 0;
 }
 
 // A run of `count` free units that begins at a multiple of it. count: a power of two up to 32, so
 // the run lies in one word.
 bool SlabPool::find_units(uint32_t count, uint32_t* ret_unit) {
-  if (free_units_ < count) return false;
+  if (free_units_ < count || (no_run_of_ & count)) return false;
   uint64_t starts = 0;
   for (uint32_t i = 0; i < 64; i += count) starts |= 1ull << i;
   const auto words = uint32_t(free_words_.size());
@@ -59,6 +60,7 @@ bool SlabPool::find_units(uint32_t count, uint32_t* ret_unit) {
     *ret_unit = at * 64 + uint32_t(__builtin_ctzll(runs & starts));
     return true;
   }
+  no_run_of_ |= count;  // not worth another look until units come free
   return false;
 }
 

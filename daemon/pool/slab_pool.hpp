@@ -182,6 +182,7 @@ class SlabPool {
   std::vector<uint64_t> empty_words_;  // one bit a unit: first of a slab with no slot in use
   uint64_t empty_slabs_ = 0;
   uint32_t unit_hint_ = 0, window_hint_ = 0;
+  uint32_t no_run_of_ = 0;  // lengths, a bit each, that were looked for in vain
   std::vector<SizeClass> classes_;
   std::vector<uint32_t> class_heads_;  // by hash of the size
   uint32_t unused_class_ = 0;
