@@ -71,7 +71,7 @@ int speckv_check_export(const struct speckv_export *change)
 		return -EINVAL;
 	if (is_new ? change->fd != -1 : change->fd < 0)
 		return -EINVAL;
-	if (change->count > SPECKV_BATCH_MAX || (!change->count && !is_new))
+	if (change->count > SPECKV_CALL_MAX || (!change->count && !is_new))
 		return -EINVAL;
 	if (!change->count != !change->handles)
 		return -EINVAL;
@@ -92,7 +92,7 @@ int speckv_check_stat(const struct speckv_stat *stat)
 
 int speckv_check_list(const struct speckv_list *list)
 {
-	if (list->flags || !list->count || list->count > SPECKV_BATCH_MAX || !list->entries)
+	if (list->flags || !list->count || list->count > SPECKV_CALL_MAX || !list->entries)
 		return -EINVAL;
 	return is_zero(list->reserved, sizeof(list->reserved)) ? 0 : -EINVAL;
 }
@@ -105,7 +105,7 @@ int speckv_check_poison(const struct speckv_poison *poison, u64 device_bytes)
 	    !is_zero(poison->reserved, sizeof(poison->reserved)))
 		return -EINVAL;
 	if (poison->flags & SPECKV_POISON_LIST) {
-		if (!poison->count || poison->count > SPECKV_BATCH_MAX || !poison->entries ||
+		if (!poison->count || poison->count > SPECKV_CALL_MAX || !poison->entries ||
 		    poison->bytes)
 			return -EINVAL;
 		return 0;

@@ -153,7 +153,7 @@ Status ExtentDevice::free(uint64_t handle) {
 }
 
 Result<Fd> ExtentDevice::export_read_only(const std::vector<uint64_t>& handles) {
-  if (handles.size() > SPECKV_BATCH_MAX)
+  if (handles.size() > SPECKV_CALL_MAX)
     return Status(E2BIG, path_ + ": a pool of " + std::to_string(handles.size()) + " extents");
   speckv_export request{};
   request.flags = SPECKV_EXPORT_NEW;

@@ -71,13 +71,13 @@ void fuzz_checks(const uint8_t* data, size_t size) {
             !alloc.handle);
   const auto change = argument<speckv_export>(data, size);
   if (speckv_check_export(&change) == 0)
-    require(change.count <= SPECKV_BATCH_MAX && (change.fd >= 0 || change.flags & 1));
+    require(change.count <= SPECKV_CALL_MAX && (change.fd >= 0 || change.flags & 1));
   const auto poison = argument<speckv_poison>(data, size);
   if (speckv_check_poison(&poison, device_bytes) == 0 && poison.flags == SPECKV_POISON_MARK)
     require(poison.offset + poison.bytes <= device_bytes &&
             poison.offset + poison.bytes > poison.offset);
   const auto list = argument<speckv_list>(data, size);
-  if (speckv_check_list(&list) == 0) require(list.count && list.count <= SPECKV_BATCH_MAX);
+  if (speckv_check_list(&list) == 0) require(list.count && list.count <= SPECKV_CALL_MAX);
   const auto stat = argument<speckv_stat>(data, size);
   if (speckv_check_stat(&stat) == 0) require(stat.fd >= -1);
 }

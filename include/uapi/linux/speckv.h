@@ -38,7 +38,7 @@
 #define SPECKV_GRANULE_BYTES (1ULL << 21)
 
 /* Handles in one EXPORT, and entries in one LIST or POISON call. */
-#define SPECKV_BATCH_MAX 4096U
+#define SPECKV_CALL_MAX 4096U
 
 /* Longest time that ALLOC may be told to wait. */
 #define SPECKV_TIMEOUT_MS_MAX 60000U
@@ -167,7 +167,7 @@ struct speckv_free {
  * @flags: in; exactly one of NEW, ADD, DROP; WRITE only with NEW
  * @fd: in and out; see the flags
  * @handles: in; pointer to @count __u64 handles of this control file, no two alike (EINVAL)
- * @count: in; 0..SPECKV_BATCH_MAX; 0 only with NEW
+ * @count: in; 0..SPECKV_CALL_MAX; 0 only with NEW
  * @pad: must be 0
  * @reserved: must be 0
  *
@@ -247,7 +247,7 @@ struct speckv_extent_entry {
 /**
  * struct speckv_list - argument of SPECKV_IOC_LIST
  * @flags: in; must be 0
- * @count: in: room in @entries, 1..SPECKV_BATCH_MAX; out: entries written, 0 at the end
+ * @count: in: room in @entries, 1..SPECKV_CALL_MAX; out: entries written, 0 at the end
  * @start_offset: in: list extents from this offset on; out: where to go on
  * @entries: in; pointer to @count struct speckv_extent_entry
  * @reserved: must be 0
@@ -279,7 +279,7 @@ struct speckv_list {
 /**
  * struct speckv_poison - argument of SPECKV_IOC_POISON
  * @flags: in; exactly one of LIST, MARK
- * @count: LIST: room in @entries, 1..SPECKV_BATCH_MAX, and how many were written; MARK: 0
+ * @count: LIST: room in @entries, 1..SPECKV_CALL_MAX, and how many were written; MARK: 0
  * @offset: see the flags; on entry to LIST any value
  * @bytes: MARK: length, not 0; LIST: must be 0
  * @entries: LIST: pointer to @count __u64; MARK: must be 0

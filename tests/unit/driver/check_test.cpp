@@ -92,7 +92,7 @@ TEST(check, export_verbs_and_counts) {
   good.flags = SPECKV_EXPORT_NEW;
   good.fd = -1;
   good.handles = 4096;
-  good.count = SPECKV_BATCH_MAX;
+  good.count = SPECKV_CALL_MAX;
   expect_the_rest_is_zero<speckv_export>(
       good,
       {FIELD(speckv_export, flags), FIELD(speckv_export, fd), FIELD(speckv_export, handles),
@@ -110,7 +110,7 @@ TEST(check, export_verbs_and_counts) {
     arg.fd = flags & SPECKV_EXPORT_NEW ? 3 : -1;
     EXPECT_EQ(speckv_check_export(&arg), -EINVAL) << flags;
   }
-  good.count = SPECKV_BATCH_MAX + 1;
+  good.count = SPECKV_CALL_MAX + 1;
   EXPECT_EQ(speckv_check_export(&good), -EINVAL);
   good.count = 0;
   EXPECT_EQ(speckv_check_export(&good), -EINVAL);
@@ -133,7 +133,7 @@ TEST(check, stat) {
 
 TEST(check, list) {
   speckv_list good{};
-  good.count = SPECKV_BATCH_MAX;
+  good.count = SPECKV_CALL_MAX;
   good.entries = 4096;
   expect_the_rest_is_zero<speckv_list>(
       good,

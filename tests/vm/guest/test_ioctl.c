@@ -193,7 +193,7 @@ TEST(ioctl, export_refuses_each_field)
 		BAD(struct speckv_export, fd, -2),
 		BAD(struct speckv_export, handles, 0),
 		BAD(struct speckv_export, count, 0),
-		BAD(struct speckv_export, count, SPECKV_BATCH_MAX + 1),
+		BAD(struct speckv_export, count, SPECKV_CALL_MAX + 1),
 		BAD(struct speckv_export, count, ~0U),
 		BAD(struct speckv_export, pad, 1),
 		BAD(struct speckv_export, reserved[0], 1),
@@ -359,7 +359,7 @@ TEST(ioctl, list_refuses_each_field)
 	const struct bad_field rows[] = {
 		BAD(struct speckv_list, flags, 1),
 		BAD(struct speckv_list, count, 0),
-		BAD(struct speckv_list, count, SPECKV_BATCH_MAX + 1),
+		BAD(struct speckv_list, count, SPECKV_CALL_MAX + 1),
 		BAD(struct speckv_list, entries, 0),
 		BAD(struct speckv_list, reserved[0], 1),
 		BAD(struct speckv_list, reserved[1], 1),
@@ -434,7 +434,7 @@ TEST(ioctl, poison_refuses_each_field)
 	};
 	const struct bad_field list_rows[] = {
 		BAD(struct speckv_poison, count, 0),
-		BAD(struct speckv_poison, count, SPECKV_BATCH_MAX + 1),
+		BAD(struct speckv_poison, count, SPECKV_CALL_MAX + 1),
 		BAD(struct speckv_poison, bytes, 1),
 		BAD(struct speckv_poison, entries, 0),
 	};

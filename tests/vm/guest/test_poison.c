@@ -19,8 +19,8 @@ static uint64_t list_poison(int control, uint64_t *offsets, uint32_t room)
 
 static bool is_listed(int control, uint64_t offset)
 {
-	static uint64_t offsets[SPECKV_BATCH_MAX];
-	uint64_t count = list_poison(control, offsets, SPECKV_BATCH_MAX);
+	static uint64_t offsets[SPECKV_CALL_MAX];
+	uint64_t count = list_poison(control, offsets, SPECKV_CALL_MAX);
 
 	while (count--)
 		if (offsets[count] == offset)
@@ -146,14 +146,14 @@ TEST(poison, marking_what_is_in_quarantine_ends_the_wait)
 
 TEST(poison, the_list_pages)
 {
-	static uint64_t all[SPECKV_BATCH_MAX];
+	static uint64_t all[SPECKV_CALL_MAX];
 	int control = control_open();
 	struct speckv_alloc extent = alloc_extent(control, 3 * GRANULE);
 	struct speckv_poison list = { 0 };
 	uint64_t offsets[2], seen = 0, count;
 
 	EXPECT_EQ(mark(control, extent.offset, extent.bytes), 0);
-	count = list_poison(control, all, SPECKV_BATCH_MAX);
+	count = list_poison(control, all, SPECKV_CALL_MAX);
 	EXPECT_EQ(count * GRANULE, stat_of(control, -1).poisoned_bytes);
 	do {
 		list.flags = SPECKV_POISON_LIST;

@@ -81,7 +81,7 @@ static void export_arguments(struct kunit* test) {
   bad.fd = 3;
   KUNIT_EXPECT_EQ(test, speckv_check_export(&bad), -EINVAL);
   bad = good;
-  bad.count = SPECKV_BATCH_MAX + 1;
+  bad.count = SPECKV_CALL_MAX + 1;
   bad.handles = 1;
   KUNIT_EXPECT_EQ(test, speckv_check_export(&bad), -EINVAL);
 }
@@ -99,7 +99,7 @@ static void list_arguments(struct kunit* test) {
   EXPECT_ZERO_FROM(test, good, reserved, speckv_check_list);
   bad.count = 0;
   KUNIT_EXPECT_EQ(test, speckv_check_list(&bad), -EINVAL);
-  bad.count = SPECKV_BATCH_MAX + 1;
+  bad.count = SPECKV_CALL_MAX + 1;
   KUNIT_EXPECT_EQ(test, speckv_check_list(&bad), -EINVAL);
 }
 
