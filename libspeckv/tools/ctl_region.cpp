@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ctl_region.cpp - `speckvctl region`: what was asked, and the answer for people or as JSON.
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdio>
 #include <thread>
@@ -50,6 +52,16 @@ void add_device(std::vector<std::string> left, const DaxDevice* device,
   rows->push_back(std::move(left));
 }
 
+// An empty list has a reason more often than not.
+std::string why_nothing() {
+  const bool has_card = access("/sys/bus/cxl/devices/mem0", F_OK) == 0;
+  return std::string("no CXL region and no DAX device; ") +
+         (has_card ? "there is a card: speckvctl region create"
+                   : "nor a CXL memory device: is the card in, and are cxl_pci and cxl_mem loaded? "
+                     "If its memory is part of the system's already, the firmware has to mark it "
+                     "as special purpose memory, and dmesg then says \"soft reserved\"");
+}
+
 int list(const Options& options) {
   const std::vector<CxlRegion> regions = list_regions();
   const std::vector<DaxDevice> devices = list_dax_devices();
@@ -73,7 +85,7 @@ int list(const Options& options) {
   for (const DaxDevice& one : devices)
     if (one.region.empty())
       add_device({"-", human_bytes(static_cast<double>(one.bytes)), "-", "-"}, &one, &rows);
-  if (rows.size() == 1) return std::puts("no CXL region and no DAX device"), 0;
+  if (rows.size() == 1) return std::puts(why_nothing().c_str()), 0;
   return std::fputs(table(rows).c_str(), stdout), 0;
 }
 
@@ -107,6 +119,24 @@ int create(const Options& options, const std::string& memdev) {
   throw Failure{"the kernel made no DAX device of " + name + "; is the module dax_cxl loaded?"};
 }
 
+// What stands in the card's poison list, from standard input.
+int poison(const Options& options, const std::string& device) {
+  std::string text;
+  char piece[4096];
+  for (size_t got; (got = std::fread(piece, 1, sizeof piece, stdin)) > 0;) text.append(piece, got);
+  std::vector<PoisonRange> ranges;
+  std::string complaint = parse_media_errors(text, &ranges);
+  if (complaint.empty() && !ranges.empty()) complaint = mark_poison(device, ranges);
+  if (!complaint.empty()) throw Failure{complaint};
+  uint64_t bytes = 0;
+  for (const PoisonRange& range : ranges) bytes += range.bytes;
+  if (options.json)
+    return std::puts(ordered_json{{"records", ranges.size()}, {"bytes", bytes}}.dump(2).c_str()), 0;
+  std::printf("%zu records, %llu bytes: their granules of 2 MiB are out of use\n", ranges.size(),
+              static_cast<unsigned long long>(bytes));
+  return 0;
+}
+
 }  // namespace
 
 int run_region(const Options& options) {
@@ -125,6 +155,8 @@ int run_region(const Options& options) {
       destroy_region(request.name);
       if (options.json) std::puts(ordered_json{{"destroyed", request.name}}.dump(2).c_str());
       return 0;
+    case RegionRequest::Verb::poison:
+      return poison(options, request.name);
     case RegionRequest::Verb::mode:
       return print_device(options, set_mode(request.name, request.mode));
   }

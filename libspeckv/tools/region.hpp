@@ -18,10 +18,19 @@ namespace speckv::ctl {
 enum class RegionMode { none, numa, dax, speckv, other };
 
 struct RegionRequest {
-  enum class Verb { list, create, destroy, mode } verb = Verb::list;
-  std::string name;  // memN, regionN or daxN.M; "": the only one
+  enum class Verb { list, create, destroy, mode, poison } verb = Verb::list;
+  std::string name;  // memN, regionN, daxN.M or /dev/speckvN; "": the only one
   RegionMode mode = RegionMode::none;
 };
+
+struct PoisonRange {  // bytes of a region, from its start
+  uint64_t offset = 0, bytes = 0;
+};
+
+// The records of `cxl list -L` by region. Returns: what is wrong with the text, "" if nothing.
+std::string parse_media_errors(const std::string& text, std::vector<PoisonRange>* ret);
+// Tells the driver. Returns: what was refused, "" if nothing; what came before that is marked.
+std::string mark_poison(const std::string& device, const std::vector<PoisonRange>& ranges);
 
 // What `words` ("region", verb, ...) ask for. Returns: what is wrong with them, "" if nothing.
 std::string parse_region(const std::vector<std::string>& words, RegionRequest* ret);

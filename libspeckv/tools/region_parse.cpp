@@ -71,7 +71,7 @@ RegionMode mode_of_driver(const std::string& driver) {
 
 std::string parse_region(const std::vector<std::string>& words, RegionRequest* ret) {
   *ret = RegionRequest{};
-  if (words.size() < 2) return "region: what about it? list, create, destroy or mode";
+  if (words.size() < 2) return "region: what about it? list, create, destroy, mode or poison";
   const std::string& verb = words[1];
   const size_t words_max = verb == "list" ? 2 : verb == "mode" ? 4 : 3;
   if (words.size() > words_max)
@@ -82,6 +82,13 @@ std::string parse_region(const std::vector<std::string>& words, RegionRequest* r
     return parse_mode(words, ret);
   }
   if (words.size() == 3) ret->name = words[2];
+  if (verb == "poison") {
+    ret->verb = RegionRequest::Verb::poison;
+    if (ret->name.empty()) ret->name = "/dev/speckv0";
+    return ret->name[0] == '/'
+               ? ""
+               : "region poison: \"" + ret->name + "\" is no device's path, such as /dev/speckv0";
+  }
   if (verb == "create") {
     ret->verb = RegionRequest::Verb::create;
     return ret->name.empty() || is_numbered(ret->name, "mem")
@@ -95,7 +102,7 @@ std::string parse_region(const std::vector<std::string>& words, RegionRequest* r
                ? ""
                : "region destroy: \"" + ret->name + "\" is no region's name, such as region0";
   }
-  return "region: no \"" + verb + "\"; there are list, create, destroy and mode";
+  return "region: no \"" + verb + "\"; there are list, create, destroy, mode and poison";
 }
 
 }  // namespace speckv::ctl

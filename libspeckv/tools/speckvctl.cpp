@@ -27,6 +27,7 @@ constexpr const char* usage =
     "  region list               CXL regions and DAX devices, and whose they are\n"
     "  region create [MEMDEV]    a region of a whole card; destroy REGION\n"
     "  region mode numa|dax|speckv [DAX]\n"
+    "  region poison [DEVICE]    cxl list -r region0 -L | ...: marks what the card calls bad\n"
     "                            give a DAX device to kmem, to device_dax or to speckv\n"
     "\n"
     "  --socket PATH   default: $SPECKV_SOCKET, else /run/speckv/speckv.sock\n"

@@ -34,12 +34,46 @@ TEST(region, understands_each_command) {
   EXPECT_EQ(parse_region({"region", "mode", "speckv", "dax10.2"}, &request), "");
   EXPECT_EQ(request.mode, RegionMode::speckv);
   EXPECT_EQ(request.name, "dax10.2");
+  EXPECT_EQ(parse_region({"region", "poison"}, &request), "");
+  EXPECT_EQ(request.verb, Verb::poison);
+  EXPECT_EQ(request.name, "/dev/speckv0");
+  EXPECT_EQ(parse_region({"region", "poison", "/dev/speckv/by-id/cxl-0x1"}, &request), "");
+  EXPECT_EQ(request.name, "/dev/speckv/by-id/cxl-0x1");
+}
+
+TEST(region, reads_the_poison_list_of_cxl) {
+  std::vector<PoisonRange> ranges;
+  EXPECT_EQ(parse_media_errors("[]", &ranges), "");
+  EXPECT_TRUE(ranges.empty());
+  EXPECT_EQ(parse_media_errors(R"([{"region":"region0","size":1073741824,"media_errors":[
+    {"offset":4096,"length":64,"source":"Injected"},
+    {"offset":"0x40000000","length":"256","source":"Internal"}]}])",
+                               &ranges),
+            "");
+  ASSERT_EQ(ranges.size(), 2U);
+  EXPECT_EQ(ranges[0].offset, 4096U);
+  EXPECT_EQ(ranges[0].bytes, 64U);
+  EXPECT_EQ(ranges[1].offset, 0x40000000U);
+  EXPECT_EQ(ranges[1].bytes, 256U);
+  EXPECT_EQ(
+      parse_media_errors(R"({"regions":[{"media_errors":[{"offset":1,"length":1}]}]})", &ranges),
+      "");
+  EXPECT_EQ(ranges.size(), 1U);
+  const auto complaint = [&](const char* text) { return parse_media_errors(text, &ranges); };
+  EXPECT_NE(complaint("region0"), "");
+  EXPECT_NE(complaint(""), "");
+  EXPECT_NE(complaint(R"([{"media_errors":[{"dpa":4096,"length":64}]}])").find("list by region"),
+            std::string::npos);
+  EXPECT_NE(complaint(R"([{"media_errors":[{"offset":"1.00 MiB","length":64}]}])"), "");
+  EXPECT_NE(complaint(R"([{"media_errors":[{"offset":-1,"length":64}]}])"), "");
+  EXPECT_NE(complaint(R"([{"media_errors":[17]}])"), "");
 }
 
 TEST(region, says_what_is_wrong) {
-  EXPECT_EQ(complaint_about({"region"}), "region: what about it? list, create, destroy or mode");
+  EXPECT_EQ(complaint_about({"region"}),
+            "region: what about it? list, create, destroy, mode or poison");
   EXPECT_EQ(complaint_about({"region", "make"}),
-            "region: no \"make\"; there are list, create, destroy and mode");
+            "region: no \"make\"; there are list, create, destroy, mode and poison");
   EXPECT_EQ(complaint_about({"region", "list", "mem0"}), "region list: unexpected \"mem0\"");
   EXPECT_EQ(complaint_about({"region", "create", "mem0", "mem1"}),
             "region create: unexpected \"mem1\"");

@@ -48,6 +48,14 @@ insmod /t/speckv.ko
 says "speckv takes it" 'mode speckv, /dev/speckv0' region mode speckv
 does "its node is there" test -c /dev/speckv0
 says "asking for what is, is fine" '"mode": "speckv"' --json region mode speckv dax0.0
+poison_list() {
+	records='{"offset":6291456,"length":64},{"offset":"0x600100","length":64}'
+	echo "[{\"media_errors\":[$records]}]" |
+		"$ctl" region poison >/tmp/out 2>&1 &&
+		grep -q '^2 records, 128 bytes' /tmp/out &&
+		[ "$(cat /sys/class/speckv/speckv0/poisoned_bytes)" = 2097152 ]
+}
+does "the card's poison list is taken" poison_list
 exec 5<>/dev/speckv0
 refuses "speckv's device in use" "is busy: process $$ (sh) uses /dev/speckv0" mode dax dax0.0
 refuses "a region in use" "is busy" destroy region0
