@@ -57,8 +57,9 @@ static vm_fault_t show(struct speckv_file *file, struct vm_fault *vmf, u32 granu
 }
 
 /*
- * A process that has userfaultfd put its markers where our entries go has a page table there, and
- * then an entry of 2 MiB has no place. What we do not make we do not serve.
+ * No way is known to a page table where our entries go (userfaultfd, which would make one for its
+ * markers, refuses VM_DONTEXPAND). Where there was one our entry has no place, and the process is
+ * to get SIGBUS and not the same fault for ever.
  */
 static bool has_page_table(struct vm_fault *vmf)
 {
