@@ -109,6 +109,7 @@ TEST(SystemCalls, OfADataThreadUnderLoad) {
   options.pool_bytes = "8MiB";  // so that it evicts
   DaemonProcess daemon(options);
   ASSERT_TRUE(daemon.start()) << daemon.log();
+  life_of_a_client(daemon.socket_path(), 1 << 20);  // the thread's own beginning is over
   Tracer tracer(thread_named(daemon.pid(), "speckv-data-0"));
   ASSERT_TRUE(tracer.attached()) << std::strerror(errno);
   std::atomic<bool> over{false};
