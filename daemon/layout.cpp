@@ -18,7 +18,7 @@ Result<const Layout*> LayoutTable::add(const speckv_layout& desc, uint32_t defau
   const auto widths = widths_for(desc, space);
   if (!widths.ok()) return widths.status();
   uint32_t preset = desc.preset == SPECKV_PRESET_DAEMON ? default_preset : desc.preset;
-  if (desc.dtype == SPECKV_DTYPE_F8) preset = SPECKV_PRESET_EXACT;
+  preset = codec::stored_preset(desc, preset);
   for (const auto& known : table_)
     if (known->widths == widths.value() && known->preset_id == preset) return known.get();
   if (table_.size() == layouts_max)
@@ -43,6 +43,10 @@ Result<const Layout*> LayoutTable::add(const speckv_layout& desc, uint32_t defau
   for (int first = 0; first < 2; first++)
     layout->stored_bytes[first] = uint32_t(codec::segment_bytes(desc, layout->preset, first != 0));
   layout->stored_raw_bytes = uint32_t(codec::segment_bytes(desc, raw, false));
+  if (layout->preset.bounded && codec::preset_for(desc, SPECKV_PRESET_Q8, &layout->fallback))
+    for (int first = 0; first < 2; first++)
+      layout->fallback_bytes[first] =
+          uint32_t(codec::segment_bytes(desc, layout->fallback, first != 0));
   if (!layout->stored_bytes[0] || !layout->stored_bytes[1] || !layout->stored_raw_bytes)
     return Status(EPROTOTYPE, "preset " + std::string(codec::preset_name(preset)) +
                                   " cannot store this layout's pages");

@@ -21,14 +21,18 @@ namespace speckv {
 
 struct Layout {
   speckv_layout desc;
-  uint64_t identity = 0;   // shm::layout_fingerprint(): its blocks' part of the namespace
-  Key mask;                // from keys to addresses: shm/key.hpp
-  uint32_t preset_id = 0;  // never SPECKV_PRESET_DAEMON
-  codec::Preset preset;    // as this build stores it
+  uint64_t identity = 0;  // shm::layout_fingerprint(): its blocks' part of the namespace
+  Key mask;               // from keys to addresses: shm/key.hpp
+  // As stored: never SPECKV_PRESET_DAEMON, and q8 (or exact) where the head size asks for it.
+  uint32_t preset_id = 0;
+  codec::Preset preset;  // as this build stores it
   uint64_t block_bytes = 0;
   uint64_t segment_raw_bytes = 0;
   uint32_t stored_bytes[2] = {0, 0};  // payload of a segment; [1]: of a sequence's first block
   uint32_t stored_raw_bytes = 0;      // payload of a segment that the codec refused
+  // Of a bounded preset: how a segment is stored in which a token would lose too much.
+  codec::Preset fallback{};
+  uint32_t fallback_bytes[2] = {0, 0};
   // Shared by the presets of this layout in its namespace; outlives this.
   LayoutWidths* widths = nullptr;
   bool measures = false;  // its preset stores K by chanq, so widths matter

@@ -39,11 +39,17 @@ uint32_t stored_slot_bytes(const Layout& layout, bool opens_sequence) {
                             exact ? layout.stored_raw_bytes : layout.stored_bytes[opens_sequence]);
 }
 
-BlockNeeds needs_of(const Layout& layout, bool opens_sequence, uint32_t raw_segments) {
+uint32_t q8_slot_bytes(const Layout& layout, bool opens_sequence) {
+  return segment_slot_bytes(layout, layout.fallback_bytes[opens_sequence]);
+}
+
+BlockNeeds needs_of(const Layout& layout, bool opens_sequence, uint32_t raw_segments = 0,
+                    uint32_t q8_segments = 0) {
   const uint32_t layers = layout.desc.layers;
   BlockNeeds needs;
-  needs.add(stored_slot_bytes(layout, opens_sequence), layers - raw_segments);
+  needs.add(stored_slot_bytes(layout, opens_sequence), layers - raw_segments - q8_segments);
   needs.add(raw_slot_bytes(layout), raw_segments);
+  needs.add(q8_slot_bytes(layout, opens_sequence), q8_segments);
   if (layers > 1) needs.add(shm::slot_bytes_for(shm::record_payload_bytes(layers)), 1);
   return needs;
 }
@@ -51,8 +57,8 @@ BlockNeeds needs_of(const Layout& layout, bool opens_sequence, uint32_t raw_segm
 }  // namespace
 
 bool fits_shard(const Layout& layout, uint64_t shard_units) {
-  return can_ever_fit(needs_of(layout, false, 0).span(), shard_units) &&
-         can_ever_fit(needs_of(layout, true, 0).span(), shard_units);
+  return can_ever_fit(needs_of(layout, false).span(), shard_units) &&
+         can_ever_fit(needs_of(layout, true).span(), shard_units);
 }
 
 uint64_t Shard::next_gen() {
@@ -67,7 +73,7 @@ uint64_t Shard::next_gen() {
 
 // Returns: 0; -ENOSPC: no eviction could make room, and nothing was evicted or taken.
 int Shard::allocate(Put& put) {
-  const BlockNeeds needs = needs_of(*put.layout, put.opens_sequence, 0);
+  const BlockNeeds needs = needs_of(*put.layout, put.opens_sequence);
   Wanted wanted{needs.span(), put.now_ns};
   wanted.block_number = wanted.index_place = true;
   wanted.hash = hash_key(put.submission.key);
@@ -86,17 +92,20 @@ int Shard::allocate(Put& put) {
   return 0;
 }
 
-// Changes one layer's slot for one of its raw size. Returns: 0; -ENOSPC, nothing more was evicted;
-// the block's slots are as they were, less this one, whose size is 0.
-int Shard::allocate_raw(Put& put, uint32_t layer) {
+// Changes one layer's slot for one of another size; the put's counts say which segments have which.
+// Returns: 0; -ENOSPC, nothing more was evicted; the block's slots are as they were, less this one,
+// whose size is 0.
+int Shard::allocate_again(Put& put, uint32_t layer, StoredAs as) {
   slabs_.release(put.slots[layer].offset);
   put.slots[layer].slot_bytes = 0;
-  put.segments_refused++;
-  const BlockNeeds whole = needs_of(*put.layout, put.opens_sequence, put.segments_refused);
+  const BlockNeeds whole =
+      needs_of(*put.layout, put.opens_sequence, put.segments_refused, put.segments_bounded);
   if (!can_ever_fit(whole.span(), slabs_.usable_units())) return -ENOSPC;
-  const SlotNeed raw{raw_slot_bytes(*put.layout), 1};
-  const int error = make_room({{&raw, 1}, put.now_ns});
-  if (!error) take_slot(put, layer, raw.slot_bytes);
+  const SlotNeed other{as == StoredAs::raw ? raw_slot_bytes(*put.layout)
+                                           : q8_slot_bytes(*put.layout, put.opens_sequence),
+                       1};
+  const int error = make_room({{&other, 1}, put.now_ns});
+  if (!error) take_slot(put, layer, other.slot_bytes);
   return error;
 }
 

@@ -23,6 +23,9 @@ struct Placed {  // one slot of a block under way
   uint32_t slot_bytes = 0;
 };
 
+// How one segment is stored: by the layout's preset, or what took its place.
+enum class StoredAs : uint8_t { preset, q8, raw };
+
 struct Put {
   shm::Submission submission{};
   const Layout* layout = nullptr;
@@ -32,6 +35,7 @@ struct Put {
   uint32_t replaces = no_block;  // the same key in another layout, of no use to this one
   uint32_t block = no_block;
   uint32_t segments_refused = 0;  // stored raw since the codec refused a page
+  uint32_t segments_bounded = 0;  // stored as q8 since a token would have lost too much
   uint32_t placed = 0;            // slots taken: one a layer, then the record
   std::array<Placed, SPECKV_LAYERS_MAX + 1> slots;
 

@@ -56,7 +56,7 @@ int Shard::put(const shm::Submission& submission, const Layout& layout, const Wi
   put.now_ns = now_ns;
   put.opens_sequence = may_open_sequence(submission);
   put.replaces = replaces;
-  put.segments_refused = put.placed = 0;
+  put.segments_refused = put.segments_bounded = put.placed = 0;
   int error = allocate(put);
   if (!error) {
     error = compress(put, arena);

@@ -38,10 +38,11 @@ struct ShardCounters {
   std::atomic<uint64_t> puts{0}, puts_existed{0}, puts_failed{0}, put_raw_bytes{0},
       put_stored_bytes{0};
   std::atomic<uint64_t> segments_refused{0};  // stored raw since the codec refused a page
+  std::atomic<uint64_t> segments_bounded{0};  // stored as q8 since a token would have lost too much
   std::atomic<uint64_t> evicted{0}, removed{0}, guarded{0}, touches{0};
   std::atomic<uint64_t> lost{0};  // blocks whose memory went
   std::atomic<uint64_t> blocks{0}, raw_bytes{0}, stored_bytes{0}, held_blocks{0}, limbo_blocks{0};
-  std::atomic<uint64_t> free_units{0}, restored{0}, not_restored{0}, malformed{0};
+  std::atomic<uint64_t> free_units{0}, restored{0}, not_restored{0};
   std::atomic<uint64_t> waste_ppm{0};  // of slabs: bytes that no slot can use
 };
 
@@ -116,7 +117,7 @@ class Shard {
 
   // allocate.cpp
   int allocate(Put& put);
-  int allocate_raw(Put& put, uint32_t layer);
+  int allocate_again(Put& put, uint32_t layer, StoredAs as);
   void take_slot(Put& put, uint32_t at, uint32_t slot_bytes);
   uint64_t next_gen();
   // make_room.cpp
@@ -132,7 +133,7 @@ class Shard {
   // compress.cpp
   int compress(Put& put, std::span<const std::byte> arena);
   codec::Refusal encode(const Put& put, uint32_t layer, std::span<const std::byte> raw,
-                        bool as_raw);
+                        StoredAs as);
   void measure(const Put& put, std::span<const std::byte> arena);
   // write.cpp
   void write(Put& put);

@@ -147,6 +147,8 @@ bool Connection::on_layout(const std::byte* message, size_t bytes) {
   reply.fingerprint = widths.fingerprint;
   reply.number = uint32_t(number);
   reply.preset = layout.value()->preset_id;
+  const uint32_t asked = desc.preset == SPECKV_PRESET_DAEMON ? space.preset_id : desc.preset;
+  control_.counters_.layouts_substituted += reply.preset != asked;
   if (!widths.file) return send(&reply, sizeof reply);
   reply.table_bytes = widths.file->bytes;
   return send(&reply, sizeof reply, &widths.file->fd, 1);

@@ -30,6 +30,7 @@ namespace speckv {
 struct ControlCounters {
   uint64_t sessions_opened = 0, sessions_refused = 0, sessions_closed = 0, malformed = 0;
   uint64_t widths_measured = 0;
+  uint64_t layouts_substituted = 0;  // stored by another preset than asked: the head size
 };
 
 class Connection;

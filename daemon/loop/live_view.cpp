@@ -29,13 +29,13 @@ void add_shard(const ShardCounters& from, watch::SpaceFacts* to) {
   add(&to->compressed_raw_bytes, from.put_raw_bytes);
   add(&to->compressed_stored_bytes, from.put_stored_bytes);
   add(&to->refused_segments, from.segments_refused);
+  add(&to->bounded_segments, from.segments_bounded);
   add(&to->read_touches, from.touches);
   add(&to->evicted_blocks, from.evicted);
   add(&to->guarded_blocks, from.guarded);
   add(&to->removed_blocks, from.removed);
   add(&to->restored_blocks, from.restored);
   add(&to->lost_blocks, from.lost);
-  add(&to->malformed_submissions, from.malformed);
 }
 
 }  // namespace
@@ -60,6 +60,7 @@ watch::DaemonFacts LiveView::daemon() const {
   facts.sessions_refused = counters.sessions_refused;
   facts.sessions_closed = counters.sessions_closed;
   facts.widths_measured = counters.widths_measured;
+  facts.layouts_substituted = counters.layouts_substituted;
   facts.malformed_messages = counters.malformed;
   facts.arenas_bytes_max = config.session.arenas_bytes_max;
   facts.arenas_bytes = daemon_.control().arenas_bytes();

@@ -29,8 +29,9 @@ struct DaemonFacts {
   uint32_t shards = 0;  // = data threads
   uint32_t sessions_max = 0;
   uint64_t sessions_opened = 0, sessions_refused = 0, sessions_closed = 0;
-  uint64_t malformed_messages = 0;  // on the socket
-  uint64_t widths_measured = 0;     // layouts whose measured widths were taken into use
+  uint64_t malformed_messages = 0;   // on the socket
+  uint64_t widths_measured = 0;      // layouts whose measured widths were taken into use
+  uint64_t layouts_substituted = 0;  // registrations whose preset does not take such heads
   uint64_t arenas_bytes = 0, arenas_bytes_max = 0;
 };
 
@@ -50,10 +51,10 @@ struct SpaceFacts {
   uint64_t existed_blocks = 0, failed_blocks = 0;
   uint64_t compressed_raw_bytes = 0, compressed_stored_bytes = 0;
   uint64_t refused_segments = 0;  // stored raw since the codec refused a page
+  uint64_t bounded_segments = 0;  // stored as q8 since a token would have lost too much
   uint64_t read_touches = 0;      // hits that clients reported (lossy)
   uint64_t evicted_blocks = 0, guarded_blocks = 0, removed_blocks = 0, restored_blocks = 0;
   uint64_t lost_blocks = 0;  // their memory went
-  uint64_t malformed_submissions = 0;
 };
 
 struct SessionFacts {

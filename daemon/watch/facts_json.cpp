@@ -30,6 +30,7 @@ ordered_json daemon_json(const DaemonFacts& facts) {
           {"sessions_closed", facts.sessions_closed},
           {"malformed_messages", facts.malformed_messages},
           {"widths_measured", facts.widths_measured},
+          {"layouts_substituted", facts.layouts_substituted},
           {"arenas_bytes", facts.arenas_bytes},
           {"arenas_bytes_max", facts.arenas_bytes_max}};
 }
@@ -57,14 +58,14 @@ ordered_json space_json(const SpaceFacts& facts) {
           {"compressed_raw_bytes", facts.compressed_raw_bytes},
           {"compressed_stored_bytes", facts.compressed_stored_bytes},
           {"refused_segments", facts.refused_segments},
+          {"bounded_segments", facts.bounded_segments},
           {"read_touches", facts.read_touches},
           {"evicted_blocks", facts.evicted_blocks},
           {"guarded_blocks", facts.guarded_blocks},
           {"removed_blocks", facts.removed_blocks},
           {"restored_blocks", facts.restored_blocks},
           {"lost_blocks", facts.lost_blocks},
-          {"lost_bytes", facts.lost_bytes},
-          {"malformed_submissions", facts.malformed_submissions}};
+          {"lost_bytes", facts.lost_bytes}};
 }
 
 // 64-bit fingerprints do not survive a JSON reader that has doubles only.

@@ -63,6 +63,9 @@ constexpr Metric<DaemonFacts> of_daemon[] = {
     {"speckv_widths_measured_total", "counter",
      "Layouts that were measured and are stored with their own widths since.",
      [](const DaemonFacts& f) { return double(f.widths_measured); }},
+    {"speckv_layouts_substituted_total", "counter",
+     "Registrations whose preset takes no head of that size, so that q8 or exact stores it.",
+     [](const DaemonFacts& f) { return double(f.layouts_substituted); }},
     {"speckv_arenas_bytes", "gauge", "Staging memory of all sessions.",
      [](const DaemonFacts& f) { return double(f.arenas_bytes); }},
     {"speckv_arenas_max_bytes", "gauge", "Limit of it.",
@@ -98,7 +101,7 @@ constexpr Metric<SpaceFacts> of_space[] = {
      [](const SpaceFacts& f) { return double(f.limbo_blocks); }},
     {"speckv_sessions", "gauge", "Open sessions.",
      [](const SpaceFacts& f) { return double(f.sessions); }},
-    {"speckv_write_blocks_total", "counter", "Puts that ended well, those that existed included.",
+    {"speckv_write_blocks_total", "counter", "Blocks stored by puts.",
      [](const SpaceFacts& f) { return double(f.written_blocks); }},
     {"speckv_write_existed_total", "counter", "Puts of a block that was there already.",
      [](const SpaceFacts& f) { return double(f.existed_blocks); }},
@@ -111,6 +114,9 @@ constexpr Metric<SpaceFacts> of_space[] = {
     {"speckv_compress_refused_segments_total", "counter",
      "Segments stored raw since the codec refused a page.",
      [](const SpaceFacts& f) { return double(f.refused_segments); }},
+    {"speckv_compress_bounded_segments_total", "counter",
+     "Segments stored as q8 since a token would have lost more than near-lossless promises.",
+     [](const SpaceFacts& f) { return double(f.bounded_segments); }},
     {"speckv_read_touches_total", "counter",
      "Hits that clients reported; reads themselves make no call.",
      [](const SpaceFacts& f) { return double(f.read_touches); }},
@@ -128,8 +134,6 @@ constexpr Metric<SpaceFacts> of_space[] = {
      [](const SpaceFacts& f) { return double(f.lost_blocks); }},
     {"speckv_pool_lost_bytes", "gauge", "Memory of the pool that went so.",
      [](const SpaceFacts& f) { return double(f.lost_bytes); }},
-    {"speckv_malformed_submissions_total", "counter", "Ring entries that could not be right.",
-     [](const SpaceFacts& f) { return double(f.malformed_submissions); }},
 };
 
 constexpr Metric<ThreadFacts> of_thread[] = {

@@ -114,7 +114,8 @@ int speckv_wait(struct speckv_session *session, uint64_t timeout_ns);
 
 /*
  * Checks a layout by itself. On -EINVAL or -EPROTOTYPE ret_why (if not NULL) gets one sentence:
- * what and what to do.
+ * what and what to do. On 0 it is empty, or says that the preset does not take heads of this size
+ * and which one stores them instead.
  */
 int speckv_layout_check(const struct speckv_layout *layout, char *ret_why, size_t why_bytes);
 

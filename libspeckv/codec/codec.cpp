@@ -169,7 +169,7 @@ constexpr PresetEntry presets[] = {
     {SPECKV_PRESET_Q8, "q8", {CodecId::q8, CodecId::q8, CodecId::q8}},
     {SPECKV_PRESET_NEAR_LOSSLESS,
      "near-lossless",
-     {CodecId::chanq7, CodecId::rowq8, CodecId::q8sink}},
+     {CodecId::chanq7, CodecId::rowq8, CodecId::q8sink, true}},
     {SPECKV_PRESET_BALANCED, "balanced", {CodecId::chanq4_5, CodecId::rowq5, CodecId::q8}},
     {SPECKV_PRESET_COMPACT, "compact", {CodecId::chanq3_5, CodecId::rowq4, CodecId::q8}},
     {SPECKV_PRESET_TIGHT, "tight", {CodecId::chanq3, CodecId::rowq3, CodecId::q8}},

@@ -77,7 +77,8 @@ enum class Refusal : uint8_t {
   out_of_range,
   unsupported_shape,
   needs_table,
-  no_room
+  no_room,
+  token_bound  // a token would lose more than its preset promises
 };
 
 // Returns: bytes of one encoded page; 0 when the codec does not take this shape.
@@ -102,6 +103,7 @@ struct Preset {
   CodecId k;
   CodecId v;
   CodecId first;
+  bool bounded = false;  // every token keeps token_bound.hpp's promise, or the page is refused
 };
 // Returns: the codecs of an enum speckv_preset that exists in this build, else false.
 bool preset(uint32_t preset_id, Preset* ret_preset);

@@ -10,6 +10,7 @@
 #include "codec/registry.hpp"
 #include "codec/stream.hpp"
 #include "codec/strided.hpp"
+#include "codec/token_bound.hpp"
 
 namespace speckv::codec {
 namespace {
@@ -138,7 +139,12 @@ Refusal encode_page(const Encoding& encoding, const Walk& at, const PageShape& s
     if (next != 0) next += view.base - encoding.copy->bytes;
     view = {encoding.copy->bytes, value * shape.head_dim, value};
   }
-  return codec->encode(at.codec(), shape, view, made, table, {next});
+  const Refusal refusal = codec->encode(at.codec(), shape, view, made, table, {next});
+  if (refusal != Refusal::none || !encoding.plan.preset.bounded) return refusal;
+  if (!shares_between_tokens(at.codec(), shape)) return Refusal::none;
+  const std::span<const std::byte> page(made, codec->bytes(at.codec(), shape));
+  return keeps_token_bound(at.codec(), shape, view, page, table) ? Refusal::none
+                                                                 : Refusal::token_bound;
 }
 
 Refusal encode_kind(const Encoding& encoding, Kind kind, std::byte*& out) {
@@ -254,6 +260,13 @@ bool preset_for(const speckv_layout& layout, uint32_t preset_id, Preset* ret_pre
   if (!taken(codecs.k, Kind::k)) return false;  // no such dtype
   *ret_preset = codecs;
   return true;
+}
+
+uint32_t stored_preset(const speckv_layout& layout, uint32_t preset_id) {
+  Preset asked, taken;
+  if (!preset(preset_id, &asked) || !preset_for(layout, preset_id, &taken)) return preset_id;
+  if (taken.k == asked.k && taken.v == asked.v) return preset_id;
+  return taken.k == CodecId::raw ? SPECKV_PRESET_EXACT : SPECKV_PRESET_Q8;
 }
 
 Refusal encode_segment(const speckv_layout& layout, const Preset& preset, uint32_t layer,

@@ -66,6 +66,11 @@ size_t segment_bytes(const speckv_layout& layout, const Preset& preset, bool fir
 // preset_id is unknown (SPECKV_PRESET_DAEMON is) or the layout is malformed.
 bool preset_for(const speckv_layout& layout, uint32_t preset_id, Preset* ret_preset);
 
+// Returns: the preset by whose name that is stored: preset_id itself, or where its codecs do not
+// take the layout's pages SPECKV_PRESET_Q8 (for a lossless one, and for 8-bit floats,
+// SPECKV_PRESET_EXACT). Whoever registers a layout, and whoever looks at a block, is told this one.
+uint32_t stored_preset(const speckv_layout& layout, uint32_t preset_id);
+
 // changing: somebody may write the input meanwhile. A codec that this could lead astray gets a copy
 // of the page on the stack; what comes out is some page, whole and with its right checksum.
 // steady: encoded where it lies.

@@ -116,7 +116,8 @@ inline int check_layout(const speckv_layout& layout, char* why, size_t why_bytes
     return no(22, "preset", layout.preset, "an enum speckv_preset");
   if (layout.dtype == SPECKV_DTYPE_F8 && layout.preset > SPECKV_PRESET_EXACT &&
       layout.preset != SPECKV_PRESET_LOSSLESS)  // which is the same there
-    return no(91, "preset", layout.preset, "1 (exact) for fp8: no codec gains on 8-bit floats");
+    return no(91, "preset", layout.preset,
+              "1 (exact) or 7 (lossless, the same there) for fp8: no codec gains on 8-bit floats");
   for (uint32_t i = 0; i < layout.layers; i++)
     if (!(layout.rope_theta[i] >= 0 && layout.rope_theta[i] < 1e12f))
       return no(22, "rope_theta", i,

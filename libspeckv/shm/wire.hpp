@@ -76,7 +76,7 @@ struct LayoutReply {
   WireHeader header;
   uint64_t fingerprint;  // as stored: the layout's own, mixed with the table's hash if there is one
   uint32_t number;       // the session's number for it, 0..63
-  uint32_t preset;       // after SPECKV_PRESET_DAEMON was resolved
+  uint32_t preset;       // as stored: resolved, and q8 or exact where the head size asks for it
   // Calibration table of these weights (docs/codec.md): its bytes are in the one descriptor that
   // comes along, a sealed memfd. 0: no table, no descriptor.
   uint32_t table_bytes;

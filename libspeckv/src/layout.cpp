@@ -62,6 +62,23 @@ int check_and_copy(const speckv_layout* layout, speckv_layout* ret_layout, char*
   return 0;
 }
 
+// Says where a layout that is right will be stored otherwise than its preset's name says; else
+// nothing. The daemon's preset is told as its default, near-lossless: all but exact, lossless and
+// q8 take the same heads.
+void tell_substitute(const speckv_layout& layout, char* ret_why, size_t why_bytes) {
+  if (!ret_why || why_bytes == 0) return;
+  ret_why[0] = '\0';
+  const bool daemons = layout.preset == SPECKV_PRESET_DAEMON;
+  const uint32_t asked = daemons ? uint32_t(SPECKV_PRESET_NEAR_LOSSLESS) : layout.preset;
+  const uint32_t stored = codec::stored_preset(layout, asked);
+  if (stored == asked || layout.dtype == SPECKV_DTYPE_F8) return;
+  std::snprintf(ret_why, why_bytes,
+                "layout.head_dim is %u: %s%s takes multiples of 16 up to 256, so this is stored by "
+                "%s",
+                layout.head_dim, daemons ? "a daemon's preset like " : "preset ",
+                codec::preset_name(asked).data(), codec::preset_name(stored).data());
+}
+
 void fill_info(const speckv_layout& layout, LayoutInfo* ret_info) {
   LayoutInfo& info = *ret_info;
   info.layout = layout;
@@ -110,7 +127,9 @@ using namespace speckv::lib;
 
 extern "C" int speckv_layout_check(const speckv_layout* layout, char* ret_why, size_t why_bytes) {
   speckv_layout copy;
-  return check_and_copy(layout, &copy, ret_why, why_bytes);
+  const int result = check_and_copy(layout, &copy, ret_why, why_bytes);
+  if (result == 0) tell_substitute(copy, ret_why, why_bytes);
+  return result;
 }
 
 extern "C" int speckv_layout_register(speckv_session* handle, const speckv_layout* layout,

@@ -97,6 +97,21 @@ TEST_F(Errors, Layouts) {
   speckv_layout eight_bits = small_layout(3, SPECKV_PRESET_LOSSLESS);
   eight_bits.dtype = SPECKV_DTYPE_F8;  // stored raw, which loses nothing
   EXPECT_EQ(speckv_layout_check(&eight_bits, why, sizeof why), 0) << why;
+  EXPECT_STREQ(why, "");
+  eight_bits.preset = SPECKV_PRESET_Q8;
+  EXPECT_EQ(speckv_layout_check(&eight_bits, why, sizeof why), -EPROTOTYPE);
+  EXPECT_NE(std::strstr(why, "lossless"), nullptr) << why;
+  // A head size that a preset does not take is no error, and said.
+  speckv_layout wide = small_layout(1, SPECKV_PRESET_TIGHT);
+  wide.head_dim = 288;
+  for (const uint32_t preset : {SPECKV_PRESET_TIGHT, SPECKV_PRESET_DAEMON}) {
+    wide.preset = preset;
+    EXPECT_EQ(speckv_layout_check(&wide, why, sizeof why), 0) << why;
+    EXPECT_NE(std::strstr(why, "stored by q8"), nullptr) << why;
+  }
+  wide.preset = SPECKV_PRESET_Q8;
+  EXPECT_EQ(speckv_layout_check(&wide, why, sizeof why), 0);
+  EXPECT_STREQ(why, "");
   EXPECT_EQ(speckv_layout_check(nullptr, why, sizeof why), -EINVAL);
   EXPECT_EQ(number, 77u);
 

@@ -49,6 +49,61 @@ TEST(Shard, APageWithInfinityIsStoredRawAndReadBackExactly) {
   EXPECT_TRUE(space.readable(layout, 9, false));
 }
 
+// What near-lossless promises of every token is kept by storing the segment as q8, and counted.
+TEST(Shard, ALoudTokenMakesItsSegmentQ8AndIsCounted) {
+  Space space(32);
+  const Layout& layout = space.layout(2, SPECKV_PRESET_NEAR_LOSSLESS);
+  shm::Submission submission{};
+  submission.key = key_of(9);
+  submission.position = 64;
+  auto bytes = block_of(layout, submission.key);
+  const size_t row = size_t{2} * layout.desc.head_dim;
+  for (size_t i = 0; i < row; i += 2) {  // token 5 of the first head's K in layer 1: 64 times
+    std::byte* value = &bytes[layout.segment_raw_bytes + 5 * row + i];
+    uint16_t bits;
+    std::memcpy(&bits, value, 2);
+    bits = uint16_t(bits + (6 << 10));
+    std::memcpy(value, &bits, 2);
+  }
+  bool existed;
+  ASSERT_EQ(space.shard().put(submission, layout, layout.widths->current(), bytes, 1, &existed), 0);
+  EXPECT_EQ(space.shard().counters().segments_bounded, 1u);
+  EXPECT_EQ(space.shard().counters().segments_refused, 0u);
+  shm::Entry entry;
+  ASSERT_TRUE(space.find(9, &entry));
+  EXPECT_TRUE(space.readable(layout, 9, false));
+  const auto* refs = reinterpret_cast<const shm::SegmentRef*>(
+      space.pool() + entry.ref + sizeof(shm::SlotHeader) + sizeof(shm::RecordMeta));
+  const uint32_t expected[] = {SPECKV_PRESET_NEAR_LOSSLESS, SPECKV_PRESET_Q8};
+  for (size_t layer = 0; layer < 2; layer++) {
+    const auto* header =
+        reinterpret_cast<const shm::SlotHeader*>(space.pool() + refs[layer].offset);
+    EXPECT_EQ(header->flags & shm::slot_preset_mask, expected[layer]) << layer;
+  }
+
+  ASSERT_EQ(space.put(layout, 10), 0);
+  EXPECT_EQ(space.shard().counters().segments_bounded, 1u) << "tokens of one size are left alone";
+}
+
+// A head that a preset's codecs do not take is stored as q8, by that name.
+TEST(Shard, AHeadOfAnotherSizeIsStoredUnderTheNameOfWhatStoresIt) {
+  LayoutTable layouts;
+  const auto stored = [&](uint32_t head_dim, uint32_t preset) {
+    speckv_layout desc = small_layout(1, preset);
+    desc.head_dim = head_dim;
+    const auto made = layouts.add(desc, SPECKV_PRESET_TIGHT, "unit");
+    EXPECT_TRUE(made.ok()) << made.status().text();
+    return made.ok() ? made.value()->preset_id : 0;
+  };
+  for (const uint32_t dim : {24u, 288u}) {
+    EXPECT_EQ(stored(dim, SPECKV_PRESET_NEAR_LOSSLESS), uint32_t(SPECKV_PRESET_Q8));
+    EXPECT_EQ(stored(dim, SPECKV_PRESET_DAEMON), uint32_t(SPECKV_PRESET_Q8));
+    EXPECT_EQ(stored(dim, SPECKV_PRESET_LOSSLESS), uint32_t(SPECKV_PRESET_EXACT));
+    EXPECT_EQ(stored(dim, SPECKV_PRESET_EXACT), uint32_t(SPECKV_PRESET_EXACT));
+  }
+  EXPECT_EQ(stored(48, SPECKV_PRESET_TIGHT), uint32_t(SPECKV_PRESET_TIGHT));
+}
+
 TEST(Shard, ALosslessBlockIsSmallerAndOneOfNoiseIsStoredRaw) {
   Space space(32);
   const Layout& layout = space.layout(1, SPECKV_PRESET_LOSSLESS);
