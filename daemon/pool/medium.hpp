@@ -84,6 +84,11 @@ class Medium {
   virtual Result<std::unique_ptr<Region>> open_session(uint64_t bytes) = 0;
   virtual std::string describe() const = 0;   // "shm, tmpfs with 2 MiB pages, node 1"
   virtual std::string isolation() const = 0;  // "by read-only mount" or "by uid"
+  // The same two for programs. "shm", "memfd", "devdax" or "extent"; "mount" (nobody else can
+  // write), "exports" (likewise, by the driver), "uid" (the daemon's own user can) or "device" (who
+  // has the device sees all of it).
+  virtual const char* kind() const = 0;
+  virtual const char* isolation_kind() const = 0;
   virtual bool survives_daemon() const = 0;
   // To be left with a supervisor, so that the next daemon gets it as kept_fd. -1: none.
   virtual int fd_to_keep() const { return -1; }

@@ -44,6 +44,8 @@ class DevdaxMedium : public DeviceMedium {
            std::to_string(device_.align_bytes >> 10) + " KiB pages; index and arenas in DRAM" +
            describe_emulation(options_);
   }
+  const char* kind() const override { return "devdax"; }
+  const char* isolation_kind() const override { return "device"; }
   std::string isolation() const override {
     return "by uid, one tenant (everyone with the device sees all of it)";
   }

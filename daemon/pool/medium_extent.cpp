@@ -96,6 +96,8 @@ class ExtentMedium : public DeviceMedium {
            (node >= 0 ? " near node " + std::to_string(node) : "") + "; index and arenas in DRAM" +
            describe_emulation(options_);
   }
+  const char* kind() const override { return "extent"; }
+  const char* isolation_kind() const override { return "exports"; }
   std::string isolation() const override { return "by the driver's read-only exports"; }
   int fd_to_keep() const override { return device_->fd(); }
   int loss_fd() const override { return watched_.get(); }

@@ -35,6 +35,8 @@ class MemfdMedium : public Medium {
     if (!reason_.empty()) text += " (instead of shm: " + reason_ + ")";
     return text + describe_emulation(options_);
   }
+  const char* kind() const override { return "memfd"; }
+  const char* isolation_kind() const override { return "uid"; }
   std::string isolation() const override {
     return reason_.empty() ? "by uid" : "by uid (no read-only mount: " + reason_ + ")";
   }

@@ -138,6 +138,8 @@ class ShmMedium : public Medium {
   void drop(const std::string& name) override { drop_file(directory_.get(), name); }
   std::vector<std::string> keep_only(std::span<const std::string> region_names) override;
   std::string describe() const override;
+  const char* kind() const override { return "shm"; }
+  const char* isolation_kind() const override { return "mount"; }
   std::string isolation() const override { return "by read-only mount"; }
   bool survives_daemon() const override { return true; }
 

@@ -21,9 +21,10 @@ namespace speckv::watch {
 
 struct DaemonFacts {
   std::string version, codec_isa, config_source, socket;
-  std::string medium, isolation;  // Medium::describe() and isolation()
-  bool survives_daemon = false;   // stored blocks outlive the process
-  bool emulated = false;          // the medium is throttled: no figure of it is a measurement
+  std::string medium, isolation;            // Medium::describe() and isolation(), for people
+  std::string medium_kind, isolation_kind;  // for programs
+  bool survives_daemon = false;             // stored blocks outlive the process
+  bool emulated = false;  // the medium is throttled: no figure of it is a measurement
   int32_t pid = 0;
   uint64_t uptime_ns = 0;
   uint32_t shards = 0;  // = data threads

@@ -20,6 +20,8 @@ ordered_json daemon_json(const DaemonFacts& facts) {
           {"socket", facts.socket},
           {"medium", facts.medium},
           {"isolation", facts.isolation},
+          {"medium_kind", facts.medium_kind},
+          {"isolation_kind", facts.isolation_kind},
           {"survives_daemon", facts.survives_daemon},
           {"emulated", facts.emulated},
           {"codec_isa", facts.codec_isa},

@@ -15,9 +15,10 @@
 namespace speckv::ctl {
 
 struct Options {
-  std::string socket;  // --socket, $SPECKV_SOCKET, /run/speckv/speckv.sock
-  std::string space;   // --namespace; "": the first one
-  std::string preset;  // bench: --preset; "": exact and the namespace's own
+  std::string socket;       // --socket, $SPECKV_SOCKET, /run/speckv/speckv.sock
+  int32_t daemon_uid = -1;  // --daemon-uid; -1: root's, user speckv's or our own
+  std::string space;        // bench: --namespace; "": the first one
+  std::string preset;       // bench: --preset; "": exact and the namespace's own
   bool json = false;
   uint64_t limit = 100;            // ls: --limit
   int64_t turns = -1;              // top: -n; -1: until interrupted

@@ -3,6 +3,7 @@
 // takes.
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -29,9 +30,25 @@ class Socket {
   int fd_;
 };
 
-int dial_or_fail(const std::string& path) {
+// "uid 2000", by the socket's file, which the daemon made.
+std::string owner_of(const std::string& path) {
+  struct stat file {};
+  return stat(path.c_str(), &file) == 0 ? "uid " + std::to_string(file.st_uid) : "another user";
+}
+
+std::string not_trusted(const Options& options) {
+  const std::string owner = owner_of(options.socket);
+  if (options.daemon_uid >= 0)
+    return options.socket + " belongs to " + owner + ", not to uid " +
+           std::to_string(options.daemon_uid) + ": not asking it";
+  return options.socket + " belongs to " + owner +
+         ", neither root, user speckv nor you: not asking it; --daemon-uid says whose it may be";
+}
+
+int dial_or_fail(const Options& options) {
+  const std::string& path = options.socket;
   int fd = -1;
-  const int result = lib::dial(path.c_str(), -1, &fd);
+  const int result = lib::dial(path.c_str(), options.daemon_uid, &fd);
   switch (-result) {
     case 0:
       return fd;
@@ -42,9 +59,7 @@ int dial_or_fail(const std::string& path) {
     case EACCES:
       throw Failure{path + ": no right to connect; be root or a member of the socket's group"};
     case EPERM:
-      throw Failure{
-          path +
-          " belongs to a process that is neither root's, user speckv's nor yours: not asking it"};
+      throw Failure{not_trusted(options)};
     default:
       throw Failure{"connecting to " + path + ": " + std::strerror(-result)};
   }
@@ -95,7 +110,7 @@ bool receive_part(int fd, std::vector<std::byte>& buffer, std::string* text) {
 }  // namespace
 
 nlohmann::ordered_json ask(const Options& options, const std::string& request) {
-  const Socket socket(dial_or_fail(options.socket));
+  const Socket socket(dial_or_fail(options));
   send_request(socket.get(), request);
   std::vector<std::byte> buffer(wire::message_bytes_max);
   std::string text;

@@ -57,7 +57,7 @@ class SessionHandle {
     args.size = sizeof args;
     args.socket_path = options.socket.c_str();
     args.namespace_name = options.space.empty() ? nullptr : options.space.c_str();
-    args.daemon_uid = -1;
+    args.daemon_uid = options.daemon_uid;
     const int result = speckv_open(&args, &session_);
     if (result < 0)
       throw Failure{

@@ -53,6 +53,27 @@ void print_daemon(const ordered_json& daemon) {
                        human_bytes(number(daemon, "arenas_bytes_max")));
 }
 
+// What is stored otherwise than the preset's name says, in a line each.
+void print_substitutes(const ordered_json& status) {
+  const auto count = [](const ordered_json& object, const char* field) {
+    return object.contains(field) ? object.at(field).get<uint64_t>() : 0;
+  };
+  const uint64_t layouts = count(status.at("daemon"), "layouts_substituted");
+  if (layouts > 0)
+    line("head sizes", std::to_string(layouts) +
+                           " registrations of heads that their preset does not take: q8 stores "
+                           "them (of lossless: exact)");
+  for (const ordered_json& space : status.at("namespaces")) {
+    const uint64_t loud = count(space, "bounded_segments"), raw = count(space, "refused_segments");
+    if (loud > 0)
+      line("by q8", std::to_string(loud) + " segments in " + text(space, "name") +
+                        ": a token too loud for near-lossless");
+    if (raw > 0)
+      line("raw", std::to_string(raw) + " segments in " + text(space, "name") +
+                      ": a page that its codec refused");
+  }
+}
+
 std::string shortened(const std::string& key) { return key.substr(0, 16); }
 
 }  // namespace
@@ -61,6 +82,7 @@ int show_status(const Options& options) {
   const ordered_json status = ask(options, "status");
   if (options.json) return print_json(status);
   print_daemon(status.at("daemon"));
+  print_substitutes(status);
   std::vector<std::vector<std::string>> rows{{"namespace", "policy", "preset", "pool", "free",
                                               "blocks", "raw", "stored", "ratio", "held",
                                               "sessions"}};
@@ -84,8 +106,7 @@ int show_status(const Options& options) {
 }
 
 int show_list(const Options& options) {
-  const std::string space = options.words.size() > 1 ? options.words[1] : options.space;
-  std::string name = space;
+  std::string name = options.words.size() > 1 ? options.words[1] : "";
   if (name.empty()) name = text(ask(options, "status").at("namespaces").at(0), "name");
   const ordered_json answer = ask(options, "ls " + name + " " + std::to_string(options.limit));
   if (options.json) return print_json(answer);
@@ -142,9 +163,8 @@ void print_block(const ordered_json& info) {
 int show_info(const Options& options) {
   if (options.words.size() < 2)
     throw Failure{"info needs a key, or its first digits: info [NAMESPACE] KEY"};
-  const std::string space = options.words.size() > 2 ? options.words[1] : options.space;
-  const ordered_json info =
-      ask(options, "info " + (space.empty() ? "" : space + " ") + options.words.back());
+  const std::string space = options.words.size() > 2 ? options.words[1] + " " : "";
+  const ordered_json info = ask(options, "info " + space + options.words.back());
   bool good = is_good(info);
   const ordered_json others = info.value("others", ordered_json::array());
   for (const ordered_json& other : others) good = good && is_good(other);

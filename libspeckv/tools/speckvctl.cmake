@@ -12,6 +12,8 @@ add_executable(speckvctl
   ${CMAKE_CURRENT_LIST_DIR}/ctl_region.cpp
   ${CMAKE_CURRENT_LIST_DIR}/ctl_show.cpp
   ${CMAKE_CURRENT_LIST_DIR}/ctl_top.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/doctor_judge.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/doctor_machine.cpp
   ${CMAKE_CURRENT_LIST_DIR}/region_cxl.cpp
   ${CMAKE_CURRENT_LIST_DIR}/region_dax.cpp
   ${CMAKE_CURRENT_LIST_DIR}/region_parse.cpp

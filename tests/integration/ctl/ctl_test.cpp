@@ -112,9 +112,57 @@ TEST_F(Ctl, doctor) {
   const Ran text = run("doctor");
   EXPECT_EQ(text.exit_status, 0) << text.out;
   EXPECT_NE(text.out.find("session in default"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("session in second"), std::string::npos) << text.out;
   const json verdict = run("--json doctor").parsed();
   EXPECT_EQ(verdict["faults"], 0);
   EXPECT_GT(verdict["findings"].size(), 8u);
+}
+
+TEST_F(Ctl, an_option_of_another_command_is_refused_and_said_whose_it_is) {
+  const struct {
+    const char* line;
+    const char* says;
+  } cases[] = {
+      {"status --limit 5", "status takes no --limit, which is for ls"},
+      {"ls -n 3", "ls takes no -n, which is for top"},
+      {"doctor --preset q8", "doctor takes no --preset, which is for bench"},
+      {"info --namespace default ab", "info takes no --namespace, which is for bench"},
+      {"region list --daemon-uid 5", "region takes no --socket"},
+      {"status --limit", "--limit needs a value"},
+      {"ls --limit x", "expected a number from 0 to 100000"},
+      {"status --daemon-uid -3", "no value for --daemon-uid: expected a uid"},
+      {"status --jsn", "there is no option --jsn"},
+  };
+  for (const auto& each : cases) {
+    const Ran ran = run(each.line);
+    EXPECT_EQ(ran.exit_status, 2) << each.line << ": " << ran.out;
+    EXPECT_NE(ran.out.find(each.says), std::string::npos) << each.line << ": " << ran.out;
+  }
+  EXPECT_EQ(run("ls second --limit 5 --json").exit_status, 0) << "options may follow the command";
+  EXPECT_NE(run("--help").out.find("answers root and its own user only"), std::string::npos);
+}
+
+// A root operator whose daemon runs as another uid names that uid; otherwise the tool trusts root,
+// user speckv and itself.
+TEST_F(Ctl, the_daemon_s_uid_can_be_named) {
+  const std::string own = std::to_string(geteuid());
+  EXPECT_EQ(run("status --daemon-uid " + own).exit_status, 0);
+  const Ran other = run("status --daemon-uid 54321");
+  EXPECT_EQ(other.exit_status, 1);
+  EXPECT_NE(other.out.find("belongs to uid " + own + ", not to uid 54321"), std::string::npos)
+      << other.out;
+  if (geteuid() != 0) GTEST_SKIP() << "a daemon of another uid needs root to start it";
+  DaemonOptions options;
+  options.uid = 2000;
+  DaemonProcess stranger(options);
+  ASSERT_TRUE(stranger.start()) << stranger.log();
+  const std::string socket = "--socket " + stranger.socket_path();
+  const Ran refused = run(socket + " status");
+  EXPECT_EQ(refused.exit_status, 1);
+  EXPECT_NE(refused.out.find("--daemon-uid"), std::string::npos) << refused.out;
+  EXPECT_EQ(run(socket + " --daemon-uid 2000 status").exit_status, 0);
+  const json verdict = run(socket + " --daemon-uid 2000 --json doctor").parsed();
+  EXPECT_EQ(verdict["faults"], 0) << verdict.dump();
 }
 
 TEST_F(Ctl, wrong_questions_are_status_2_and_say_what_was_wrong) {
