@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// siege_test.cpp - a hostile tenant gets nothing and stops nobody: a victim of another uid verifies
+// every byte of what it stored while it is attacked, and afterwards the daemon has given everything
+// back.
+//
+// Short by default (`make test`). SPECKV_SIEGE_SECONDS makes each siege as long; then what was seen
+// is worth reading: puts a second, 99th percentile, the daemon's growth. Times are printed, never
+// judged. Needs root for other uids.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <functional>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "siege.hpp"
+
+namespace speckv::test {
+namespace {
+
+using nlohmann::json;
+
+unsigned seconds() {
+  const char* asked = std::getenv("SPECKV_SIEGE_SECONDS");
+  return asked ? unsigned(std::atoi(asked)) : 4;
+}
+uint64_t seed() {
+  const char* asked = std::getenv("SPECKV_SIEGE_SEED");
+  return asked ? std::strtoull(asked, nullptr, 0) : uint64_t(getpid());
+}
+
+class SiegeTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "a hostile client of another uid needs root to start it";
+    ASSERT_TRUE(siege_.daemon().start()) << siege_.daemon().log();
+    std::cout << "seed " << seed() << '\n';
+  }
+
+  json status() {
+    const std::string command = std::string(SPECKVCTL_PATH) + " --json --socket " +
+                                siege_.daemon().socket_path() + " status";
+    FILE* pipe = popen(command.c_str(), "r");
+    std::string text;
+    char part[4096];
+    for (size_t got; pipe && (got = fread(part, 1, sizeof part, pipe)) > 0;) text.append(part, got);
+    if (pipe) pclose(pipe);
+    return json::parse(text, nullptr, false);
+  }
+
+  // What a session takes has to be given back, a moment after its client went.
+  void expect_given_back() {
+    json seen;
+    for (int i = 0; i < 10'000; i++) {
+      seen = status();
+      if (seen.is_object() && seen["sessions"].empty() && seen["daemon"]["arenas_bytes"] == 0)
+        break;
+      usleep(5000);
+    }
+    ASSERT_TRUE(seen.is_object()) << siege_.daemon().log();
+    EXPECT_TRUE(seen["sessions"].empty()) << seen["sessions"].dump();
+    EXPECT_EQ(seen["daemon"]["arenas_bytes"], 0);
+    for (const json& space : seen["namespaces"]) {
+      EXPECT_EQ(space["held_blocks"], 0) << space["name"];
+      EXPECT_EQ(space["sessions"], 0) << space["name"];
+    }
+  }
+
+  void run(const std::function<void()>& attack) {
+    Tally& tally = siege_.tally();
+    const std::string socket = siege_.daemon().socket_path();
+    siege_.send(victim_uid, [&] { be_victim(socket, tally, false); });
+    const uint64_t before = resident_bytes(siege_.daemon().pid());
+    attack();
+    for (unsigned i = 0; i < seconds() * 1000 || tally.puts < 50; i++) {
+      if (i > seconds() * 1000 + 60'000) break;
+      usleep(1000);
+    }
+    siege_.end();
+    EXPECT_EQ(::kill(siege_.daemon().pid(), 0), 0) << siege_.daemon().log();
+    EXPECT_GE(tally.puts, 50u) << "the victim was not served";
+    EXPECT_GT(tally.attacks, 0u);
+    EXPECT_EQ(tally.wrong, 0u);
+    EXPECT_EQ(tally.lost, 0u);
+    EXPECT_EQ(tally.failed_puts, 0u);
+    expect_given_back();
+    const uint64_t after = resident_bytes(siege_.daemon().pid());
+    std::cout << tally.attacks << " attacks; " << tally.puts << " puts, half below "
+              << tally.put_ns(0.5) / 1000 << " us, 99 % below " << tally.put_ns(0.99) / 1000
+              << " us; " << tally.gets << " gets; daemon " << before / 1024 << " -> "
+              << after / 1024 << " KiB, " << open_files(siege_.daemon().pid()) << " files\n";
+  }
+
+  Siege siege_;
+};
+
+TEST_F(SiegeTest, WordsOverAllSharedMemoryHarmNobody) {
+  run([&] {
+    for (uint64_t i = 0; i < 2; i++)
+      siege_.send(hostile_uid, [this, i] {
+        scribble(siege_.daemon().socket_path(), siege_.tally(), seed() + i);
+      });
+  });
+}
+
+TEST_F(SiegeTest, MessagesAndDescriptorsThatNobodyAskedForHarmNobody) {
+  const uint64_t files = open_files(siege_.daemon().pid());
+  run([&] {
+    for (const uid_t uid : {hostile_uid, stranger_uid})
+      siege_.send(uid, [this, uid] {
+        babble(siege_.daemon().socket_path(), siege_.tally(), seed() + uid);
+      });
+  });
+  EXPECT_LE(open_files(siege_.daemon().pid()), files) << "descriptors that came along stayed open";
+}
+
+// The daemon dies again and again under both; no acknowledged block is lost.
+TEST_F(SiegeTest, KillsOfTheDaemonLoseNothing) {
+  Tally& tally = siege_.tally();
+  const std::string socket = siege_.daemon().socket_path();
+  siege_.send(victim_uid, [&] { be_victim(socket, tally, true); });
+  siege_.send(hostile_uid, [&] { scribble(socket, tally, seed()); });
+  const unsigned kills = seconds();
+  for (unsigned i = 0; i < kills; i++) {
+    const uint64_t puts = tally.puts;
+    for (int wait = 0; wait < 20'000 && tally.puts < puts + 20; wait++) usleep(1000);
+    EXPECT_GE(tally.puts, puts + 20) << "the victim is not served after kill " << i;
+    siege_.daemon().kill();
+    ASSERT_TRUE(siege_.daemon().start()) << siege_.daemon().log();
+  }
+  siege_.end();
+  EXPECT_EQ(tally.wrong, 0u);
+  EXPECT_EQ(tally.lost, 0u);
+  expect_given_back();
+  std::cout << kills << " kills, " << tally.puts << " puts, " << tally.gets << " gets\n";
+}
+
+}  // namespace
+}  // namespace speckv::test
