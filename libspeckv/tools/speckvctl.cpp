@@ -176,7 +176,9 @@ int parse_line(int count, char** values, Line* ret) {
     const int got = getopt_long(count, values, "-:n:d:h", long_options, nullptr);
     if (got == -1) break;
     const std::string typed = at < count ? values[at] : "";
-    if (got == unknown) return complain("there is no option " + typed + ", or it takes no value");
+    if (got == unknown)  // a long option that is known names itself in optopt
+      return complain(optopt >= long_base ? typed + ": this option takes no value"
+                                          : "there is no option " + typed);
     if (got == no_value) return complain(typed + " needs a value");
     if (got == word) {
       ret->options.words.emplace_back(optarg);

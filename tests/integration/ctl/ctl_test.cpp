@@ -131,7 +131,8 @@ TEST_F(Ctl, an_option_of_another_command_is_refused_and_said_whose_it_is) {
       {"status --limit", "--limit needs a value"},
       {"ls --limit x", "expected a number from 0 to 100000"},
       {"status --daemon-uid -3", "no value for --daemon-uid: expected a uid"},
-      {"status --jsn", "there is no option --jsn"},
+      {"status --jsn", "there is no option --jsn\n"},
+      {"status --json=1", "--json=1: this option takes no value"},
   };
   for (const auto& each : cases) {
     const Ran ran = run(each.line);
