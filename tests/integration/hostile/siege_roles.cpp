@@ -72,14 +72,14 @@ class Victim {
 
   void look(uint64_t number) {
     if (std::find(kept_.begin(), kept_.end(), number) == kept_.end()) return;
-    int result = 0;
-    for (int tries = 0; tries < 4000 && result != 1; tries++) {
+    int result = -ENOENT;
+    for (int tries = 0; tries < 4000 && result != 0; tries++) {
       result = client_.get(layout_, number, kv_);
-      if (result != 1) usleep(tries < 4 ? 0 : 5000);
-      if (result != 1 && tally_.stop) return;
+      if (result != 0) usleep(tries < 4 ? 0 : 5000);
+      if (result != 0 && tally_.stop) return;
     }
     tally_.gets++;
-    if (result != 1) {
+    if (result != 0) {
       tally_.lost++;
       kept_.erase(std::find(kept_.begin(), kept_.end(), number));
     } else {
