@@ -56,8 +56,8 @@ codec::Refusal Shard::encode(const Put& put, uint32_t layer, std::span<const std
   shm::SlotHeader* header = slot(put.slots[layer].offset);
   auto* bytes = reinterpret_cast<std::byte*>(header + 1);
   uint64_t sum = 0;
-  const codec::Refusal refusal = options_.engine->encode(
-      layout, codecs, put.widths->tables.get(), layer, first, raw, {bytes, payload}, &sum);
+  const codec::Refusal refusal = options_.engine->encode(layout, codecs, put.widths->tables.get(),
+                                                         layer, first, raw, {bytes, payload}, &sum);
   if (refusal != codec::Refusal::none) return refusal;
   header->key = put.submission.key;
   header->fingerprint = put.widths->fingerprint;

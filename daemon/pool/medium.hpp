@@ -87,8 +87,8 @@ class Medium {
   // The same two for programs. "shm", "memfd", "devdax" or "extent"; "mount" (nobody else can
   // write), "exports" (likewise, by the driver), "uid" (the daemon's own user can) or "device" (who
   // has the device sees all of it).
-  virtual const char* kind() const = 0;
-  virtual const char* isolation_kind() const = 0;
+  virtual const char* kind() const { return "other"; }
+  virtual const char* isolation_kind() const { return "uid"; }
   virtual bool survives_daemon() const = 0;
   // To be left with a supervisor, so that the next daemon gets it as kept_fd. -1: none.
   virtual int fd_to_keep() const { return -1; }

@@ -66,7 +66,8 @@ constexpr Metric<DaemonFacts> of_daemon[] = {
     {"speckv_layouts_substituted_total", "counter",
      "Registrations whose preset takes no head of that size, so that q8 or exact stores it.",
      [](const DaemonFacts& f) { return double(f.layouts_substituted); }},
-    {"speckv_arenas_bytes", "gauge", "Staging memory of all sessions.",
+    {"speckv_arenas_bytes", "gauge",
+     "Staging memory of all sessions, ended ones included until their memory is back.",
      [](const DaemonFacts& f) { return double(f.arenas_bytes); }},
     {"speckv_arenas_max_bytes", "gauge", "Limit of it.",
      [](const DaemonFacts& f) { return double(f.arenas_bytes_max); }},
@@ -144,10 +145,11 @@ constexpr Metric<ThreadFacts> of_thread[] = {
     {"speckv_data_thread_rejected_total", "counter", "Ring entries answered with an error at once.",
      [](const ThreadFacts& f) { return double(f.rejected); }},
     {"speckv_data_thread_stalled_seconds", "gauge",
-     "Since its last turn: 0.05 at most while it sleeps, more in a large block; 5 is stuck.",
+     "Time since its last turn: 0.05 at most while it sleeps, more in a large block; from 5 on it "
+     "counts as stuck.",
      [](const ThreadFacts& f) { return double(f.stalled_ms) / 1e3; }},
     {"speckv_data_thread_io_errors_total", "counter",
-     "Calls to the kernel that failed and should not have.",
+     "Calls to the kernel (polls, signals, waits) that failed and should not have.",
      [](const ThreadFacts& f) { return double(f.io_errors); }},
 };
 

@@ -13,7 +13,7 @@ using nlohmann::ordered_json;
 using Findings = std::vector<Finding>;
 
 constexpr double near_limit = 0.9;       // of a quota
-constexpr double turn_age_ns_max = 1e9;  // a data thread turns every 50 ms
+constexpr double stalled_ms_max = 5000;  // as /healthz and the watchdog have it
 constexpr double waste_max = 0.02;       // of a pool
 constexpr double failed_max = 0.01;      // of puts
 constexpr double huge_page_bytes = 2 << 20;
@@ -126,10 +126,10 @@ void check_memory(const ordered_json& daemon, Findings* ret) {
 
 void check_threads(const ordered_json& status, Findings* ret) {
   for (const ordered_json& thread : status.at("threads")) {
-    if (!has(thread, "turn_age_ns")) continue;
-    const double age = number(thread, "turn_age_ns");
-    add(ret, age <= turn_age_ns_max, "data thread " + thread.at("shard").dump(),
-        age <= turn_age_ns_max ? "turns" : "has not turned for " + human_time(age / 1e9),
+    if (!has(thread, "stalled_ms")) continue;
+    const double age = number(thread, "stalled_ms");
+    add(ret, age < stalled_ms_max, "data thread " + thread.at("shard").dump(),
+        age < stalled_ms_max ? "turns" : "has not turned for " + human_time(age / 1e3),
         "its clients wait: /proc/PID/task/*/wchan says for what; only a restart helps, and keeps "
         "the blocks",
         State::fault);

@@ -27,7 +27,7 @@ ordered_json healthy() {
       "refused_segments": 0, "bounded_segments": 0, "lost_blocks": 0, "sessions": 1,
       "sessions_max": 8, "sessions_refused": 0, "held_blocks": 1, "holds_max": 100}],
     "sessions": [{"id": 1, "pid": 7, "dropped_completions": 0}],
-    "threads": [{"shard": 0, "turn_age_ns": 40000000}]})");
+    "threads": [{"shard": 0, "stalled_ms": 40}]})");
 }
 
 Machine machine() {
@@ -75,7 +75,7 @@ TEST(Doctor, EveryTroubleIsFoundByItsField) {
       {"Secure Boot", [](auto&, auto& m) { m.module_loaded = false; }},
       {"descriptors", [](auto& s, auto&) { s["daemon"]["fds_wanted"] = 5000; }},
       {"memory limit", [](auto& s, auto&) { s["daemon"]["memory_limit_bytes"] = 1 << 30; }},
-      {"FAULT data thread 0", [](auto& s, auto&) { s["threads"][0]["turn_age_ns"] = 9e9; }},
+      {"FAULT data thread 0", [](auto& s, auto&) { s["threads"][0]["stalled_ms"] = 9000; }},
       {"arenas: ", [](auto& s, auto&) { s["daemon"]["arenas_bytes"] = 1073741000; }},
       {"sessions of a", [](auto& s, auto&) { s["namespaces"][0]["sessions"] = 8; }},
       {"sessions of a", [](auto& s, auto&) { s["namespaces"][0]["sessions_refused"] = 3; }},
@@ -106,7 +106,7 @@ TEST(Doctor, AnOlderDaemonsMissingFieldsAreNoFault) {
     status["daemon"].erase(field);
   for (const char* field : {"bounded_segments", "lost_blocks", "sessions_max", "holds_max"})
     status["namespaces"][0].erase(field);
-  status["threads"][0].erase("turn_age_ns");
+  status["threads"][0].erase("stalled_ms");
   EXPECT_EQ(troubles(status, machine()), "");
 }
 
