@@ -192,13 +192,31 @@ static void unmap_memory(struct speckv_region *region)
 	release_ranges(region, region->nr_range);
 }
 
-static u32 count_pinned(struct speckv_region *region)
+static u32 count_pinned(struct speckv_region *region, u32 *ret_first)
 {
 	u32 granule, pinned = 0;
 
-	for (granule = 0; granule < region->bytes >> SPECKV_GRANULE_SHIFT; granule++)
-		pinned += speckv_granule_is_pinned(region, granule);
+	for (granule = 0; granule < region->bytes >> SPECKV_GRANULE_SHIFT; granule++) {
+		if (!speckv_granule_is_pinned(region, granule))
+			continue;
+		if (!pinned++)
+			*ret_first = granule;
+	}
 	return pinned;
+}
+
+/* The operator has to end somebody, and debugfs is gone by now. */
+static void say_who_is_waited_for(struct speckv_region *region, struct device *dev, u32 pinned,
+				  u32 first)
+{
+	kuid_t uid;
+	pid_t pid;
+
+	if (speckv_granule_user(region, first, &pid, &uid))
+		dev_warn(dev, "removal waits for %u pinned granules, one of process %d, uid %u\n",
+			 pinned, pid, from_kuid_munged(&init_user_ns, uid));
+	else
+		dev_warn(dev, "removal waits for %u pinned granules\n", pinned);
 }
 
 /* Waits, no longer than drain_seconds, until nobody but the page map has a reference. */
@@ -206,11 +224,11 @@ static bool drain(struct speckv_region *region, struct device *dev)
 {
 	unsigned long end = jiffies + min(drain_seconds, 600U) * HZ;
 	unsigned long say = jiffies;
-	u32 pinned;
+	u32 pinned, first;
 
-	while ((pinned = count_pinned(region))) {
+	while ((pinned = count_pinned(region, &first))) {
 		if (time_after_eq(jiffies, say)) {
-			dev_warn(dev, "removal waits for %u pinned granules\n", pinned);
+			say_who_is_waited_for(region, dev, pinned, first);
 			say = jiffies + HZ;
 		}
 		if (time_after_eq(jiffies, end))

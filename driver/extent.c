@@ -227,6 +227,23 @@ static struct speckv_account *pin_charge(struct speckv_extent *extent)
 	return charge ?: extent->charge;
 }
 
+/* Whose pin on a granule it may be; false if nobody is known. Takes the lock itself. */
+bool speckv_granule_user(struct speckv_region *region, u32 granule, pid_t *ret_pid, kuid_t *ret_uid)
+{
+	struct speckv_extent *extent;
+
+	mutex_lock(&region->lock);
+	extent = region->extent_of[granule];
+	if (extent) {
+		struct speckv_account *who = extent->retired ? extent->charge : pin_charge(extent);
+
+		*ret_pid = who->pid;
+		*ret_uid = who->uid;
+	}
+	mutex_unlock(&region->lock);
+	return extent;
+}
+
 /* Take an extent away from everybody. */
 void speckv_extent_free(struct speckv_file *file, struct speckv_extent *extent,
 			struct speckv_leaving *ret)

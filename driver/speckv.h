@@ -276,7 +276,9 @@ void speckv_file_drop_all(struct speckv_file *file);
 struct speckv_account *speckv_pinner(struct speckv_region *region);
 bool speckv_extent_poison(struct speckv_region *region, u32 granule);
 void speckv_cleaner(struct work_struct *work);
-/* ... and this one without it */
+/* ... and these without it */
+bool speckv_granule_user(struct speckv_region *region, u32 granule, pid_t *ret_pid,
+			 kuid_t *ret_uid);
 void speckv_leave(struct speckv_region *region, struct speckv_leaving *leaving, u32 count);
 void speckv_extents_forget(struct speckv_region *region);
 
