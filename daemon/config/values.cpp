@@ -10,6 +10,7 @@
 #include <charconv>
 
 #include "config/config.hpp"
+#include "printable.hpp"
 
 namespace speckv::config {
 namespace {
@@ -48,13 +49,6 @@ size_t edit_distance(std::string_view a, std::string_view b) {
     std::swap(row, next);
   }
   return row[b.size()];
-}
-
-// A word of the file as it may be printed: no control characters, not endless.
-std::string printable(std::string_view word) {
-  std::string text;
-  for (char c : word.substr(0, 64)) text += (c >= ' ' && c != 127) ? c : '?';
-  return word.size() > 64 ? text + "..." : text;
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "printable.hpp"
+
 namespace speckv {
 
 namespace {
@@ -47,6 +49,8 @@ Status parse_hello(const std::byte* message, size_t bytes, wire::Hello* ret_hell
   if (!std::memchr(ret_hello->namespace_name, 0, sizeof ret_hello->namespace_name) ||
       !ret_hello->namespace_name[0])
     return {EINVAL, "the namespace's name must have 1 to 63 bytes"};
+  if (!is_printable(ret_hello->namespace_name))
+    return {EINVAL, "the namespace's name must be printable ASCII"};
   for (uint64_t word : ret_hello->reserved)
     if (word) return {EINVAL, "a reserved field of hello is not 0"};
   return {};
@@ -65,8 +69,7 @@ Status parse_control(const std::byte* message, size_t bytes, std::string* ret_re
     return {EINVAL, "a request of " + std::to_string(text_bytes) + " bytes; expected 1 to 1024"};
   ret_request->assign(reinterpret_cast<const char*>(message) + sizeof(wire::WireHeader),
                       text_bytes);
-  for (char c : *ret_request)
-    if (c < ' ' || c > '~') return {EINVAL, "a request must be printable ASCII"};
+  if (!is_printable(*ret_request)) return {EINVAL, "a request must be printable ASCII"};
   return {};
 }
 

@@ -12,6 +12,7 @@ ABI = ["include/speckv/"]
 DAEMON = [
     "daemon/assert.hpp",
     "daemon/status.hpp",
+    "daemon/printable.hpp",
     "daemon/layout.hpp",
     "daemon/config/",
     "daemon/widths/",
@@ -53,6 +54,7 @@ MAY_INCLUDE = {
     "daemon/config/": [
         *CODE_OF_BOTH,
         "daemon/status.hpp",
+        "daemon/printable.hpp",
         "daemon/predict/",
         "daemon/pool/medium.hpp",
         "include/uapi/",
