@@ -5,6 +5,7 @@
 #include <boost/asio/ip/address.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <list>
 #include <optional>
 
 namespace speckv::watch {
@@ -14,10 +15,14 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using tcp = asio::ip::tcp;
 
+namespace {
+class HttpConnection;
+}
+
 struct HttpServer::Shared {
   Handler handler;
   HttpLimits limits;
-  uint32_t connections = 0;
+  std::list<HttpConnection*> connections;  // who has waited longest, or taken an answer, first
 };
 
 namespace {
@@ -28,21 +33,31 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
       : server_(std::move(server)),
         stream_(std::move(socket)),
         buffer_(server_->limits.header_bytes_max) {
-    server_->connections++;
+    place_ = server_->connections.insert(server_->connections.end(), this);
   }
-  ~HttpConnection() { server_->connections--; }
+  ~HttpConnection() { server_->connections.erase(place_); }
 
   void read() {
     parser_.emplace();
     parser_->header_limit(server_->limits.header_bytes_max);
-    stream_.expires_after(std::chrono::seconds(server_->limits.idle_s));
+    stream_.expires_after(
+        std::chrono::seconds(again_ ? server_->limits.idle_s : server_->limits.first_request_s));
+    again_ = true;
     http::async_read_header(
         stream_, buffer_, *parser_,
         [self = shared_from_this()](beast::error_code error, size_t) { self->on_read(error); });
   }
 
+  void close() {
+    beast::error_code ignored;
+    stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    stream_.close();
+  }
+
  private:
   void on_read(beast::error_code error) {
+    auto& all = server_->connections;
+    all.splice(all.end(), all, place_);
     if (!error) return answer();
     // A peer that went away or was too slow gets nothing more; one that talks nonsense is told so.
     if (error.category() != http::make_error_code(http::error::bad_method).category() ||
@@ -87,13 +102,9 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
     http::async_write_header(stream_, *serializer_, std::move(done));
   }
 
-  void close() {
-    beast::error_code ignored;
-    stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
-    stream_.close();
-  }
-
   std::shared_ptr<HttpServer::Shared> server_;
+  std::list<HttpConnection*>::iterator place_;
+  bool again_ = false;  // its first request has come
   beast::tcp_stream stream_;
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::empty_body>> parser_;
@@ -104,7 +115,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 }  // namespace
 
 HttpServer::HttpServer(asio::io_context& context, Handler handler, HttpLimits limits)
-    : shared_(std::make_shared<Shared>(Shared{std::move(handler), limits, 0})),
+    : shared_(std::make_shared<Shared>(Shared{std::move(handler), limits, {}})),
       acceptor_(context),
       retry_(context) {}
 
@@ -138,7 +149,7 @@ uint16_t HttpServer::port() const {
   return error ? 0 : endpoint.port();
 }
 
-uint32_t HttpServer::connections() const { return shared_->connections; }
+uint32_t HttpServer::connections() const { return uint32_t(shared_->connections.size()); }
 
 void HttpServer::stop() {
   boost::system::error_code ignored;
@@ -157,10 +168,12 @@ void HttpServer::accept() {
       });
       return;
     }
-    // Past the limit the socket is closed at once: a scraper tries again, a flood costs one accept
-    // each.
-    if (shared_->connections < shared_->limits.connections_max)
-      std::make_shared<HttpConnection>(shared_, std::move(socket))->read();
+    // Past the limit the one that has been silent longest goes: slow peers do not keep a scraper
+    // out. It ends when its aborted read does; until then it has no descriptor any more.
+    auto& all = shared_->connections;
+    const auto next = std::make_shared<HttpConnection>(shared_, std::move(socket));
+    if (all.size() > shared_->limits.connections_max) all.front()->close();
+    next->read();
     accept();
   });
 }

@@ -4,8 +4,8 @@
 //
 // What it is: one acceptor on the control thread's io_context; a page is a function from a path to
 // a text. Connections,
-//   header bytes and every wait are bounded; a slow or greedy peer costs one of connections_max
-//   places for idle_s.
+//   header bytes and every wait are bounded; when all connections_max places are taken, the one
+//   that has been silent longest goes.
 // Threading: control thread only.
 // Never: reads files, parses queries, serves stored KV. Listens where it is told; the default is
 // loopback.
@@ -27,7 +27,8 @@ namespace speckv::watch {
 struct HttpLimits {
   uint32_t connections_max = 16;  // a scraper or two, a few browsers
   uint32_t header_bytes_max = 8 << 10;
-  uint32_t idle_s = 10;  // for a request to arrive, and for an answer to be taken
+  uint32_t idle_s = 10;          // for a request to arrive, and for an answer to be taken
+  uint32_t first_request_s = 2;  // a scraper speaks at once
 };
 
 struct HttpAnswer {
