@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
@@ -26,6 +27,8 @@
 #include <ctime>
 #include <string>
 #include <vector>
+
+#include "standard_fds.hpp"
 
 namespace {
 
@@ -105,6 +108,7 @@ bool start(Keeper& keeper) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
+  std::signal(SIGPIPE, SIG_DFL);
   pass_descriptors(keeper);
   execvp(keeper.command[0], keeper.command.data());
   fail(keeper.command[0]);
@@ -212,6 +216,7 @@ bool on_signals(Keeper& keeper, int* ret_status) {
 }  // namespace
 
 int main(int count, char** values) {
+  if (!speckv::open_standard_fds()) return 1;
   if (count < 2 || values[1][0] == '-') {
     std::fputs(
         "usage: speckvd-keeper COMMAND [ARGUMENT]...\n"
@@ -226,6 +231,7 @@ int main(int count, char** values) {
   sigset_t mine;
   sigemptyset(&mine);
   for (int signal : {SIGCHLD, SIGTERM, SIGINT, SIGHUP}) sigaddset(&mine, signal);
+  std::signal(SIGPIPE, SIG_IGN);  // who reads our words may go; the child chooses anew
   sigprocmask(SIG_BLOCK, &mine, nullptr);
   keeper.signals = signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
   if (keeper.signals < 0) return fail("signalfd");

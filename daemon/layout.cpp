@@ -10,25 +10,71 @@
 
 namespace speckv {
 
+namespace {
+
+constexpr uint64_t idle_ns_max = 60'000'000'000;  // for the next session of a measured layout
+
+uint32_t resolved(const speckv_layout& desc, uint32_t default_preset) {
+  return codec::stored_preset(
+      desc, desc.preset == SPECKV_PRESET_DAEMON ? default_preset : desc.preset);
+}
+
+Status full(int error, const std::string& what, bool of_all) {
+  return {error, of_all ? "the daemon has no room for more " + what + ": its operator sees why"
+                        : "this namespace has no room for more " + what +
+                              ": close sessions whose layouts are not needed, or raise its limit "
+                              "([[namespace]] layouts_max, widths_bytes_max)"};
+}
+
+}  // namespace
+
+LayoutRoom LayoutTable::used(const std::string& space) const {
+  const auto found = spaces_.find(space);
+  return found == spaces_.end() ? LayoutRoom{0, 0} : found->second.used;
+}
+
+const Layout* LayoutTable::find(const speckv_layout& desc, uint32_t default_preset,
+                                const std::string& space) const {
+  const auto widths = widths_.find({space, shm::layout_fingerprint(desc)});
+  if (widths == widths_.end() || !widths->second.widths->fits(desc)) return nullptr;
+  for (const Known& known : table_)
+    if (known.layout->widths == widths->second.widths.get() &&
+        known.layout->preset_id == resolved(desc, default_preset))
+      return known.layout.get();
+  return nullptr;
+}
+
 Result<const Layout*> LayoutTable::add(const speckv_layout& desc, uint32_t default_preset,
                                        const std::string& space) {
   char why[256] = "";
   const int error = shm::check_layout(desc, why, sizeof why);
   if (error) return Status(error, why);
-  const auto widths = widths_for(desc, space);
+  if (const Layout* known = find(desc, default_preset, space)) return known;
+  LayoutRoom& used = spaces_[space].used;
+  if (used.layouts >= spaces_[space].most.layouts) return full(EXFULL, "layouts", false);
+  if (used_.layouts >= most_.layouts) return full(EXFULL, "layouts", true);
+  const WidthsName name{space, shm::layout_fingerprint(desc)};
+  const auto widths = widths_for(desc, name);
   if (!widths.ok()) return widths.status();
-  uint32_t preset = desc.preset == SPECKV_PRESET_DAEMON ? default_preset : desc.preset;
-  preset = codec::stored_preset(desc, preset);
-  for (const auto& known : table_)
-    if (known->widths == widths.value() && known->preset_id == preset) return known.get();
-  if (table_.size() == layouts_max)
-    return Status(
-        EMFILE,
-        "this daemon has seen 1024 different layouts, its limit: restart it to forget unused ones");
+  auto layout = make(desc, resolved(desc, default_preset), widths.value());
+  const auto shared = widths_.find(name);
+  if (!layout.ok()) {
+    if (shared->second.layouts == 0 && shared->second.idle_ns == 0) forget(shared);
+    return layout.status();
+  }
+  shared->second.layouts++;
+  used.layouts++;
+  used_.layouts++;
+  table_.push_back({std::move(layout.value()), name, 0});
+  return table_.back().layout.get();
+}
+
+Result<std::unique_ptr<Layout>> LayoutTable::make(const speckv_layout& desc, uint32_t preset,
+                                                  LayoutWidths* widths) const {
   auto layout = std::make_unique<Layout>();
   layout->desc = desc;
   layout->desc.preset = preset;
-  layout->widths = widths.value();
+  layout->widths = widths;
   layout->identity = shm::layout_fingerprint(desc);
   layout->mask = layout_mask(layout->identity);
   layout->preset_id = preset;
@@ -50,8 +96,42 @@ Result<const Layout*> LayoutTable::add(const speckv_layout& desc, uint32_t defau
   if (!layout->stored_bytes[0] || !layout->stored_bytes[1] || !layout->stored_raw_bytes)
     return Status(EPROTOTYPE, "preset " + std::string(codec::preset_name(preset)) +
                                   " cannot store this layout's pages");
-  table_.push_back(std::move(layout));
-  return table_.back().get();
+  return layout;
+}
+
+void LayoutTable::retain(const Layout* layout) {
+  for (Known& known : table_)
+    if (known.layout.get() == layout) known.sessions++;
+}
+
+void LayoutTable::release(const Layout* layout, uint64_t now_ns) {
+  for (size_t i = 0; i < table_.size(); i++) {
+    if (table_[i].layout.get() != layout) continue;
+    if (--table_[i].sessions > 0) return;
+    const auto widths = widths_.find(table_[i].widths);
+    spaces_[table_[i].widths.first].used.layouts--;
+    used_.layouts--;
+    std::swap(table_[i], table_.back());
+    table_.pop_back();
+    if (--widths->second.layouts > 0) return;
+    widths->second.idle_ns = now_ns;
+    if (!widths->second.widths->measuring()) forget(widths);
+    return;
+  }
+}
+
+void LayoutTable::forget(std::map<WidthsName, SharedWidths>::iterator widths) {
+  spaces_[widths->first.first].used.widths_bytes -= widths->second.bytes;
+  used_.widths_bytes -= widths->second.bytes;
+  widths_.erase(widths);
+}
+
+void LayoutTable::forget_idle(uint64_t now_ns) {
+  for (auto each = widths_.begin(); each != widths_.end();) {
+    const auto widths = each++;
+    if (widths->second.layouts == 0 && now_ns - widths->second.idle_ns > idle_ns_max)
+      forget(widths);
+  }
 }
 
 const CalibrationTable* LayoutTable::calibration_for(const speckv_layout& desc) const {
@@ -60,28 +140,44 @@ const CalibrationTable* LayoutTable::calibration_for(const speckv_layout& desc) 
   return nullptr;
 }
 
-Result<LayoutWidths*> LayoutTable::widths_for(const speckv_layout& desc, const std::string& space) {
-  const uint64_t fingerprint = shm::layout_fingerprint(desc);
-  if (const auto known = widths_.find({space, fingerprint}); known != widths_.end()) {
-    if (known->second->fits(desc)) return known->second.get();
+// Idle widths of this namespace go first; those of others stay.
+Status LayoutTable::make_room_for_widths(Space& space, const std::string& name, uint64_t bytes) {
+  const auto fits = [&](const LayoutRoom& used, const LayoutRoom& most) {
+    return used.widths_bytes <= most.widths_bytes && bytes <= most.widths_bytes - used.widths_bytes;
+  };
+  for (auto each = widths_.begin(); each != widths_.end();) {
+    if (fits(space.used, space.most) && fits(used_, most_)) return {};
+    const auto widths = each++;
+    if (widths->first.first == name && widths->second.layouts == 0) forget(widths);
+  }
+  if (!fits(space.used, space.most)) return full(ENOSR, "widths of layouts", false);
+  if (!fits(used_, most_)) return full(ENOSR, "widths of layouts", true);
+  return {};
+}
+
+Result<LayoutWidths*> LayoutTable::widths_for(const speckv_layout& desc, const WidthsName& name) {
+  if (const auto known = widths_.find(name); known != widths_.end()) {
+    if (known->second.widths->fits(desc)) return known->second.widths.get();
     return Status(EEXIST, "another layout of this namespace has the same fingerprint");
   }
   // Equal widths and a table's, and the sums of what is measured.
   const uint64_t heads = uint64_t{desc.layers} * desc.kv_heads;
   const uint64_t bytes =
       heads * (2 * sizeof(codec::ChanTable) + desc.head_dim / 2 * sizeof(double));
-  if (bytes > widths_bytes_max - widths_bytes_)
-    return Status(EMFILE,
-                  "the layouts that this daemon has seen take 512 MiB of widths, its limit:"
-                  " restart it to forget unused ones");
-  char name[20];
-  std::snprintf(name, sizeof name, "%016llx", static_cast<unsigned long long>(fingerprint));
+  const Status room = make_room_for_widths(spaces_[name.first], name.first, bytes);
+  if (!room.ok()) return room;
+  char number[20];
+  std::snprintf(number, sizeof number, "%016llx", static_cast<unsigned long long>(name.second));
   auto made = LayoutWidths::make(
       desc, calibration_for(desc),
-      own_folder_.empty() ? "" : own_folder_ + "/" + space + "-" + name + ".chan");
+      own_folder_.empty() ? "" : own_folder_ + "/" + name.first + "-" + number + ".chan");
   if (!made.ok()) return made.status();
-  widths_bytes_ += bytes;
-  return (widths_[{space, fingerprint}] = std::move(made.value())).get();
+  spaces_[name.first].used.widths_bytes += bytes;
+  used_.widths_bytes += bytes;
+  SharedWidths& shared = widths_[name];
+  shared.widths = std::move(made.value());
+  shared.bytes = bytes;
+  return shared.widths.get();
 }
 
 Status LayoutTable::measure_in(const std::string& folder) {
@@ -93,8 +189,8 @@ Status LayoutTable::measure_in(const std::string& folder) {
 
 std::vector<Status> LayoutTable::adopt_measured() {
   std::vector<Status> told;
-  for (auto& [name, widths] : widths_) {
-    const auto adopted = widths->adopt();
+  for (auto& [name, shared] : widths_) {
+    const auto adopted = shared.widths->adopt();
     const std::string who = "namespace " + name.first + ": widths measured on " +
                             std::to_string(KeyReach::tokens_wanted) + " tokens of K";
     if (!adopted.ok())

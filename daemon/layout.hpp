@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // layout.hpp - a registered layout and what follows from it, worked out once.
 //
-// Made on the control thread when a client registers it; immutable and never freed afterwards
-// (LayoutTable is bounded), so data threads read it without a lock.
+// Made on the control thread when a client registers it, immutable, and forgotten when the last
+// session that names it is gone from every data thread: these read it without a lock, and reach it
+// through a session alone. Stored blocks need none of it: they carry their fingerprint, and a
+// layout that is registered again finds them.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include "codec/segment.hpp"
+#include "config/limits.hpp"
 #include "shm/layout_math.hpp"
 #include "status.hpp"
 #include "widths/layout_widths.hpp"
@@ -38,18 +41,36 @@ struct Layout {
   bool measures = false;  // its preset stores K by chanq, so widths matter
 };
 
-constexpr uint32_t layouts_max = 1024;  // distinct (layout, namespace, preset) in a daemon's life
-// Of all layouts' widths together: 400 layouts of 80 layers and 8 kv heads. Who registers giants
-// is refused then, before the memory is taken.
-constexpr uint64_t widths_bytes_max = 512u << 20;
+// Distinct (layout, preset) and the bytes of their widths: what there may be, and what there is.
+struct LayoutRoom {
+  uint32_t layouts = limits::layouts_max_default;
+  uint64_t widths_bytes = limits::widths_bytes_max_default;
+};
 
 class LayoutTable {
  public:
-  // Checks, resolves the preset and returns the one Layout for it. space: the namespace's name.
-  // Thread: control.
+  // Bounds of all namespaces together, and of one.
+  void limit(const LayoutRoom& room) { most_ = room; }
+  void limit(const std::string& space, const LayoutRoom& room) { spaces_[space].most = room; }
+  LayoutRoom used(const std::string& space) const;
+
+  // Checks, resolves the preset and returns the one Layout for it, with no user yet. space: the
+  // namespace's name. EXFULL: no room for another layout, ENOSR: for its widths. Thread: control,
+  // as all.
   Result<const Layout*> add(const speckv_layout& desc, uint32_t default_preset,
                             const std::string& space);
+  // The same, of those that are there. Returns: nullptr when there is none. Nothing grows.
+  const Layout* find(const speckv_layout& desc, uint32_t default_preset,
+                     const std::string& space) const;
+  // A session names it from here on.
+  void retain(const Layout* layout);
+  // Requires: that session is gone from all data threads. The last one's layout is forgotten; its
+  // widths, too, unless they are being measured: these wait for another session for a minute.
+  void release(const Layout* layout, uint64_t now_ns);
+  // Forgets widths that waited for too long.
+  void forget_idle(uint64_t now_ns);
   size_t size() const { return table_.size(); }
+
   // Reads every *.chan file of a folder. A file that is no table is an error: a table that silently
   // does not count would be found out by the quality of answers only.
   Status load_calibrations(const std::string& folder);
@@ -61,14 +82,35 @@ class LayoutTable {
   std::vector<Status> adopt_measured();
 
  private:
+  using WidthsName = std::pair<std::string, uint64_t>;  // namespace, fingerprint
+  struct SharedWidths {
+    std::unique_ptr<LayoutWidths> widths;
+    uint64_t bytes = 0;
+    uint32_t layouts = 0;  // that use them
+    uint64_t idle_ns = 0;  // since when none does
+  };
+  struct Known {
+    std::unique_ptr<Layout> layout;
+    WidthsName widths;
+    uint32_t sessions = 0;
+  };
+  struct Space {
+    LayoutRoom most, used{0, 0};
+  };
+
   const CalibrationTable* calibration_for(const speckv_layout& desc) const;
-  Result<LayoutWidths*> widths_for(const speckv_layout& desc, const std::string& space);
+  Result<LayoutWidths*> widths_for(const speckv_layout& desc, const WidthsName& name);
+  Status make_room_for_widths(Space& space, const std::string& name, uint64_t bytes);
+  Result<std::unique_ptr<Layout>> make(const speckv_layout& desc, uint32_t preset,
+                                       LayoutWidths* widths) const;
+  void forget(std::map<WidthsName, SharedWidths>::iterator widths);
 
   std::vector<std::unique_ptr<CalibrationTable>> calibrations_;
   std::string own_folder_;  // empty: nothing is measured
-  uint64_t widths_bytes_ = 0;
-  std::map<std::pair<std::string, uint64_t>, std::unique_ptr<LayoutWidths>> widths_;
-  std::vector<std::unique_ptr<Layout>> table_;
+  LayoutRoom most_, used_{0, 0};
+  std::map<std::string, Space> spaces_;
+  std::map<WidthsName, SharedWidths> widths_;
+  std::vector<Known> table_;
 };
 
 }  // namespace speckv

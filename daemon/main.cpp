@@ -12,7 +12,9 @@
 #include "loop/daemon.hpp"
 #include "loop/live_view.hpp"
 #include "loop/notify.hpp"
+#include "loop/preflight.hpp"
 #include "session/control_requests.hpp"
+#include "standard_fds.hpp"
 #include "watch/watch.hpp"
 
 namespace {
@@ -64,7 +66,42 @@ void watch_at(const speckv::config::DaemonConfig& config, speckv::watch::Watch& 
   if (!status.ok()) spdlog::warn("no metrics: {}", status.text());
 }
 
-int serve(speckv::config::Config config) {
+// SIGHUP: the level of the log is read again; everything else waits for a restart.
+void reload_level(const Arguments& arguments) {
+  const auto config = read_config(arguments);
+  if (!config.ok()) return spdlog::error("SIGHUP: the log level stays: {}", config.status().text());
+  spdlog::set_level(spdlog::level::from_str(config.value().daemon.log_level));
+  spdlog::info("SIGHUP: log level {}; other changes need a restart",
+               config.value().daemon.log_level);
+}
+
+void on_hangup(boost::asio::signal_set& hangup, const Arguments& arguments) {
+  hangup.async_wait([&](boost::system::error_code error, int) {
+    if (error) return;
+    reload_level(arguments);
+    on_hangup(hangup, arguments);
+  });
+}
+
+// What a start would refuse is refused here, too.
+int check_only(const speckv::config::Config& config) {
+  std::fputs(speckv::config::describe(config).c_str(), stdout);
+  std::printf("memory at start  %llu MiB\n",
+              static_cast<unsigned long long>(speckv::memory_bytes_now(config) >> 20));
+  std::printf("descriptors      %llu wanted, %llu allowed\n",
+              static_cast<unsigned long long>(speckv::fds_wanted(config)),
+              static_cast<unsigned long long>(speckv::fd_limit()));
+  for (const std::string& line : speckv::Daemon::what_a_start_drops(config))
+    std::printf("a start drops    %s\n", line.c_str());
+  const std::string missing = speckv::fds_missing(config);
+  if (!missing.empty()) std::printf("warning: %s\n", missing.c_str());
+  const speckv::Status machine = speckv::check_machine(config);
+  if (machine.ok()) return 0;
+  std::fprintf(stderr, "%s: %s\n", config.source.c_str(), machine.text().c_str());
+  return 1;
+}
+
+int serve(speckv::config::Config config, const Arguments& arguments) {
   speckv::Daemon daemon(std::move(config));
   const speckv::Status started = daemon.start();
   if (!started.ok()) {
@@ -85,6 +122,8 @@ int serve(speckv::config::Config config) {
     speckv::notify("STOPPING=1");
     daemon.stop();
   });
+  boost::asio::signal_set hangup(daemon.control().context(), SIGHUP);
+  on_hangup(hangup, arguments);
   speckv::notify("READY=1");
   daemon.run();
   return 0;
@@ -93,6 +132,10 @@ int serve(speckv::config::Config config) {
 }  // namespace
 
 int main(int count, char** values) {
+  if (!speckv::open_standard_fds()) return 1;
+  std::signal(SIGPIPE, SIG_IGN);  // who reads the log may go; clients need the daemon
+  std::signal(SIGHUP, SIG_IGN);   // until it can be served
+  speckv::raise_fd_limit();
   Arguments arguments;
   const int done = parse_arguments(count, values, &arguments);
   if (done >= 0) return done;
@@ -102,15 +145,10 @@ int main(int count, char** values) {
       std::fprintf(stderr, "%s\n", config.status().text().c_str());
       return 1;
     }
-    if (arguments.check_only) {
-      std::fputs(speckv::config::describe(config.value()).c_str(), stdout);
-      for (const std::string& line : speckv::Daemon::what_a_start_drops(config.value()))
-        std::printf("a start drops    %s\n", line.c_str());
-      return 0;
-    }
+    if (arguments.check_only) return check_only(config.value());
     spdlog::set_level(spdlog::level::from_str(config.value().daemon.log_level));
     spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
-    return serve(std::move(config.value()));
+    return serve(std::move(config.value()), arguments);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "speckvd: %s\n", error.what());
     return 1;

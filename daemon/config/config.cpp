@@ -31,12 +31,6 @@ std::string describe_access(const NamespaceConfig& space) {
   return text;
 }
 
-// Upper bound of an index file, whatever rounding its writer does: every bucket at most half full.
-uint64_t index_bytes_max(const NamespaceConfig& space) {
-  const uint64_t buckets = 2 * space.index_entries / shm::bucket_entries + limits::data_threads_max;
-  return shm::index_header_bytes + buckets * sizeof(shm::Bucket);
-}
-
 // Reads an open regular file of bounded size.
 Result<std::string> read_all(int fd, const std::string& path) {
   struct stat info {};
@@ -83,6 +77,11 @@ std::string describe_medium(const PoolConfig& pool) {
 
 }  // namespace
 
+uint64_t index_bytes_max(const NamespaceConfig& space) {
+  const uint64_t buckets = 2 * space.index_entries / shm::bucket_entries + limits::data_threads_max;
+  return shm::index_header_bytes + buckets * sizeof(shm::Bucket);
+}
+
 Result<Config> load_config(const std::string& path, const KnownNames& known) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return Status::from_errno("cannot open the configuration " + path);
@@ -103,14 +102,33 @@ Config default_config(const KnownNames& known) {
   space.preset = known.preset_default;
   for (const auto& [name, id] : known.presets)
     if (name == space.preset) space.preset_id = id;
+  space.holds_max = config.session.holds_max;
   config.pool.bytes = space.bytes;
   config.namespaces.push_back(std::move(space));
+  share_limits(&config);
   return config;
+}
+
+void share_limits(Config* config) {
+  const SessionConfig& all = config->session;
+  const uint64_t tenants = config->namespaces.size();
+  for (NamespaceConfig& space : config->namespaces) {
+    const auto share = [tenants](auto most, uint64_t least) {
+      return static_cast<decltype(most)>(std::max<uint64_t>(most / tenants, least));
+    };
+    if (space.sessions_max == 0) space.sessions_max = share(all.sessions_max, 1);
+    if (space.layouts_max == 0) space.layouts_max = share(all.layouts_max, 1);
+    if (space.arenas_bytes_max == 0)
+      space.arenas_bytes_max = share(all.arenas_bytes_max, limits::arena_bytes_min);
+    if (space.widths_bytes_max == 0)
+      space.widths_bytes_max = share(all.widths_bytes_max, limits::widths_bytes_min);
+  }
 }
 
 uint64_t memory_bytes_max(const Config& config) {
   const uint64_t rings = shm::session_arena_offset(config.daemon.data_threads);
-  uint64_t bytes = config.session.arenas_bytes_max + rings * config.session.sessions_max;
+  uint64_t bytes = config.session.arenas_bytes_max + rings * config.session.sessions_max +
+                   config.session.widths_bytes_max;
   for (const NamespaceConfig& space : config.namespaces)
     bytes += space.bytes + index_bytes_max(space);
   return bytes;
@@ -143,6 +161,9 @@ std::string describe(const Config& config) {
   append(&text, "sessions_max", std::to_string(config.session.sessions_max));
   append(&text, "hold_ms_max", std::to_string(config.session.hold_ms_max));
   append(&text, "holds_max", std::to_string(config.session.holds_max) + " blocks of one namespace");
+  append(&text, "layouts_max",
+         std::to_string(config.session.layouts_max) + ", their widths " +
+             format_bytes(config.session.widths_bytes_max));
   for (const NamespaceConfig& space : config.namespaces) {
     text += "[[namespace]] " + space.name + "\n";
     append(&text, "bytes", format_bytes(space.bytes));
@@ -150,6 +171,11 @@ std::string describe(const Config& config) {
     append(&text, "policy", space.policy);
     append(&text, "preset", space.preset);
     append(&text, "may connect", describe_access(space));
+    append(&text, "at once",
+           std::to_string(space.sessions_max) + " sessions, arenas " +
+               format_bytes(space.arenas_bytes_max) + ", " + std::to_string(space.layouts_max) +
+               " layouts, their widths " + format_bytes(space.widths_bytes_max) + ", " +
+               std::to_string(space.holds_max) + " holds");
   }
   text += "memory at most   " +
           std::to_string((memory_bytes_max(config) + limits::mib - 1) / limits::mib) + " MiB\n";

@@ -14,8 +14,9 @@
 //                  log_level, metrics
 //   [pool]         medium, path, bytes, numa_node, huge_pages, emulated_gb_s, emulated_ns
 //   [session]      arena_bytes, arena_bytes_max, arenas_bytes_max, sessions_max, hold_ms_max,
-//   holds_max
-//   [[namespace]]  name, bytes, index_entries, policy, preset, uids, gids, users, groups, anyone
+//                  holds_max, layouts_max, widths_bytes_max
+//   [[namespace]]  name, bytes, index_entries, policy, preset, uids, gids, users, groups, anyone,
+//                  sessions_max, arenas_bytes_max, layouts_max, widths_bytes_max, holds_max
 //
 // Sizes are integers or strings: 268435456, "256MiB", "2 GiB", "1.5GiB" (KiB, MiB, GiB, TiB; powers
 // of 1024).
@@ -59,7 +60,9 @@ struct SessionConfig {
   uint64_t arenas_bytes_max = limits::arenas_bytes_max_default;  // of all sessions together
   uint32_t sessions_max = limits::sessions_max_default;
   uint64_t hold_ms_max = limits::hold_ms_default;
-  uint32_t holds_max = limits::holds_max_default;  // blocks held at once in one namespace
+  uint32_t holds_max = limits::holds_max_default;      // blocks held at once in one namespace
+  uint32_t layouts_max = limits::layouts_max_default;  // of all sessions together
+  uint64_t widths_bytes_max = limits::widths_bytes_max_default;  // of these layouts' widths
 };
 
 struct NamespaceConfig {
@@ -78,6 +81,11 @@ struct NamespaceConfig {
   // resolved here.
   std::vector<uint32_t> uids, gids;
   bool anyone = false;
+  // What its clients may have at once, under the limits of [session]. Not written: an equal share
+  // of these, so that no tenant can take all; holds_max: [session]'s, which is each namespace's
+  // own.
+  uint32_t sessions_max = 0, layouts_max = 0, holds_max = 0;
+  uint64_t arenas_bytes_max = 0, widths_bytes_max = 0;
 };
 
 struct Config {
@@ -109,7 +117,13 @@ Config default_config(const KnownNames& known);
 // The configuration as resolved, for --check-config: a line each, with what was derived and the
 // memory it can take.
 std::string describe(const Config& config);
-// The most memory that this configuration can ever take: pool, indexes, arenas. Bytes.
+// Gives namespaces the limits that their configuration leaves open.
+void share_limits(Config* config);
+// Upper bound of a namespace's index file, whatever rounding its writer does: every bucket at most
+// half full.
+uint64_t index_bytes_max(const NamespaceConfig& space);
+// The most memory that this configuration can ever take: pool, indexes, arenas,
+// widths. Bytes.
 uint64_t memory_bytes_max(const Config& config);
 
 // Whether a process with these credentials may open a session in this namespace. daemon_uid: the

@@ -93,6 +93,9 @@ void read_session(TableReader table, SessionConfig* ret) {
   table.integer("sessions_max", 1, limits::sessions_max_max, &ret->sessions_max);
   table.integer("hold_ms_max", 1, int64_t(limits::hold_ms_max_max), &ret->hold_ms_max);
   table.integer("holds_max", 0, limits::holds_max_max, &ret->holds_max);
+  table.integer("layouts_max", 1, limits::layouts_max_max, &ret->layouts_max);
+  table.size("widths_bytes_max", limits::widths_bytes_min, limits::widths_bytes_max_max,
+             &ret->widths_bytes_max);
   table.finish();
 }
 
@@ -116,7 +119,20 @@ std::vector<std::string_view> preset_names(const KnownNames& known) {
   return names;
 }
 
-void read_namespace(TableReader table, const KnownNames& known, NamespaceConfig* ret) {
+// What one namespace may have is a part of what all may have. 0 stays for what is not written.
+void read_limits(TableReader& table, const SessionConfig& all, NamespaceConfig* ret) {
+  table.integer("sessions_max", 1, all.sessions_max, &ret->sessions_max);
+  table.size("arenas_bytes_max", limits::arena_bytes_min, all.arenas_bytes_max,
+             &ret->arenas_bytes_max);
+  table.integer("layouts_max", 1, all.layouts_max, &ret->layouts_max);
+  table.size("widths_bytes_max", limits::widths_bytes_min, all.widths_bytes_max,
+             &ret->widths_bytes_max);
+  ret->holds_max = all.holds_max;
+  table.integer("holds_max", 0, limits::holds_max_max, &ret->holds_max);
+}
+
+void read_namespace(TableReader table, const KnownNames& known, const SessionConfig& session,
+                    NamespaceConfig* ret) {
   if (!table.has("name")) table.fail("name", " is missing: every namespace needs one");
   if (table.string("name", limits::namespace_name_bytes_max, &ret->name) &&
       !is_plain_name(ret->name))
@@ -124,10 +140,8 @@ void read_namespace(TableReader table, const KnownNames& known, NamespaceConfig*
                            "\" must be made of a-z, A-Z, 0-9, '-', '_' and '.', " +
                            "and begin with a letter or digit: it names files");
   table.size("bytes", limits::namespace_bytes_min, limits::pool_bytes_max, &ret->bytes);
-  table.integer("index_entries", 0, int64_t(limits::index_entries_max), &ret->index_entries);
-  if (ret->index_entries > 0 && ret->index_entries < limits::index_entries_min)
-    table.fail("index_entries", " must be 0 (derived from bytes) or at least " +
-                                    std::to_string(limits::index_entries_min));
+  table.integer("index_entries", int64_t(limits::index_entries_min),
+                int64_t(limits::index_entries_max), &ret->index_entries);
   const std::vector<std::string_view> policies(known.policies.begin(), known.policies.end());
   table.one_of("policy", policies, &ret->policy);
   ret->preset = known.preset_default;
@@ -135,6 +149,7 @@ void read_namespace(TableReader table, const KnownNames& known, NamespaceConfig*
   for (const auto& [name, id] : known.presets)
     if (name == ret->preset) ret->preset_id = id;
   read_access(table, ret);
+  read_limits(table, session, ret);
   table.finish();
 }
 
@@ -145,6 +160,9 @@ void read_namespaces(const toml::table& root, const KnownNames& known, Config* r
     ret->namespaces.push_back(default_config(known).namespaces.front());
     ret->namespaces.back().bytes = 0;
     ret->namespaces.back().policy.clear();
+    ret->namespaces.back().sessions_max = ret->namespaces.back().layouts_max = 0;
+    ret->namespaces.back().arenas_bytes_max = ret->namespaces.back().widths_bytes_max = 0;
+    ret->namespaces.back().holds_max = ret->session.holds_max;
     return;
   }
   const toml::array* array = node->as_array();
@@ -160,7 +178,8 @@ void read_namespaces(const toml::table& root, const KnownNames& known, Config* r
   }
   for (const toml::node& item : *array) {
     NamespaceConfig space;
-    read_namespace(TableReader(item.as_table(), "[[namespace]]", errors), known, &space);
+    read_namespace(TableReader(item.as_table(), "[[namespace]]", errors), known, ret->session,
+                   &space);
     for (const NamespaceConfig& other : ret->namespaces)
       if (!space.name.empty() && other.name == space.name)
         errors->add(item.source(),
@@ -198,6 +217,12 @@ void share_pool(const toml::source_region& where, Config* config, Errors* errors
     if (space.index_entries == 0)
       space.index_entries = std::clamp(space.bytes / limits::bytes_per_index_entry,
                                        limits::index_entries_min, limits::index_entries_max);
+    const uint64_t least = uint64_t{config->daemon.data_threads + 1} * 2 * limits::mib;
+    if (space.bytes < least)
+      errors->add(where,
+                  "namespace \"" + space.name + "\" has " + format_bytes(space.bytes) +
+                      ": with data_threads = " + std::to_string(config->daemon.data_threads) +
+                      " it needs " + format_bytes(least) + ", 2MiB for each and 2MiB for itself");
   }
 }
 
@@ -289,6 +314,7 @@ Result<Config> parse_config(std::string_view text, const std::string& source_nam
   if (errors.empty()) {
     const toml::node* pool = root.get("pool");
     share_pool(pool ? pool->source() : root.source(), &config, &errors);
+    share_limits(&config);
   }
   if (!errors.empty()) return Status(EINVAL, errors.text());
   return config;

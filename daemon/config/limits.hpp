@@ -62,5 +62,25 @@ constexpr uint64_t hold_ms_default = 30'000;     // from a scheduler's lookup to
 constexpr uint64_t hold_ms_max_max = 3'600'000;  // an hour: longer is not a hold, it is a leak
 constexpr uint32_t holds_max_default = 4096;     // of one namespace, blocks
 constexpr uint32_t holds_max_max = 1u << 24;
+constexpr uint32_t layouts_max_default =
+    1024;  // distinct (layout, preset) that open sessions name, all namespaces together
+constexpr uint32_t layouts_max_max = 1u << 16;
+constexpr uint64_t widths_bytes_max_default =
+    512 * mib;  // of their widths: 400 layouts of 80 layers and 8 kv heads
+constexpr uint64_t widths_bytes_min = 1 * mib;
+constexpr uint64_t widths_bytes_max_max = 64 * gib;
+
+// ---- connections that have no session: clients before their hello, and speckvctl ----
+constexpr uint32_t waiting_max = 64;         // all of them
+constexpr uint32_t waiting_kept = 8;         // of these, for root and the daemon's own user alone
+constexpr uint32_t waiting_of_uid_max = 16;  // one user's, root and the daemon's own excepted
+constexpr uint32_t hello_ms_max = 2'000;     // until a client has said what it wants
+constexpr uint32_t asker_ms_max = 60'000;    // until speckvctl asks again: `top` does each second
+
+// ---- log ----
+constexpr uint32_t log_lines_at_once = 30;         // that one namespace's clients may cause
+constexpr uint64_t log_refill_ns = 1'000'000'000;  // then one a second
+constexpr uint32_t log_lines_at_once_all = 300;
+constexpr uint64_t log_refill_ns_all = 100'000'000;
 
 }  // namespace speckv::limits

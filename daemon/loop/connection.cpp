@@ -18,30 +18,49 @@ namespace speckv {
 
 namespace asio = boost::asio;
 
-Connection::Connection(Control& control, Control::Protocol::socket socket)
-    : control_(control), socket_(std::move(socket)) {
-  control_.connections_++;
-}
+namespace {
+constexpr auto try_again_after = std::chrono::milliseconds(5);
+}  // namespace
 
-Connection::~Connection() {
-  end();
-  control_.connections_--;
-}
+Connection::Connection(Control& control, Control::Protocol::socket socket, Peer peer)
+    : control_(control),
+      socket_(std::move(socket)),
+      peer_(std::move(peer)),
+      deadline_(control.context()),
+      again_(control.context()) {}
 
 void Connection::start() {
-  socklen_t bytes = sizeof peer_;
-  if (getsockopt(socket_.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer_, &bytes) != 0) return;
-  boost::system::error_code ignored;
-  socket_.non_blocking(true, ignored);
-  read();
+  control_.connections_.insert(this);
+  place_ = control_.wait({this, peer_.uid, control_.privileged(peer_)});
+  expect_words(limits::hello_ms_max);
+  if (!receive()) end();  // its hello is there already, most of the time
+  else read();
 }
 
 void Connection::read() {
+  if (!socket_.is_open() || waits_for_room_) return;
   socket_.async_wait(asio::socket_base::wait_read,
                      [self = shared_from_this()](boost::system::error_code error) {
                        if (error || !self->receive()) self->end();
                        else self->read();
                      });
+}
+
+// A connection without a session that says nothing for so long ends.
+void Connection::expect_words(uint32_t within_ms) {
+  deadline_.expires_after(std::chrono::milliseconds(within_ms));
+  deadline_.async_wait([self = weak_from_this(), within_ms](boost::system::error_code stopped) {
+    const auto alive = self.lock();
+    if (stopped || !alive || !alive->socket_.is_open()) return;
+    alive->turn_out(ETIMEDOUT, "nothing was asked within " + std::to_string(within_ms) +
+                                   " ms of connecting: a client says hello first");
+  });
+}
+
+void Connection::turn_out(int error, const std::string& why) {
+  control_.counters_.connections_ended++;
+  send_error(error, why);
+  end();
 }
 
 // The peer may die while a child of its keeps the socket open: the pidfd says so.
@@ -56,9 +75,15 @@ void Connection::watch_process() {
 }
 
 void Connection::end() {
-  if (session_) control_.close_session(session_);
+  const auto self = weak_from_this().lock();  // until the end of this function
+  if (control_.connections_.erase(this) == 0) return;
+  if (session_) control_.sessions_.close(session_);
   session_.reset();
+  if (place_) control_.waiting_.erase(*place_);
+  place_.reset();
   boost::system::error_code ignored;
+  deadline_.cancel(ignored);
+  again_.cancel(ignored);
   socket_.close(ignored);
   process_.reset();
 }
@@ -73,8 +98,12 @@ bool Connection::receive() {
   const ssize_t bytes = recvmsg(socket_.native_handle(), &packet, MSG_DONTWAIT);
   if (bytes < 0) return errno == EAGAIN || errno == EINTR;
   if (bytes == 0) return false;
+  return answer(message.data(), size_t(bytes));
+}
+
+bool Connection::answer(const std::byte* message, size_t bytes) {
   wire::WireHeader header;
-  const Status status = parse_header(message.data(), size_t(bytes), &header);
+  const Status status = parse_header(message, bytes, &header);
   if (!status.ok()) {
     control_.counters_.malformed++;
     send_error(status.error(), status.text());
@@ -82,11 +111,11 @@ bool Connection::receive() {
   }
   switch (wire::Type(header.type)) {
     case wire::Type::hello:
-      return on_hello(message.data(), size_t(bytes));
+      return on_hello(message, bytes);
     case wire::Type::layout:
-      return on_layout(message.data(), size_t(bytes));
+      return on_layout(message, bytes);
     default:
-      return on_control(message.data(), size_t(bytes));
+      return on_control(message, bytes);
   }
 }
 
@@ -96,22 +125,45 @@ bool Connection::on_hello(const std::byte* message, size_t bytes) {
   if (status.ok() && session_)
     status = {EALREADY, "this connection has a session already: open another one"};
   if (!status.ok()) return send_error(status.error(), status.text()) && session_;
-  auto session = control_.open_session(peer_, hello);
+  return open_session(hello);
+}
+
+bool Connection::open_session(const wire::Hello& hello) {
+  auto session = control_.sessions_.open(peer_, hello, tries_);
+  if (session.status().error() == EINPROGRESS)
+    return try_again_soon([this, hello] { return open_session(hello); });
   if (!session.ok()) {
-    spdlog::warn("uid {} pid {} refused: {}", peer_.uid, peer_.pid, session.status().text());
     send_error(session.status().error(), session.status().text());
     return false;
   }
   session_ = session.value();
+  deadline_.cancel();
+  control_.waiting_.erase(*place_);
+  place_.reset();
   watch_process();
   return send_welcome();
+}
+
+bool Connection::try_again_soon(std::function<bool()> what) {
+  tries_++;
+  waits_for_room_ = std::move(what);
+  again_.expires_after(try_again_after);
+  again_.async_wait([self = shared_from_this()](boost::system::error_code stopped) {
+    if (stopped || !self->socket_.is_open()) return;
+    const auto again = std::exchange(self->waits_for_room_, nullptr);
+    if (!again()) return self->end();
+    if (self->waits_for_room_) return;
+    self->tries_ = 0;
+    self->read();
+  });
+  return true;
 }
 
 bool Connection::send_welcome() {
   const Namespace& space = control_.spaces_[session_->identity().space];
   wire::Welcome welcome{};
   welcome.header = make_header(wire::Type::welcome, sizeof welcome);
-  welcome.session_id = session_->identity().id;
+  welcome.session_id = session_->identity().number;
   welcome.session_bytes = session_->memory_bytes();
   welcome.pool_bytes = space.pool->bytes();
   welcome.index_bytes = space.index->bytes();
@@ -135,33 +187,36 @@ bool Connection::on_layout(const std::byte* message, size_t bytes) {
   Status status = parse_layout(message, bytes, &desc);
   if (status.ok() && !session_) status = {EBADMSG, "a layout before hello: open a session first"};
   if (!status.ok()) return send_error(status.error(), status.text());
-  const config::NamespaceConfig& space = control_.config_.namespaces[session_->identity().space];
-  auto layout = control_.layouts_.add(desc, space.preset_id, space.name);
-  if (!layout.ok()) return send_error(layout.status().error(), layout.status().text());
-  const Widths& widths = layout.value()->widths->current();
-  const int number = session_->add_layout(layout.value(), &widths);
-  if (number < 0)
-    return send_error(-number, "this session has 64 layouts, its limit: open another session");
+  return register_layout(desc);
+}
+
+bool Connection::register_layout(const speckv_layout& desc) {
+  const auto known = control_.sessions_.register_layout(*session_, desc, tries_);
+  if (known.status().error() == EINPROGRESS)
+    return try_again_soon([this, desc] { return register_layout(desc); });
+  if (!known.ok()) return send_error(known.status().error(), known.status().text());
+  const auto& [layout, widths, number] = known.value();
   wire::LayoutReply reply{};
   reply.header = make_header(wire::Type::layout_ok, sizeof reply);
-  reply.fingerprint = widths.fingerprint;
-  reply.number = uint32_t(number);
-  reply.preset = layout.value()->preset_id;
-  const uint32_t asked = desc.preset == SPECKV_PRESET_DAEMON ? space.preset_id : desc.preset;
-  control_.counters_.layouts_substituted += reply.preset != asked;
-  if (!widths.file) return send(&reply, sizeof reply);
-  reply.table_bytes = widths.file->bytes;
-  return send(&reply, sizeof reply, &widths.file->fd, 1);
+  reply.fingerprint = widths->fingerprint;
+  reply.number = number;
+  reply.preset = layout->preset_id;
+  const uint32_t preset = control_.config_.namespaces[session_->identity().space].preset_id;
+  control_.counters_.layouts_substituted +=
+      reply.preset != (desc.preset == SPECKV_PRESET_DAEMON ? preset : desc.preset);
+  if (!widths->file) return send(&reply, sizeof reply);
+  reply.table_bytes = widths->file->bytes;
+  return send(&reply, sizeof reply, &widths->file->fd, 1);
 }
 
 bool Connection::on_control(const std::byte* message, size_t bytes) {
   std::string request;
   const Status status = parse_control(message, bytes, &request);
   if (!status.ok()) return send_error(status.error(), status.text());
-  const uid_t uid = peer_.uid;
-  if (uid != 0 && uid != geteuid())
+  if (!control_.privileged(peer_))
     return send_error(EPERM, "only root and the daemon's own user may ask: uid " +
-                                 std::to_string(uid) + " is neither");
+                                 std::to_string(peer_.uid) + " is neither");
+  if (!session_) expect_words(limits::asker_ms_max);
   const std::string answer = control_.answer_ ? control_.answer_(request) : "{}";
   constexpr size_t chunk_max = wire::message_bytes_max - sizeof(wire::WireHeader);
   size_t at = 0;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// control.hpp - the control plane: who may connect, sessions' beginnings and ends, questions.
+// control.hpp - the control plane: who may connect, and for how long without a session; questions.
 // Boost.Asio lives here.
 //
 // One thread runs its io_context. Nothing per block passes here. It speaks to data threads through
-// their mailboxes. A client's first message decides: hello opens a session in one namespace;
-// control asks a question (speckvctl).
+// their mailboxes. A client's first message decides: hello opens a session in one namespace
+// (control_sessions.hpp); control asks a question (speckvctl). Whoever says neither is closed soon,
+// and a user with many such connections loses the oldest of them: nobody keeps others out.
 #pragma once
 
 #include <utility>  // before asio.hpp: Boost 1.74 uses std::exchange without it
@@ -12,23 +13,24 @@
 #include <boost/asio.hpp>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <memory>
 #include <string>
-#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "config/config.hpp"
-#include "layout.hpp"
+#include "loop/control_door.hpp"
+#include "loop/control_sessions.hpp"
 #include "loop/data_thread.hpp"
 #include "pool/namespace.hpp"
-#include "session/session.hpp"
-#include "session/undertaker.hpp"
-#include "shm/wire.hpp"
+#include "session/peer.hpp"
 
 namespace speckv {
 
 struct ControlCounters {
-  uint64_t sessions_opened = 0, sessions_refused = 0, sessions_closed = 0, malformed = 0;
+  uint64_t malformed = 0;          // messages
+  uint64_t connections_ended = 0;  // that said nothing in time, or were one too many of their user
   uint64_t widths_measured = 0;
   uint64_t layouts_substituted = 0;  // stored by another preset than asked: the head size
 };
@@ -37,20 +39,21 @@ class Connection;
 
 class Control {
  public:
-  using Protocol = boost::asio::generic::seq_packet_protocol;
+  using Protocol = Door::Protocol;
   using AnswerFn = std::function<std::string(std::string_view request)>;
 
   Control(const config::Config& config, Medium& medium, std::vector<Namespace>& spaces,
           std::vector<std::unique_ptr<DataThread>>& threads, Undertaker& undertaker);
-  ~Control();
+  ~Control();  // connections end
 
-  // Binds the socket. An old socket file that nobody listens on is replaced; a living daemon's is
-  // an error.
-  Status listen();
+  // Makes the socket; see Door.
+  Status listen() { return door_.open(); }
   // Before listen(). Returns: the first table that could not be read.
-  Status load_calibrations(const std::string& folder) { return layouts_.load_calibrations(folder); }
+  Status load_calibrations(const std::string& folder) {
+    return sessions_.layouts().load_calibrations(folder);
+  }
   // Before listen(): layouts without a table measure their own widths, kept in folder.
-  Status measure_in(const std::string& folder) { return layouts_.measure_in(folder); }
+  Status measure_in(const std::string& folder) { return sessions_.layouts().measure_in(folder); }
   // Any data thread: some layout has been measured; the control thread takes it over soon.
   void measured();
   void set_answer(AnswerFn answer) { answer_ = std::move(answer); }
@@ -58,37 +61,36 @@ class Control {
   void run() { context_.run(); }
   void stop();
 
-  // For watch/: the sessions there are. Control thread.
-  std::vector<std::shared_ptr<Session>> sessions() const;
+  // For watch/. Control thread.
+  const Sessions& sessions() const { return sessions_; }
   const ControlCounters& counters() const { return counters_; }
-  uint64_t arenas_bytes() const { return arenas_bytes_; }  // of ended ones too, until they are gone
+  size_t waiting() const { return waiting_.size(); }  // connections without a session
 
  private:
   friend class Connection;
-  void accept();
-  Result<std::shared_ptr<Session>> open_session(const ucred& peer, const wire::Hello& hello);
-  void close_session(const std::shared_ptr<Session>& session);
-  void end_session(Session& session);
-  // What it had is back, which a client can put off after its end: until then it counts.
-  void session_gone(uint64_t arena_bytes);
-  int find_space(const std::string& name) const;
+  struct Waiting {
+    Connection* connection = nullptr;
+    uid_t uid = 0;
+    bool privileged = false;  // root's or the daemon's own user's
+  };
+  using Place = std::list<Waiting>::iterator;
+
+  void admit(Protocol::socket socket);
+  bool privileged(const Peer& peer) const;
+  // Adds a connection without a session to those that wait; one too many costs its user the oldest.
+  Place wait(const Waiting& next);
+  void end_oldest_of(uid_t uid);
 
   const config::Config& config_;
-  Medium& medium_;
   std::vector<Namespace>& spaces_;
-  std::vector<std::unique_ptr<DataThread>>& threads_;
-  Undertaker& undertaker_;
+  const ForeignIds foreign_ = read_foreign_ids("/proc");
   AnswerFn answer_;
-  LayoutTable layouts_;
-  std::unordered_map<uint64_t, std::shared_ptr<Session>> sessions_;
-  uint64_t next_session_ = 1;
-  uint64_t arenas_bytes_ = 0;
-  uint32_t connections_ = 0;
   ControlCounters counters_;
-  // Last, so that it goes first: connections still open then end while all of the above is there.
+  std::unordered_set<Connection*> connections_;
+  std::list<Waiting> waiting_;  // oldest first
   boost::asio::io_context context_{1};
-  boost::asio::basic_socket_acceptor<Protocol> acceptor_{context_};
-  boost::asio::steady_timer retry_{context_};
+  Sessions sessions_;
+  Door door_;
 };
 
 }  // namespace speckv

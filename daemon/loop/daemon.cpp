@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include "loop/clock.hpp"
+#include "loop/preflight.hpp"
 #include "loop/supervisor.hpp"
 #include "pool/mapped_region.hpp"
 #include "pool/start_plan.hpp"
@@ -44,6 +45,10 @@ Daemon::~Daemon() {
 
 Status Daemon::start() {
   started_ns_ = monotonic_ns();
+  const Status machine = check_machine(config_);
+  if (!machine.ok()) return machine;
+  if (const std::string missing = fds_missing(config_); !missing.empty())
+    spdlog::warn("{}", missing);
   if (mkdir(config_.daemon.runtime_dir.c_str(), 0755) != 0 && errno != EEXIST)
     return Status::from_errno("mkdir " + config_.daemon.runtime_dir);
   MediumOptions options = config_.pool.medium;
@@ -106,7 +111,7 @@ Status Daemon::start_threads() {
       options.units = space.units_of(shard);
       options.blocks_max = uint32_t(config_.namespaces[i].index_entries / shards + 1);
       options.policy = config_.namespaces[i].policy;
-      options.holds_max = config_.session.holds_max / shards + 1;
+      options.holds_max = config_.namespaces[i].holds_max / shards + 1;
       options.hold_ns_max = config_.session.hold_ms_max * 1'000'000;
       options.engine = engine.get();
       options.on_measured = [this] { control_->measured(); };  // sessions come after control_

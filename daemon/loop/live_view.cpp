@@ -8,6 +8,8 @@
 
 #include "codec/codec.hpp"
 #include "loop/clock.hpp"
+#include "loop/preflight.hpp"
+#include "pool/memory_limit.hpp"
 
 namespace speckv {
 
@@ -42,6 +44,7 @@ void add_shard(const ShardCounters& from, watch::SpaceFacts* to) {
 
 watch::DaemonFacts LiveView::daemon() const {
   const config::Config& config = daemon_.config();
+  const Sessions& sessions = daemon_.control().sessions();
   const ControlCounters& counters = daemon_.control().counters();
   watch::DaemonFacts facts;
   facts.version = SPECKV_VERSION;
@@ -58,20 +61,37 @@ watch::DaemonFacts LiveView::daemon() const {
   facts.uptime_ns = monotonic_ns() - daemon_.started_ns();
   facts.shards = config.daemon.data_threads;
   facts.sessions_max = config.session.sessions_max;
-  facts.sessions_opened = counters.sessions_opened;
-  facts.sessions_refused = counters.sessions_refused;
-  facts.sessions_closed = counters.sessions_closed;
+  facts.sessions_opened = sessions.opened();
+  facts.sessions_refused = sessions.refused();
+  facts.sessions_closed = sessions.closed();
   facts.widths_measured = counters.widths_measured;
   facts.layouts_substituted = counters.layouts_substituted;
   facts.malformed_messages = counters.malformed;
+  for (size_t i = 0; i < daemon_.spaces().size(); i++) {
+    const SpaceUse use = sessions.use(i);
+    facts.arenas_bytes += use.arenas_bytes;
+    facts.layouts += use.layouts.layouts;
+    facts.widths_bytes += use.layouts.widths_bytes;
+  }
   facts.arenas_bytes_max = config.session.arenas_bytes_max;
-  facts.arenas_bytes = daemon_.control().arenas_bytes();
+  facts.layouts_max = config.session.layouts_max;
+  facts.widths_bytes_max = config.session.widths_bytes_max;
+  facts.waiting = daemon_.control().waiting();
+  facts.waiting_max = limits::waiting_max;
+  facts.connections_ended = counters.connections_ended;
+  facts.log_lines_left_out = sessions.lines_left_out();
+  facts.fds = open_fds();
+  facts.fds_max = fd_limit();
+  facts.fds_wanted = fds_wanted(config);
+  const pool::MemoryLimit memory = pool::cgroup_memory_limit();
+  facts.memory_limit_bytes = memory.bytes;
+  facts.memory_left_bytes = memory.free_bytes;
+  facts.memory_at_most_bytes = config::memory_bytes_max(config);
   return facts;
 }
 
 std::vector<watch::SpaceFacts> LiveView::spaces() const {
   std::vector<watch::SpaceFacts> all;
-  const auto sessions = daemon_.control().sessions();
   for (size_t i = 0; i < daemon_.spaces().size(); i++) {
     const Namespace& space = daemon_.spaces()[i];
     const config::NamespaceConfig& config = daemon_.config().namespaces[i];
@@ -92,10 +112,20 @@ std::vector<watch::SpaceFacts> LiveView::spaces() const {
       facts.waste += double(counters.waste_ppm.load(std::memory_order_relaxed)) / 1e6 * shard /
                      double(space.units);
     }
-    facts.sessions =
-        uint64_t(std::count_if(sessions.begin(), sessions.end(), [&](const auto& session) {
-          return session->identity().space == i;
-        }));
+    const SpaceUse use = daemon_.control().sessions().use(i);
+    facts.sessions = use.sessions;
+    facts.arenas_bytes = use.arenas_bytes;
+    facts.layouts = use.layouts.layouts;
+    facts.widths_bytes = use.layouts.widths_bytes;
+    facts.sessions_refused = use.sessions_refused;
+    facts.arenas_refused = use.arenas_refused;
+    facts.layouts_refused = use.layouts_refused;
+    facts.log_lines_left_out = use.lines_left_out;
+    facts.sessions_max = config.sessions_max;
+    facts.arenas_bytes_max = config.arenas_bytes_max;
+    facts.layouts_max = config.layouts_max;
+    facts.widths_bytes_max = config.widths_bytes_max;
+    facts.holds_max = config.holds_max;
     all.push_back(std::move(facts));
   }
   return all;
@@ -103,7 +133,7 @@ std::vector<watch::SpaceFacts> LiveView::spaces() const {
 
 std::vector<watch::SessionFacts> LiveView::sessions() const {
   std::vector<watch::SessionFacts> all;
-  for (const auto& session : daemon_.control().sessions()) {
+  for (const auto& session : daemon_.control().sessions().all()) {
     const Session::Identity& identity = session->identity();
     all.push_back({identity.id, identity.uid, identity.pid, daemon_.spaces()[identity.space].name,
                    session->arena_bytes(), session->dropped_completions()});

@@ -15,6 +15,8 @@
 #include <fstream>
 #include <utility>
 
+#include "pool/memory_limit.hpp"
+
 #ifndef MADV_POPULATE_WRITE  // Linux 5.14
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -268,6 +270,11 @@ Status check_memory(uint64_t bytes, int node) {
   const uint64_t free_bytes =
       node < 0 ? meminfo_bytes("/proc/meminfo", {"MemAvailable"})
                : meminfo_bytes(of_node, {"MemFree", "Active(file)", "Inactive(file)"});
+  const MemoryLimit group = cgroup_memory_limit();
+  if (group.any && bytes > group.free_bytes && (free_bytes == 0 || group.free_bytes < free_bytes))
+    return {ENOMEM, mib(bytes) + " wanted and " + mib(group.free_bytes) +
+                        " left of the memory limit of the control group " + group.group + ", " +
+                        mib(group.bytes) + ": make the pool or the arenas smaller, or raise it"};
   if (free_bytes == 0 || bytes <= free_bytes) return {};  // 0: cannot tell
   return {ENOMEM, mib(bytes) + " wanted and " + mib(free_bytes) + " of memory available" +
                       (node < 0 ? "" : " on NUMA node " + std::to_string(node)) +

@@ -42,7 +42,7 @@ Session::Session(const Identity& identity, std::unique_ptr<Region> memory, uint3
       cursors_(shards) {
   auto* header = reinterpret_cast<shm::SessionHeader*>(memory_->data());
   header->shards = shards;
-  header->session_id = identity.id;
+  header->session_id = identity.number;
   header->arena_offset = arena_offset_;
   header->arena_bytes = arena_bytes;
   shm::store_release(header->magic, shm::session_magic);

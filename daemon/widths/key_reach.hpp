@@ -29,6 +29,8 @@ class KeyReach {
 
   // Whether more blocks help. Any thread.
   bool wanted() const { return wanted_.load(std::memory_order_acquire); }
+  // So far. Requires: nobody adds.
+  uint32_t tokens() const { return tokens_; }
   // Adds the last page of K of every layer and head: one page of many blocks tells more than many
   // pages of one prompt. block: raw, as a put has it in the arena; its owner may change it
   // meanwhile. opens_sequence: its first page may hold the outliers of a sequence's start, and is

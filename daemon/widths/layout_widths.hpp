@@ -3,10 +3,10 @@
 // equal ones, a calibration table's, or from some moment on those that speckvd has measured itself.
 //
 // One object for a layout and namespace, whatever the preset; a namespace has its own, so that what
-// one tenant stores never shapes another's pages. Made by LayoutTable on the control thread, never
-// freed. Threading: data threads read current(), takes() and feed reach(); adopt() is the control
-// thread's, once. What readers rely on: a set of widths, once in use, stays readable, and a slot's
-// fingerprint says which set it was stored with.
+// one tenant stores never shapes another's pages. Made by LayoutTable on the control thread, freed
+// when no session's layout uses it. Threading: data threads read current(), takes() and feed
+// reach(); adopt() is the control thread's, once. What readers rely on: a set of widths, once in
+// use, stays readable, and a slot's fingerprint says which set it was stored with.
 #pragma once
 
 #include <atomic>
@@ -47,6 +47,9 @@ class LayoutWidths {
   }
   // nullptr: nothing (more) to measure.
   KeyReach* reach() { return reach_ && reach_->wanted() ? reach_.get() : nullptr; }
+
+  // Control thread: some of what is wanted is measured, and would be lost with this.
+  bool measuring() const { return reach_ && !adopted_ && reach_->tokens() > 0; }
 
   // Makes the measured table, keeps its file, and switches to it. Returns: false when there is
   // nothing to adopt. Without its file a restarted daemon could not read what is stored from here

@@ -171,7 +171,7 @@ const Mistake mistakes[] = {
     {"[session]\nzzz = 1",
      "t.toml:2:1: unknown key in [session]: \"zzz\"; known are arena_bytes_max arena_bytes "
      "arenas_bytes_max "
-     "sessions_max hold_ms_max holds_max"},
+     "sessions_max hold_ms_max holds_max layouts_max widths_bytes_max"},
     {"[daemon]\ndata_threads = \"two\"",
      "t.toml:2:16: [daemon] data_threads is a string, expected a whole number"},
     {"[daemon]\ndata_threads = 65", "t.toml:2:16: [daemon] data_threads = 65 must be from 1 to 64"},

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// limits_test.cpp - nobody keeps others from the socket: who says nothing is closed, who has too
+// many connections loses his own, and no word of a client gets into the log as a line of its own.
+//
+// How: a real daemon; clients of several uids where the test may become them.
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "clients.hpp"
+
+namespace speckv::test {
+namespace {
+
+constexpr uid_t attacker = 20001, victim = 20003;
+
+class Limits : public ::testing::Test {
+ protected:
+  void begin(DaemonOptions options) {
+    options.daemon_lines += "socket_mode = \"0777\"\n";
+    options.medium = "memfd";
+    options.pool_bytes = "8MiB";
+    options.data_threads = 1;
+    daemon_ = std::make_unique<DaemonProcess>(options);
+    chmod(daemon_->folder().c_str(), 0755);
+    ASSERT_TRUE(daemon_->start()) << daemon_->log();
+  }
+  const std::string& path() const { return daemon_->socket_path(); }
+  static std::vector<std::unique_ptr<Wire>> idle(const std::string& path, int count) {
+    std::vector<std::unique_ptr<Wire>> all;
+    for (int i = 0; i < count; i++) all.push_back(std::make_unique<Wire>(path));
+    return all;
+  }
+  std::unique_ptr<DaemonProcess> daemon_;
+};
+
+TEST_F(Limits, SilentConnectionIsToldAndClosed) {
+  begin({});
+  Wire silent(path());
+  EXPECT_EQ(wire::Type(silent.receive()), wire::Type::error);
+  EXPECT_EQ(silent.error(), ETIMEDOUT);
+  EXPECT_NE(silent.text().find("hello"), std::string::npos) << silent.text();
+  EXPECT_EQ(silent.receive(), 0) << "and hung up";
+}
+
+TEST_F(Limits, IdleSocketsOfOneUserLockNobodyOut) {
+  if (geteuid() != 0) GTEST_SKIP() << "becomes other users";
+  DaemonOptions options;
+  options.namespace_lines = "anyone = true\n";
+  begin(options);
+  // All at once while the attacker holds 200 and makes new ones for those that are closed.
+  const auto flood = [&] {
+    const auto held = idle(path(), 200);
+    const int got = as_uid(victim, {}, [&] { return Wire(path()).hello("default") == 0; });
+    return got == 0 && Wire(path()).connected();
+  };
+  EXPECT_EQ(as_uid(0, {}, flood), 0) << "root's own idle sockets";
+  const auto attack = [&] {
+    const auto held = idle(path(), 200);
+    return Wire(path()).hello("default") == 0;  // not even himself
+  };
+  EXPECT_EQ(as_uid(attacker, {}, attack), 0);
+  const nlohmann::json status = status_of(path());
+  ASSERT_TRUE(status.is_object()) << "root is served";
+  EXPECT_GE(status["daemon"]["connections_ended"].get<uint64_t>(), 100u);
+  EXPECT_LE(status["daemon"]["waiting"].get<uint64_t>(), 64u);
+}
+
+TEST_F(Limits, IdleSocketsOfManyUsersLockNobodyOut) {
+  if (geteuid() != 0) GTEST_SKIP() << "becomes other users";
+  DaemonOptions options;
+  options.namespace_lines = "anyone = true\n";
+  begin(options);
+  std::vector<std::unique_ptr<Wire>> held;  // made by other users, kept open by this process
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  std::vector<pid_t> children;
+  for (uid_t uid = attacker + 100; uid < attacker + 106; uid++) {
+    const pid_t child = fork();
+    if (child == 0) {
+      if (setgid(uid) != 0 || setuid(uid) != 0) _exit(1);
+      const auto mine = idle(path(), 30);
+      [[maybe_unused]] const ssize_t told = write(ends[1], "x", 1);
+      pause();
+    }
+    children.push_back(child);
+  }
+  char byte;
+  for (size_t i = 0; i < children.size(); i++) ASSERT_EQ(read(ends[0], &byte, 1), 1);
+  EXPECT_EQ(as_uid(victim, {}, [&] { return Wire(path()).hello("default") == 0; }), 0);
+  EXPECT_TRUE(status_of(path()).is_object()) << "root has places of his own";
+  for (pid_t child : children) kill(child, SIGKILL);
+  close(ends[0]);
+  close(ends[1]);
+}
+
+TEST_F(Limits, NamesAreNoLinesOfTheLog) {
+  begin({});
+  EXPECT_EQ(Wire(path()).hello("x\nspeckvd: all is lost"), EINVAL);
+  EXPECT_EQ(Wire(path()).hello("x\x1b[31m"), EINVAL);
+  EXPECT_EQ(Wire(path()).hello("no-such-one"), EACCES);
+  EXPECT_EQ(daemon_->log().find("\nspeckvd: all is lost"), std::string::npos);
+  EXPECT_EQ(daemon_->log().find('\x1b'), std::string::npos);
+}
+
+TEST_F(Limits, AClientThatOpensAndClosesFillsNoLog) {
+  begin({});
+  for (int i = 0; i < 300; i++) ASSERT_EQ(Wire(path()).hello("default"), 0) << i;
+  const nlohmann::json status = status_of(path());
+  const uint64_t left_out = status["namespaces"][0]["log_lines_left_out"].get<uint64_t>();
+  EXPECT_GT(left_out, 300u) << "of 600: 30 at once, then one a second";
+  const std::string log = daemon_->log();
+  EXPECT_LT(std::count(log.begin(), log.end(), '\n'), 300);
+}
+
+TEST_F(Limits, SupplementaryGroupsCount) {
+  if (geteuid() != 0) GTEST_SKIP() << "becomes other users";
+  DaemonOptions options;
+  options.namespace_lines = "gids = [4242]\n";
+  begin(options);
+  const auto opens = [&] { return Wire(path()).hello("default") == 0; };
+  EXPECT_EQ(as_uid(victim, {7, 4242}, opens), 0) << "in no user database";
+  EXPECT_EQ(as_uid(victim, {7}, opens), 1);
+}
+
+}  // namespace
+}  // namespace speckv::test
