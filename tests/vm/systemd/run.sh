@@ -48,7 +48,7 @@ ldconfig
 systemd-sysusers && systemd-tmpfiles --create speckv.conf
 # udevd looked the rule's user up when it started, and does not reload rules that have not changed.
 systemctl restart systemd-udevd
-udevadm settle
+udevadm trigger --action=add --settle # what it was told while it was away
 does "udev loads the card's modules" udevadm wait --timeout=120 /sys/bus/cxl/devices/mem0
 
 cat >/etc/speckv/speckvd.toml <<'TOML'
