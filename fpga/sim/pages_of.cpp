@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pages_of.hpp"
+
+#include <bit>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "codec/checksum.hpp"
+#include "codec/golden.hpp"
+#include "codec/half.hpp"
+#include "codec/q8.hpp"
+#include "codec/rowq.hpp"
+
+namespace speckv::fpga {
+
+using codec::CodecId;
+using codec::PageShape;
+using codec::testing::Random;
+
+namespace {
+
+const std::vector<Values>& real_pages() {
+  static const std::vector<Values> pages = [] {
+    std::vector<Values> read;
+    std::ifstream file(SPECKV_VECTORS, std::ios::binary);
+    Values page(size_t{32} * 64);
+    while (file.read(reinterpret_cast<char*>(page.data()), std::streamsize(2 * page.size())))
+      read.push_back(page);
+    if (read.empty()) throw std::runtime_error("no real pages in " SPECKV_VECTORS);
+    return read;
+  }();
+  return pages;
+}
+
+codec::ConstView view_of(const Values& page, const PageShape& shape) {
+  return {reinterpret_cast<const std::byte*>(page.data()), 2 * shape.head_dim, 2};
+}
+
+}  // namespace
+
+uint32_t page_cfg(CodecId id, const PageShape& shape) {
+  const auto tokens = uint32_t(std::countr_zero(unsigned(shape.tokens)) - 4);
+  const uint32_t blocks = shape.head_dim / 64u - 1;
+  return uint32_t(id) << 5 | uint32_t(codec::is_bf16(shape.dtype)) << 4 | tokens << 2 | blocks;
+}
+
+PageShape any_shape(Random& random) {
+  PageShape shape{32, 64, SPECKV_DTYPE_F16, codec::Kind::v};
+  if (random() % 3 == 0) return shape;
+  shape.tokens = uint16_t(16u << random() % 3);
+  shape.head_dim = uint16_t(64 * (1 + random() % 4));
+  shape.dtype = random() % 2 == 0 ? SPECKV_DTYPE_F16 : SPECKV_DTYPE_BF16;
+  return shape;
+}
+
+Values any_page(const PageShape& shape, Random& random) {
+  const bool real = shape.tokens == 32 && shape.head_dim == 64 && shape.dtype == SPECKV_DTYPE_F16;
+  if (real && random() % 2 == 0) return real_pages()[random() % real_pages().size()];
+  const auto texture = codec::testing::textures[random() % std::size(codec::testing::textures)];
+  return codec::testing::make_page(shape, texture, random);
+}
+
+size_t stored_bytes(CodecId id, const PageShape& shape) {
+  switch (id) {
+    case CodecId::raw:
+      return shape.raw_bytes();
+    case CodecId::q8:
+      return codec::q8_bytes(shape);
+    case CodecId::q8sink:
+      return codec::q8sink_bytes(shape);
+    default:
+      return codec::rowq_bytes(codec::rowq_bits(id), shape);
+  }
+}
+
+std::optional<Bytes> golden_encode(CodecId id, const PageShape& shape, const Values& page,
+                                   codec::Refusal* ret_refusal) {
+  Bytes bytes(stored_bytes(id, shape));
+  codec::Refusal refusal = codec::Refusal::none;
+  const codec::ConstView view = view_of(page, shape);
+  switch (id) {
+    case CodecId::raw:
+      std::memcpy(bytes.data(), page.data(), bytes.size());
+      break;
+    case CodecId::q8:
+      refusal = codec::golden::q8_encode(shape, view, bytes.data());
+      break;
+    case CodecId::q8sink:
+      refusal = codec::golden::q8sink_encode(shape, view, bytes.data());
+      break;
+    default:
+      refusal = codec::golden::rowq_encode(codec::rowq_bits(id), shape, view, bytes.data());
+  }
+  if (ret_refusal != nullptr) *ret_refusal = refusal;
+  if (refusal != codec::Refusal::none) return std::nullopt;
+  return bytes;
+}
+
+Values golden_decode(CodecId id, const PageShape& shape, const Bytes& bytes) {
+  Values page(shape.values());
+  const codec::View view{reinterpret_cast<std::byte*>(page.data()), 2 * shape.head_dim, 2};
+  switch (id) {
+    case CodecId::raw:
+      std::memcpy(page.data(), bytes.data(), 2 * page.size());
+      break;
+    case CodecId::q8:
+      codec::golden::q8_decode(shape, bytes.data(), view);
+      break;
+    case CodecId::q8sink:
+      codec::golden::q8sink_decode(shape, bytes.data(), view);
+      break;
+    default:
+      codec::golden::rowq_decode(codec::rowq_bits(id), shape, bytes.data(), view);
+  }
+  return page;
+}
+
+Bytes any_encoded(CodecId id, const PageShape& shape, Random& random) {
+  if (random() % 4 != 0) {
+    if (auto bytes = golden_encode(id, shape, any_page(shape, random))) return *bytes;
+  }
+  Bytes bytes(stored_bytes(id, shape));
+  for (std::byte& byte : bytes) byte = std::byte(random());
+  return bytes;
+}
+
+uint64_t golden_checksum(const Bytes& bytes) {
+  codec::Checksum sum;
+  for (size_t at = 0; at < bytes.size(); at += codec::checksum_beat)
+    codec::golden::sum_beat(sum, bytes.data() + at);
+  sum.bytes = bytes.size();
+  return codec::checksum_final(sum);
+}
+
+}  // namespace speckv::fpga
