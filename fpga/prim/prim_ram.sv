@@ -18,6 +18,9 @@ module prim_ram #(
   logic [Width-1:0] memory_q[Depth];
   logic [Width-1:0] read_q;
 
+  // Block RAM starts with zeros, and a parity over zeros is right.
+  initial for (int unsigned i = 0; i < Depth; i++) memory_q[i] = '0;
+
   always_ff @(posedge clk_i) begin
     if (write_i) memory_q[write_addr_i] <= write_data_i;
     read_q <= memory_q[read_addr_i];
