@@ -11,8 +11,8 @@ export JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 PRESET ?= release
 
-.PHONY: help run test test-all test-vm demo-cxl bench quality install deps format format-check
-.PHONY: lint clean calibrate
+.PHONY: help run test test-all test-vm test-fpga demo-cxl bench quality install deps format
+.PHONY: format-check lint clean calibrate
 
 help: ## this list
 	@echo 'speckv: a KV-cache tier in CXL memory for LLM servers. See README.md.'
@@ -31,16 +31,20 @@ run: ## [tests/bench/engine/run] llama.cpp with and without speckv, one table
 	@tests/bench/engine/run
 
 test: ## [tools/test] every part of the product's tests, each against its budget
-	@tools/need build test vm binding
+	@tools/need build test vm binding fpga
 	@tools/test
 
 test-all: ## [tools/test] test, a million codec pages, NEON, all sanitizers, fuzz
-	@tools/need build test vm binding lint python neon million
+	@tools/need build test vm binding fpga lint python neon million
 	@tools/test --all
 
 test-vm: ## [tests/vm/vm-test] the kernel driver on two kernels in QEMU
 	@tools/need build test vm
 	@tests/vm/vm-test
+
+test-fpga: ## [fpga/test] the codec engine's RTL: lint, benches, proofs, seeded faults
+	@tools/need fpga
+	@fpga/test
 
 demo-cxl: ## [tests/vm/e2e/e2e] a CXL card in QEMU: put, get, crash, pull the card
 	@tools/need build test vm

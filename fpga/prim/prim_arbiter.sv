@@ -31,4 +31,29 @@ module prim_arbiter #(
   `SPECKV_ASSERT(ArbiterOneGrant, (grant_o & (grant_o - 1'b1)) == '0)
   `SPECKV_ASSERT(ArbiterGrantsRequests, (grant_o & ~request_i) == '0)
   `SPECKV_ASSERT(ArbiterAlwaysGrants, (request_i == '0) == (grant_o == '0))
+
+`ifdef SPECKV_FORMAL
+  `SPECKV_PAST
+  // Any one port, chosen by the solver: while it asks, each other port wins once at most.
+  logic [$clog2(Ports)-1:0] port;
+  always_ff @(posedge clk_i) port <= port;
+  logic [Ports-1:0] won_q;
+  logic waits;
+  logic [Ports-1:0] below, late;
+  assign below = (Ports'(1) << port) - 1'b1;
+  // Who comes before that port, as turns stand.
+  assign late = above_q[port] ? below & above_q : below | above_q;
+  assign waits = request_i[port] && !grant_o[port];
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || !waits) won_q <= '0;
+    else if (take_i) won_q <= won_q | grant_o;
+  end
+  // After a turn the winner and those below it come last.
+  `SPECKV_ASSERT(ArbiterFair, !(waits && take_i) || (won_q & grant_o) == '0)
+  // Who has won comes after the port that waits, in the order of turns.
+  `SPECKV_ASSERT(ArbiterTurnsInOrder, (won_q & late) == '0)
+  `SPECKV_ASSERT(ArbiterTurnIsThermometer, (~above_q & (~above_q + 1'b1)) == '0)
+  `SPECKV_ASSUME(ArbiterPortExists, port < Ports)
+  `SPECKV_COVER(ArbiterWaitsForAllOthers, grant_o[port] && $countones(won_q) == Ports - 1)
+`endif
 endmodule

@@ -30,4 +30,17 @@ module prim_credit #(
   `SPECKV_ASSERT(CreditInRange, used_q <= CountWidth'(Credits))
   `SPECKV_ASSUME(CreditTakenWhenThere, !take_i || available_o)
   `SPECKV_ASSUME(CreditGivenWhenUsed, !give_i || used_q != '0)
+
+`ifdef SPECKV_FORMAL
+  `SPECKV_PAST
+  // What was taken and not given back, counted another way: a bit a credit.
+  logic [Credits-1:0] out_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) out_q <= '0;
+    else if (take_i && !give_i) out_q <= {out_q[Credits-2:0], 1'b1};
+    else if (give_i && !take_i) out_q <= out_q >> 1;
+  end
+  `SPECKV_ASSERT(CreditNoneLost, out_q == ~({Credits{1'b1}} << used_q))
+  `SPECKV_COVER(CreditAllTaken, !available_o)
+`endif
 endmodule

@@ -52,4 +52,32 @@ module prim_fifo #(
 
   `SPECKV_ASSERT(FifoCountInRange, count_q <= CountWidth'(Depth))
   `SPECKV_ASSERT(FifoPointersAgree, PtrWidth'(write_q - read_q) == count_q[PtrWidth-1:0])
+
+`ifdef SPECKV_FORMAL
+  `SPECKV_PAST
+  // Any one word, chosen by the solver: it comes out as it went in, behind those before it.
+  (* anyseq *) logic watch;
+  logic watched_q;
+  logic [CountWidth-1:0] ahead_q;
+  logic [Width-1:0] word_q, kept;
+  logic [PtrWidth-1:0] place;
+
+  assign kept = memory_q[place];
+  assign place = read_q + PtrWidth'(ahead_q);
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) watched_q <= 1'b0;
+    else if (!watched_q) begin
+      watched_q <= push && watch;
+      ahead_q <= count_q - CountWidth'(pop);
+      word_q <= data_i;
+    end else if (pop) begin
+      if (ahead_q == '0) watched_q <= 1'b0;
+      ahead_q <= ahead_q - 1'b1;
+    end
+  end
+  `SPECKV_ASSERT(FifoWordIsKept, !watched_q || (ahead_q < count_q && kept == word_q))
+  `SPECKV_ASSERT(FifoWordInOrder, !(watched_q && ahead_q == '0) || (valid_o && data_o == word_q))
+  `SPECKV_COVER(FifoFullAndEmptied, watched_q && count_q == CountWidth'(1) && pop)
+  `SPECKV_COVER(FifoFull, !ready_o)
+`endif
 endmodule

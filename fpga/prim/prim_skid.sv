@@ -45,4 +45,27 @@ module prim_skid #(
   `SPECKV_ASSERT(SkidHoldsValid, `SPECKV_NEXT(valid_o && !ready_i, valid_o))
   `SPECKV_ASSERT(SkidHoldsData, `SPECKV_NEXT(valid_o && !ready_i, data_o == $past(data_o)))
   `SPECKV_ASSERT(SkidTakesAll, `SPECKV_NEXT(valid_i && ready_o && valid_o && !ready_i, !ready_o))
+
+`ifdef SPECKV_FORMAL
+  // Words in less words out is what is held; and any one word, chosen by the solver, comes out.
+  (* anyseq *) logic watch;
+  logic watched_q, behind_q;
+  logic [Width-1:0] word_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) watched_q <= 1'b0;
+    else if (!watched_q) begin
+      watched_q <= valid_i && ready_o && watch;
+      behind_q <= first_valid_q && !ready_i;
+      word_q <= data_i;
+    end else if (ready_i) begin
+      if (!behind_q) watched_q <= 1'b0;
+      behind_q <= 1'b0;
+    end
+  end
+  `SPECKV_ASSERT(
+      SkidWordIsKept,
+      !watched_q ||
+          (behind_q ? second_valid_q && second_q == word_q : first_valid_q && first_q == word_q))
+  `SPECKV_COVER(SkidFull, !ready_o && ready_i)
+`endif
 endmodule

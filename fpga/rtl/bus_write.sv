@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // bus_write - the write channels of one bus, shared by Ports masters.
 //
-// Requests go round robin through a register of their own, and order_q remembers whose beats the bus
-// expects next: beats follow in the order of the requests. A master's number is its id, and answers
-// find it by that. Beats pass through a register as well; one a cycle.
+// Requests go round robin through a register of their own, and order_q remembers whose beats the
+// bus expects next: beats follow in the order of the requests. A master's number is its id, and
+// answers find it by that. Beats pass through a register as well; one a cycle.
 `include "speckv_check.svh"
 
 module bus_write

@@ -2,12 +2,12 @@
 // decode_lane - stored beats of a segment in, raw beats out: page ring, walker, decoder cores.
 //
 // Stored beats go into the ring as they come. A page is handed to the core of its codec as soon as
-// it lies there whole; the core says page_done when it has read it, the ring's units are free again,
-// and the next page is handed out, to whichever core. Each core has its own queue, so a short core
-// may be ahead of a long one: order_q remembers whose beats come next. So raw beats leave one a
-// cycle, pages of different codecs too.
+// it lies there whole and that core is free, while the page before may still be read by another:
+// the older page reads first. Its units are free when the core says page_done and all pages before
+// are done. Each core has its own queue; order_q remembers whose beats come next. So raw beats
+// leave one a cycle, pages of different codecs too.
 //
-// A new core is a port of the arrays below: what is read, what leaves, and its codecs in core_of.
+// A new core is one more index below: its codecs in core_of, its instance, nothing else.
 `include "speckv_check.svh"
 
 module decode_lane
@@ -31,6 +31,7 @@ module decode_lane
 );
   localparam int unsigned Cores = 2;
   localparam int unsigned CoreBits = 1;
+  localparam int unsigned OpenPages = 4;
   localparam int unsigned CoreRaw = 0;
   localparam int unsigned CoreRowq = 1;
   typedef logic [RingAddrBits:0] count_t;  // units, one bit more than an address
@@ -40,22 +41,16 @@ module decode_lane
   endfunction
 
   // ---- the ring ----
-  count_t wrote_q, base_q;  // base_q: first unit of the page at hand; what lies before is free
-  count_t used;
-  logic take, flip_q;
-  logic [Cores-1:0] read;
+  count_t wrote_q, next_q, freed_q;  // units: written, handed out, free again
+  logic take, flip_q, page_next, free;
+  page_units_t free_size, page_size;
+  logic [Cores-1:0] want, half, grant;
   ring_addr_t [Cores-1:0] read_addr;
   ring_addr_t addr;
   beat_t read_data;
 
-  assign used = wrote_q - base_q;
-  assign stored_ready_o = used <= count_t'(RingUnits - `MUT(34, 2, 1));
+  assign stored_ready_o = wrote_q - freed_q <= count_t'(RingUnits - `MUT(34, 2, 1));
   assign take = stored_valid_i && stored_ready_o;
-
-  always_comb begin
-    addr = '0;
-    for (int unsigned i = 0; i < Cores; i++) if (read[i]) addr |= read_addr[i];
-  end
 
   page_ring u_ring (
       .clk_i,
@@ -64,21 +59,29 @@ module decode_lane
       .write_mask_i({!stored_half_i, 1'b1}),
       .write_addr_i(wrote_q[RingAddrBits-1:0]),
       .write_data_i(stored_beat_i),
-      .read_i(read != '0),
+      .read_i(want != '0),
+      .read_half_i((grant & half) != '0),
       .read_addr_i(addr),
       .read_data_o(read_data),
       .flip_i(flip_q),
       .error_o
   );
-  always_ff @(posedge clk_i) flip_q <= flip_i && rst_ni;
+  always_ff @(posedge clk_i) begin
+    flip_q <= flip_i && rst_ni;
+    if (take) wrote_q <= wrote_q + (stored_half_i ? count_t'(1) : count_t'(2));
+    if (page_next) next_q <= next_q + count_t'(page_size);
+    if (free) freed_q <= freed_q + count_t'(free_size);
+    if (!rst_ni) begin
+      wrote_q <= '0;
+      next_q <= '0;
+      freed_q <= '0;
+    end
+  end
 
   // ---- pages ----
-  logic page_valid, page_next, here, offered, order_ready;
+  logic page_valid, here, order_ready, open_ready, open_valid;
   page_cfg_t page_cfg;
-  page_units_t page_size;
-  logic [CoreBits-1:0] core;
-  logic [Cores-1:0] page_done;
-  logic sent_q;  // the page at hand is in order_q
+  logic [CoreBits-1:0] core, oldest;
 
   segment_walker u_walker (
       .clk_i,
@@ -94,38 +97,78 @@ module decode_lane
       .next_i(page_next)
   );
   assign core = core_of(page_cfg.codec);
-  assign here = page_valid && used >= count_t'(page_size);
-  assign offered = here && (sent_q || order_ready);
-  assign page_next = page_done != '0;
+  assign here = page_valid && wrote_q - next_q >= count_t'(page_size);
 
-  always_ff @(posedge clk_i) begin
-    if (take) wrote_q <= wrote_q + (stored_half_i ? count_t'(1) : count_t'(2));
-    if (page_next) base_q <= base_q + count_t'(page_size);
-    sent_q <= offered && !page_next;
-    if (!rst_ni) begin
-      wrote_q <= '0;
-      base_q <= '0;
-      sent_q <= 1'b0;
+  // What each core has at hand, and next; how many it has read whose units are not free yet.
+  logic [Cores-1:0] core_page, core_room, page_done, free_core;
+  page_cfg_t [Cores-1:0] core_cfg;
+  ring_addr_t [Cores-1:0] core_base;
+  logic [Cores-1:0][$clog2(OpenPages+1)-1:0] done_q;
+
+  assign page_next = here && order_ready && open_ready && core_room[core];
+  assign free = open_valid && done_q[oldest] != '0;
+  for (genvar i = 0; i < Cores; i++) begin : gen_core
+    prim_fifo #(
+        .Width($bits(page_cfg_t) + RingAddrBits),
+        .Depth(2)
+    ) u_pages (
+        .clk_i,
+        .rst_ni,
+        .valid_i(page_next && core == CoreBits'(i)),
+        .ready_o(core_room[i]),
+        .data_i({page_cfg, next_q[RingAddrBits-1:0]}),
+        .valid_o(core_page[i]),
+        .ready_i(page_done[i]),
+        .data_o({core_cfg[i], core_base[i]}),
+        .count_o()
+    );
+    assign free_core[i] = free && oldest == CoreBits'(i);
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) done_q[i] <= '0;
+      else done_q[i] <= done_q[i] + 3'(page_done[i]) - 3'(free_core[i]);
     end
+  end
+  prim_fifo #(
+      .Width(CoreBits + PageUnitBits),
+      .Depth(OpenPages)
+  ) u_open (
+      .clk_i,
+      .rst_ni,
+      .valid_i(page_next),
+      .ready_o(open_ready),
+      .data_i({core, page_size}),
+      .valid_o(open_valid),
+      .ready_i(free),
+      .data_o({oldest, free_size}),
+      .count_o()
+  );
+
+  // The oldest page reads first.
+  always_comb begin
+    grant = want & (~want + 1'b1);
+    if (open_valid && want[oldest]) begin
+      grant = '0;
+      grant[oldest] = 1'b1;
+    end
+    addr = '0;
+    for (int unsigned i = 0; i < Cores; i++) if (grant[i]) addr |= read_addr[i];
   end
 
   // ---- cores ----
-  logic [Cores-1:0] core_page, core_valid, core_ready, core_last;
+  logic [Cores-1:0] core_valid, core_ready, core_last;
   beat_t [Cores-1:0] core_beat;
-
-  for (genvar i = 0; i < Cores; i++) begin : gen_offer
-    assign core_page[i] = offered && core == CoreBits'(i);
-  end
 
   raw_decode u_raw (
       .clk_i,
       .rst_ni,
       .page_valid_i(core_page[CoreRaw]),
-      .page_cfg_i(page_cfg),
-      .page_base_i(base_q[RingAddrBits-1:0]),
+      .page_cfg_i(core_cfg[CoreRaw]),
+      .page_base_i(core_base[CoreRaw]),
       .page_done_o(page_done[CoreRaw]),
-      .read_o(read[CoreRaw]),
+      .read_o(want[CoreRaw]),
+      .read_half_o(half[CoreRaw]),
       .read_addr_o(read_addr[CoreRaw]),
+      .read_grant_i(grant[CoreRaw]),
       .read_data_i(read_data),
       .valid_o(core_valid[CoreRaw]),
       .ready_i(core_ready[CoreRaw]),
@@ -136,11 +179,13 @@ module decode_lane
       .clk_i,
       .rst_ni,
       .page_valid_i(core_page[CoreRowq]),
-      .page_cfg_i(page_cfg),
-      .page_base_i(base_q[RingAddrBits-1:0]),
+      .page_cfg_i(core_cfg[CoreRowq]),
+      .page_base_i(core_base[CoreRowq]),
       .page_done_o(page_done[CoreRowq]),
-      .read_o(read[CoreRowq]),
+      .read_o(want[CoreRowq]),
+      .read_half_o(half[CoreRowq]),
       .read_addr_o(read_addr[CoreRowq]),
+      .read_grant_i(grant[CoreRowq]),
       .read_data_i(read_data),
       .valid_o(core_valid[CoreRowq]),
       .ready_i(core_ready[CoreRowq]),
@@ -158,7 +203,7 @@ module decode_lane
   ) u_order (
       .clk_i,
       .rst_ni,
-      .valid_i(here && !sent_q),
+      .valid_i(page_next),
       .ready_o(order_ready),
       .data_i(core),
       .valid_o(order_valid),
@@ -173,6 +218,6 @@ module decode_lane
     core_ready[turn] = order_valid && raw_ready_i;
   end
 
-  `SPECKV_ASSERT(DecodeLaneRingInRange, used <= count_t'(RingUnits))
-  `SPECKV_ASSERT(DecodeLaneOneReads, (read & (read - 1'b1)) == '0)
+  `SPECKV_ASSERT(DecodeLaneRingInRange, wrote_q - freed_q <= count_t'(RingUnits))
+  `SPECKV_ASSERT(DecodeLaneDoneIsBusy, (page_done & ~core_page) == '0)
 endmodule

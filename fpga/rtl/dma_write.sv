@@ -3,8 +3,8 @@
 //
 // A command is taken when the last one is done. A burst is announced when the queue holds all of
 // its beats, so a burst that has begun never waits for the stream; the next one is announced while
-// it runs, so beats leave one a cycle. done_o (a pulse): all answers are there. error_o: one of them
-// was an error. drop_i: no more beats come; what was not announced is thrown away. stop_i: no
+// it runs, so beats leave one a cycle. done_o (a pulse): all answers are there. error_o: one of
+// them was an error. drop_i: no more beats come; what was not announced is thrown away. stop_i: no
 // further burst; idle_o: nothing is outstanding on the bus.
 `include "speckv_check.svh"
 

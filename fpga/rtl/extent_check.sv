@@ -3,8 +3,9 @@
 // or nothing does.
 //
 // Asked by everything that moves bytes: descriptors and both their sides, rings. Latency 2 cycles,
-// a request a cycle, never stalls. ok_o says that the extent is in use, that this queue may name it,
-// that it is writable where that is asked, and that every byte lies in it; only then addr_o counts.
+// a request a cycle, never stalls. ok_o says that the extent is in use, that this queue may name
+// it, that it is writable where that is asked, and that every byte lies in it; only then addr_o
+// counts.
 `include "speckv_check.svh"
 
 module extent_check
@@ -77,12 +78,12 @@ module extent_check
   logic [BeatAddrBits:0] offset_2;
   assign offset_2 = {1'b0, addr_o - extent_2.base};
   `SPECKV_PAST
-  `SPECKV_ASSERT(
-      ExtentNoByteOutside,
-      !(past_valid && valid_o && ok_o) || (offset_2 + (BeatAddrBits + 1)'(beats_2) <= (BeatAddrBits + 1)'(extent_2.beats)))
-  `SPECKV_ASSERT(
-      ExtentOnlyIfAllowed,
-      !(past_valid && valid_o && ok_o) || (extent_2.valid && extent_2.queues[queue_2] && (extent_2.writable || !write_2)))
+  logic granted, in_extent, permitted;
+  assign granted = past_valid && valid_o && ok_o;
+  assign in_extent = offset_2 + 59'(beats_2) <= 59'(extent_2.beats);
+  assign permitted = extent_2.valid && extent_2.queues[queue_2] && (extent_2.writable || !write_2);
+  `SPECKV_ASSERT(ExtentNoByteOutside, !granted || in_extent)
+  `SPECKV_ASSERT(ExtentOnlyIfAllowed, !granted || permitted)
   `SPECKV_COVER(ExtentWholeIsGranted, valid_o && ok_o && beats_2 == extent_2.beats && write_2)
 `endif
 endmodule

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// lane - carries out one descriptor at a time: checks it, moves its bytes through a codec, tells what
-// became of it.
+// lane - carries out one descriptor at a time: checks it, moves its bytes through a codec, tells
+// what became of it.
 //
 // A job is taken when the lane is idle. Nothing is read or written before every check has passed:
 // reserved bits, opcode, layout, length, both extents. Whatever goes wrong later (a bus error, a

@@ -21,6 +21,7 @@ module page_ring
     input  ring_addr_t       write_addr_i,
     input  beat_t            write_data_i,
     input  logic             read_i,
+    input  logic             read_half_i,   // only the first unit counts, for the parity
     input  ring_addr_t       read_addr_i,
     output beat_t            read_data_o,
     input  logic             flip_i,
@@ -39,7 +40,7 @@ module page_ring
   logic [1:0][RowBits-1:0] write_row_q, read_row_q;
   logic [1:0][UnitBits-1:0] write_unit_q;
   logic flip_q;
-  logic [RingLatency-1:0] odd_q, read_q;
+  logic [RingLatency-1:0] odd_q, half_q, read_q;
 
   always_ff @(posedge clk_i) begin
     write_q <= '0;
@@ -54,6 +55,7 @@ module page_ring
     read_row_q[0] <= read_addr_i[RingAddrBits-1:1] + RowBits'(`MUT(32, read_addr_i[0], 1'b0));
     read_row_q[1] <= read_addr_i[RingAddrBits-1:1];
     odd_q <= {odd_q[RingLatency-2:0], read_addr_i[0]};
+    half_q <= {half_q[RingLatency-2:0], read_half_i};
     read_q <= rst_ni ? {read_q[RingLatency-2:0], read_i} : '0;
     if (!rst_ni) flip_q <= 1'b0;
     else if (flip_i) flip_q <= 1'b1;
@@ -79,9 +81,13 @@ module page_ring
 
   assign read_data_o = odd_q[RingLatency-1] ? {bank[0][UnitBits-1:0], bank[1][UnitBits-1:0]} :
       {bank[1][UnitBits-1:0], bank[0][UnitBits-1:0]};
-  always_ff @(posedge clk_i) begin
-    error_o <= rst_ni && read_q[RingLatency-1] &&
-        (parity(bank[0][UnitBits-1:0]) != bank[0][UnitBits+:Words] ||
-         parity(bank[1][UnitBits-1:0]) != bank[1][UnitBits+:Words]);
+  logic [1:0] wrong;
+  logic odd, half;
+  assign odd = odd_q[RingLatency-1];
+  assign half = `MUT(35, half_q[RingLatency-1], 1'b0);
+  for (genvar b = 0; b < 2; b++) begin : gen_parity
+    assign wrong[b] = parity(bank[b][UnitBits-1:0]) != bank[b][UnitBits+:Words];
   end
+  always_ff @(posedge clk_i)
+    error_o <= rst_ni && read_q[RingLatency-1] && (wrong[odd] || (wrong[!odd] && !half));
 endmodule

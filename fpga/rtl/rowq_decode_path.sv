@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// rowq_decode_path - a quarter row of codes to 32 values of the raw side: rowq's decoder without its
-// memory.
+// rowq_decode_path - a quarter row of codes to 32 values of the raw side: rowq's decoder without
+// its memory.
 //
 // Latency 20 cycles: 7 to levels, 7 through the transform, 1 for signs, 5 to round. A beat a cycle,
 // never stalls; the two beats of a block are neighbours (wht64). The tag comes out with its beat.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// rowq_dequant - codes of a quarter row to levels times their width and scale, before the transform.
+// rowq_dequant - codes of a quarter row to levels times their width and scale, before the
+// transform.
 //
 // The scale multiplies here and not after the transform: half a row is one block of 64, so in
 // integers it is the same, and the product has 17 bits. Latency 7 cycles, a beat a cycle, never

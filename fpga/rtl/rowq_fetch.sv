@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// rowq_fetch - reads a rowq page out of the page ring, plane by plane, and makes quarter rows of it.
+// rowq_fetch - reads a rowq page out of the page ring, plane by plane, and makes quarter rows of
+// it.
 //
 // Planes lie one after the other in a page, so eight rows are gathered at a time (a group: 32 beats
 // of the raw side): the side words are one unit, each plane two reads of 64 bytes. That is 2 * bits
@@ -22,9 +23,11 @@ module rowq_fetch
     input  page_cfg_t  page_cfg_i,
     input  ring_addr_t page_base_i,
     output logic       page_done_o,
-    // Page ring: data comes RingLatency cycles after its address.
+    // Page ring: data comes RingLatency cycles after its address was granted.
     output logic       read_o,
+    output logic       read_half_o,   // only 32 bytes of it
     output ring_addr_t read_addr_o,
+    input  logic       read_grant_i,
     input  beat_t      read_data_i,
     // Quarter rows.
     input  logic       room_i,
@@ -63,12 +66,12 @@ module rowq_fetch
   read_tag_t issue;
   read_tag_t [RingLatency-1:0] tags_q;
   read_tag_t arrived;
-  logic reading;
+  logic want, reading;
 
   assign bits = page_cfg_i.codec[3:0];
   assign groups = 5'(page_beats(page_cfg_i) >> 5);
   assign plane_units = page_beats(page_cfg_i) >> 3;  // 16 bytes a row, rows are beats / 4
-  assign reading = page_valid_i && !ended_q && !full_q[fill_q];
+  assign want = page_valid_i && !ended_q && !full_q[fill_q];
 
   always_comb begin
     issue = '{
@@ -87,7 +90,9 @@ module rowq_fetch
           RingAddrBits'({5'(group_q) + 5'(second_q), 1'b0});
     end
   end
-  assign read_o = reading;
+  assign read_o = want;
+  assign read_half_o = issue.side || (plane_q == 3'd0 && second_q);
+  assign reading = want && read_grant_i;
   assign read_addr_o = `MUT(30, addr, addr & ~11'd1);
 
   always_ff @(posedge clk_i) begin

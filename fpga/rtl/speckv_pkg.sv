@@ -13,6 +13,9 @@ package speckv_pkg;
   parameter int unsigned RingAddrBits = $clog2(RingUnits);
   // Cycles from an address at page_ring to its data.
   parameter int unsigned RingLatency = 3;
+  // Cycles a decoder core may take from a page's first grant to its first raw beat. Where pages of
+  // different cores follow each other, a slower one would leave a bubble; a faster one waits.
+  parameter int unsigned CoreLead = 48;
   // Units or beats of one page: at most 1024 and 512.
   parameter int unsigned PageUnitBits = 11;
 
@@ -41,7 +44,7 @@ package speckv_pkg;
   } codec_e;
 
   // One bit an id: what this build decodes and encodes. The capability registers say the same.
-  parameter logic [31:0] DecodeMask = 32'h0000_0178;
+  parameter logic [31:0] DecodeMask = 32'h0000_0179;
   parameter logic [31:0] EncodeMask = 32'h0000_0000;
 
   // What a lane needs to know about one page; it travels with the page.

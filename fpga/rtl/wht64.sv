@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// wht64 - the Walsh-Hadamard transform of 64 values, in natural order, not scaled; 32 values a beat.
+// wht64 - the Walsh-Hadamard transform of 64 values, in natural order, not scaled; 32 values a
+// beat.
 //
 // Shared by rowq's decoder and encoder. A block is two beats in two neighbouring cycles, second_i
 // high at the second. Its first result leaves 6 cycles after its second beat, the other one cycle
 // later: 7 cycles from any beat to the same beat's results. One beat a cycle, never stalls.
 //
-// Stage 0 (values 32 apart, in different beats) is single-path delay feedback: the first beat waits
-// in hold_q; when the second comes, sums leave and differences wait there. The five other stages lie
-// within a beat.
+// Stage 0 (values 32 apart, in different beats) is single-path delay feedback: the first beat
+// waits in hold_q; when the second comes, sums leave and differences wait there. The five other
+// stages lie within a beat.
 `include "speckv_check.svh"
 
 module wht64 #(

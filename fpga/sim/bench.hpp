@@ -59,6 +59,7 @@ class Bench {
     context_.randReset(2);
     context_.randSeed(int(options_.seed % 0x7fffffff) + 1);
     dut_ = std::make_unique<Dut>(&context_);
+    settle();  // runs the initial blocks, which would set the mutant to 0
     dut_->__PVT__speckv_check_pkg->mutant = options_.mutant;
   }
 
@@ -82,11 +83,14 @@ class Bench {
     context_.timeInc(1);
     ++cycles_;
     if (cycles_ - alive_ > watchdog_cycles) {
-      std::printf("mismatch: nothing came for %llu cycles\n", (unsigned long long)watchdog_cycles);
+      std::printf("mismatch: nothing came for %llu cycles in %s\n",
+                  (unsigned long long)watchdog_cycles, part_);
       ++bad_;
       std::exit(finish() == 0 ? 0 : 2);
     }
   }
+  // What is tried now, for the watchdog's message.
+  void enter(const char* part) { part_ = part; }
   // Something came out: the watchdog waits anew.
   void progress() { alive_ = cycles_; }
 
@@ -100,13 +104,16 @@ class Bench {
     std::printf("\n");
   }
   void count_page() { ++pages_; }
+  uint64_t pages() const { return pages_; }
   void count_beat() { ++beats_, progress(); }
   void count_bubbles(uint64_t n) { bubbles_ += n; }
   bool clean() const { return bad_ == 0 && dut_->__PVT__speckv_check_pkg->failures == 0; }
 
-  // Prints "MODULE pages N beats N bubbles N seed N ok". Returns: the exit status.
+  // A bench that saw no page is not ok. Prints "MODULE pages N beats N bubbles N seed N ok".
+  // Returns: the exit status.
   int finish() {
     dut_->final();
+    if (pages_ == 0) mismatch("no page was tried");
     std::printf("%-18s pages %8llu  beats %9llu  bubbles %4llu  seed %llu  %s\n", name_,
                 (unsigned long long)pages_, (unsigned long long)beats_,
                 (unsigned long long)bubbles_, (unsigned long long)options_.seed,
@@ -118,6 +125,7 @@ class Bench {
   static constexpr uint64_t watchdog_cycles = 20'000;
 
   const char* name_;
+  const char* part_ = "the first part";
   Options options_;
   Random random_;
   VerilatedContext context_;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <stdexcept>
 
 #include "codec/checksum.hpp"
 #include "codec/golden.hpp"

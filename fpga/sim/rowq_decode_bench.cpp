@@ -38,6 +38,7 @@ class RowqDecode {
     while (made < pages || !pending_.empty()) {
       while (made < pages && pending_.size() < 3) add_page(), ++made;
       offer_page();
+      dut_.read_grant_i = pattern == 0 || bench_.random()() % 4 != 0;
       dut_.ready_i = flow.next(bench_.random());
       serve_ring();
       bench_.settle();
@@ -47,7 +48,7 @@ class RowqDecode {
         take_beat();
       }
       const bool done = dut_.page_done_o;
-      read_ = dut_.read_o;
+      read_ = dut_.read_o && dut_.read_grant_i;
       read_addr_ = dut_.read_addr_o;
       bench_.edge();
       if (done) ++offered_;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * speckv_regs.h - register map of the codec engine, made from fpga/rtl/speckv_regs.rdl by
- * fpga/doc/registers. For the driver, the device process and benches; holds no code.
+ * speckv_regs.h - register map of the codec engine, made from fpga/rtl/speckv_regs.rdl
+ * by fpga/doc/registers. For driver, device process and benches; holds no code.
  *
  * Registers have 32 bits. NAME is an offset in bytes; of an array it is element 0's, and
  * NAME_STRIDE and NAME_COUNT say where the others lie. A field has its MASK and SHIFT.
  */
 #ifndef SPECKV_REGS_H
 #define SPECKV_REGS_H
+
+#include <stdint.h>
 
 /* Says that this is the engine: the letters SPKV. */
 #define SPECKV_REG_MAGIC 0x0u

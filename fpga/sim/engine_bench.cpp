@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// engine_bench - the whole engine from doorbell to completion, on memories that delay and reorder,
+// against the golden model: raw bytes, checksums, statuses, and nothing written anywhere else.
+//
+// Segments of every codec of the build, both dtypes and every shape, encoded pages and random
+// bytes; then what is hostile (engine_faults.cpp). In the quick mood bubbles are counted: raw beats
+// leave in every cycle from a segment's second page to its last.
+#include <cstring>
+
+#include "engine_cases.hpp"
+
+namespace speckv::fpga {
+
+using codec::CodecId;
+
+void start_engine(EngineHost& host, uint32_t log2_slots) {
+  host.set_queue(0, EngineHost::host_base, log2_slots);
+  host.set_queue(1, EngineHost::host_base + 2 * ring_bytes, log2_slots);
+  host.set_extent(extent_host, {false, true, 3, host_data, data_bytes});
+  host.set_extent(extent_device, {true, false, 1, device_data, data_bytes});
+  host.write(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_ENABLE_MASK);
+}
+
+speckv_engine_descriptor decode_job(EngineHost& host, const SegmentLayout& layout,
+                                    const Segment& segment, bool first_block, uint64_t source,
+                                    uint64_t target) {
+  host.write(SPECKV_REG_LAYOUTS_SHAPE, layout.shape_register());
+  host.write(SPECKV_REG_LAYOUTS_CODECS, layout.codecs_register());
+  std::memcpy(host.memory(true).at(device_data + source), segment.stored.data(),
+              segment.stored.size());
+  speckv_engine_descriptor job{};
+  job.opcode = SPECKV_ENGINE_DECODE;
+  job.flags = first_block ? SPECKV_ENGINE_FIRST : 0;
+  job.source_extent = extent_device;
+  job.target_extent = extent_host;
+  job.cookie = host.bench().random()();
+  job.source_offset = source;
+  job.target_offset = target;
+  job.bytes = uint32_t(segment.stored.size());
+  return job;
+}
+
+namespace {
+
+const std::vector<CodecId> codecs = {CodecId::raw,   CodecId::rowq3, CodecId::rowq4,
+                                     CodecId::rowq5, CodecId::rowq6, CodecId::rowq8};
+
+// The target and 64 bytes on either side, to see that nothing else was written.
+constexpr size_t guard = 64;
+
+void run_segment(EngineHost& host, bool count_bubbles) {
+  Bench<Vengine>& bench = host.bench();
+  auto& random = bench.random();
+  const SegmentLayout layout = any_layout(codecs, 128 << 10, random);
+  const bool first_block = random() % 2 == 0;
+  const Segment segment = any_segment(layout, first_block, random);
+  const uint64_t source = random() % 4096 * 64, target = guard + random() % 4096 * 64;
+  const auto job = decode_job(host, layout, segment, first_block, source, target);
+  uint8_t* out = host.memory(false).at(host_data + target) - guard;
+  std::vector<uint8_t> around(segment.raw.size() + 2 * guard, uint8_t(random()));
+  std::memcpy(out, around.data(), around.size());
+  host.beat_cycles().clear();
+  if (!host.submit(0, job)) bench.mismatch("the ring is full");
+  const auto done = host.wait(0);
+  const size_t beats = segment.raw.size() / 64;
+  if (done.status != SPECKV_ENGINE_OK || done.cookie != job.cookie)
+    bench.mismatch("status %u, cookie %llx", done.status, (unsigned long long)done.cookie);
+  else if (done.bytes != segment.raw.size()) bench.mismatch("%u bytes", done.bytes);
+  else if (done.checksum != golden_checksum(segment.stored)) bench.mismatch("the checksum");
+  std::memcpy(around.data() + guard, segment.raw.data(), segment.raw.size());
+  if (std::memcmp(out, around.data(), around.size()) != 0) {
+    size_t at = 0;
+    while (out[at] == around[at]) ++at;
+    bench.mismatch("byte %zd of %zu", ptrdiff_t(at) - ptrdiff_t(guard), segment.raw.size());
+  }
+  // A raw page takes as long to come as to leave: behind pages of other codecs it may be late.
+  const int raws = (layout.k == CodecId::raw) + (layout.v == CodecId::raw) +
+                   (first_block && layout.first == CodecId::raw);
+  const bool fed = raws == 0 || raws == 2 + first_block;
+  const auto& cycles = host.beat_cycles();
+  const size_t page = layout.shape.raw_bytes() / 64;
+  if (count_bubbles && fed && cycles.size() > beats)
+    bench.count_bubbles(cycles[beats - 1] - cycles[page] - (beats - 1 - page));
+  for (size_t i = 0; i < segment.pages; ++i) bench.count_page();
+}
+
+void run_registers(EngineHost& host) {
+  Bench<Vengine>& bench = host.bench();
+  const auto expect = [&](uint32_t offset, uint32_t value) {
+    const uint32_t is = host.read(offset);
+    if (is != value) bench.mismatch("register %x is %x, not %x", offset, is, value);
+  };
+  expect(SPECKV_REG_MAGIC, SPECKV_REG_MAGIC_VALUE_VALUE);
+  expect(SPECKV_REG_VERSION, 1);
+  uint32_t decoders = 0;
+  for (const CodecId id : codecs) decoders |= 1u << uint32_t(id);
+  expect(SPECKV_REG_DECODERS, decoders);
+  expect(SPECKV_REG_ENCODERS, 0);
+  expect(SPECKV_REG_SHAPES, 0x3f7);
+  expect(SPECKV_REG_OPERATIONS, 1u << SPECKV_ENGINE_NOP | 1u << SPECKV_ENGINE_DECODE);
+  const uint32_t last = SPECKV_REG_EXTENTS_SIZE + 15 * SPECKV_REG_EXTENTS_STRIDE;
+  host.write(last, 0xa5a5'1234);
+  expect(last, 0xa5a5'1234);
+  host.write(last, 0);
+}
+
+}  // namespace
+
+void run_segments(EngineHost& host, uint64_t pages, int mood) {
+  for (const bool device : {false, true}) host.memory(device).set_mood(mood);
+  uint64_t before = host.bench().pages();
+  while (host.bench().pages() - before < pages && host.bench().clean())
+    run_segment(host, mood == 0);
+}
+
+}  // namespace speckv::fpga
+
+int main(int argc, char** argv) {
+  using namespace speckv::fpga;
+  Bench<Vengine> bench("engine", argc, argv);
+  EngineHost host(bench);
+  bench.reset();
+  run_registers(host);
+  start_engine(host, 3);
+  for (int mood = 0; mood < 3; ++mood) run_segments(host, bench.options().pages / 3, mood);
+  run_bad_descriptors(host);
+  run_faults(host);
+  run_rings(host);
+  run_resets(host, 20);
+  return bench.finish();
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// engine_cases.hpp - what the engine's bench tries: good segments, and everything that is not one.
+#pragma once
+
+#include "engine_host.hpp"
+#include "segments.hpp"
+
+namespace speckv::fpga {
+
+// Where things lie in the two memories. Extents 0 .. 3 are the rings' (engine_host.hpp).
+inline constexpr uint64_t ring_bytes = 1 << 16;
+inline constexpr uint64_t host_data = EngineHost::host_base + 4 * ring_bytes;
+inline constexpr uint64_t device_data = EngineHost::device_base + (1 << 20);
+inline constexpr uint64_t data_bytes = 2 << 20;
+inline constexpr uint32_t extent_host = 4, extent_device = 5;
+
+// Sets up rings, the two data extents and CONTROL.enable.
+void start_engine(EngineHost& host, uint32_t log2_slots);
+
+// A descriptor that decodes `segment` out of the device's memory at `source` into the host's at
+// `target` (offsets in the data extents), by layout slot 0, which this writes.
+speckv_engine_descriptor decode_job(EngineHost& host, const SegmentLayout& layout,
+                                    const Segment& segment, bool first_block, uint64_t source,
+                                    uint64_t target);
+
+// Segments through the whole engine, `pages` in all, in this mood of the memories.
+void run_segments(EngineHost& host, uint64_t pages, int mood);
+
+// Each wrong descriptor ends with its own status, moves nothing, and is logged.
+void run_bad_descriptors(EngineHost& host);
+// Errors of the buses and of the page ring end with their status; the next job is a good one.
+void run_faults(EngineHost& host);
+// Rings: wrap, full, a doorbell out of range, a ring outside of its extent, a queue that is off.
+void run_rings(EngineHost& host);
+// CONTROL.reset in any state: no hang, nothing left over, the next job is a good one.
+void run_resets(EngineHost& host, int times);
+
+}  // namespace speckv::fpga

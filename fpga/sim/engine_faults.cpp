@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// engine_faults.cpp - the hostile half of the engine's bench: descriptors, buses, rings, resets.
+#include <cstring>
+#include <functional>
+
+#include "engine_cases.hpp"
+
+namespace speckv::fpga {
+
+using codec::CodecId;
+
+namespace {
+
+struct Case {
+  SegmentLayout layout;
+  Segment segment;
+  speckv_engine_descriptor job;
+};
+
+Case good_case(EngineHost& host) {
+  Case made;
+  made.layout.k = CodecId::rowq4;
+  made.layout.v = CodecId::rowq8;
+  made.layout.first = CodecId::raw;
+  made.layout.shape = any_shape(host.bench().random());
+  made.layout.heads = 2;
+  made.segment = any_segment(made.layout, false, host.bench().random());
+  made.job = decode_job(host, made.layout, made.segment, false, 0, 0);
+  return made;
+}
+
+// A good job decodes, whatever came before it.
+void expect_good(EngineHost& host, const char* after) {
+  const Case good = good_case(host);
+  uint8_t* out = host.memory(false).at(host_data);
+  std::memset(out, 0, good.segment.raw.size());
+  if (!host.submit(0, good.job)) host.bench().mismatch("after %s: the ring is full", after);
+  const auto done = host.wait(0);
+  if (done.status != SPECKV_ENGINE_OK || done.cookie != good.job.cookie ||
+      std::memcmp(out, good.segment.raw.data(), good.segment.raw.size()) != 0)
+    host.bench().mismatch("after %s: status %u", after, done.status);
+}
+
+void expect_status(EngineHost& host, const char* what, const speckv_engine_descriptor& job,
+                   uint8_t status) {
+  Bench<Vengine>& bench = host.bench();
+  host.write(SPECKV_REG_CONTROL,
+             SPECKV_REG_CONTROL_ENABLE_MASK | SPECKV_REG_CONTROL_CLEAR_LOG_MASK);
+  const uint64_t written = host.memory(true).written_beats();
+  host.beat_cycles().clear();
+  if (!host.submit(0, job)) bench.mismatch("%s: the ring is full", what);
+  const auto done = host.wait(0);
+  if (done.status != status || done.cookie != job.cookie)
+    bench.mismatch("%s: status %u, not %u", what, done.status, status);
+  if (host.memory(true).written_beats() != written || host.beat_cycles().size() > 1)
+    bench.mismatch("%s: something was written", what);
+  host.settle(0);
+  const uint32_t log = host.read(SPECKV_REG_ERROR);
+  const uint32_t cookie = host.read(SPECKV_REG_ERROR_COOKIE);
+  if (log != (uint32_t(status) | 1u << SPECKV_REG_ERROR_COUNT_SHIFT) ||
+      cookie != uint32_t(job.cookie))
+    bench.mismatch("%s: the log says %x %x", what, log, cookie);
+}
+
+}  // namespace
+
+void run_bad_descriptors(EngineHost& host) {
+  host.bench().enter("bad descriptors");
+  using Change = std::function<void(speckv_engine_descriptor&)>;
+  const struct {
+    const char* what;
+    uint8_t status;
+    Change change;
+  } cases[] = {
+      {"opcode 9", SPECKV_ENGINE_BAD_OPCODE, [](auto& d) { d.opcode = 9; }},
+      {"opcode 255", SPECKV_ENGINE_BAD_OPCODE, [](auto& d) { d.opcode = 255; }},
+      {"reserved 3", SPECKV_ENGINE_RESERVED, [](auto& d) { d.reserved_3 = 1; }},
+      {"reserved 6", SPECKV_ENGINE_RESERVED, [](auto& d) { d.reserved_6 = 0x8000; }},
+      {"reserved 36", SPECKV_ENGINE_RESERVED, [](auto& d) { d.reserved_36 = 1; }},
+      {"reserved 40", SPECKV_ENGINE_RESERVED, [](auto& d) { d.reserved_40[2] = 1ull << 63; }},
+      {"a flag", SPECKV_ENGINE_RESERVED, [](auto& d) { d.flags = 2; }},
+      {"slot 8", SPECKV_ENGINE_BAD_LAYOUT, [](auto& d) { d.layout = 8; }},
+      {"slot 3, not in use", SPECKV_ENGINE_BAD_LAYOUT, [](auto& d) { d.layout = 3; }},
+      {"slot 2, no heads", SPECKV_ENGINE_BAD_LAYOUT, [](auto& d) { d.layout = 2; }},
+      {"slot 4, too long", SPECKV_ENGINE_BAD_LAYOUT, [](auto& d) { d.layout = 4; }},
+      {"slot 1, paper", SPECKV_ENGINE_UNSUPPORTED, [](auto& d) { d.layout = 1; }},
+      {"no bytes", SPECKV_ENGINE_BAD_LENGTH, [](auto& d) { d.bytes = 0; }},
+      {"32 bytes more", SPECKV_ENGINE_BAD_LENGTH, [](auto& d) { d.bytes += 32; }},
+      {"one byte less", SPECKV_ENGINE_BAD_LENGTH, [](auto& d) { d.bytes -= 1; }},
+      {"bytes with a high bit", SPECKV_ENGINE_BAD_LENGTH, [](auto& d) { d.bytes |= 1u << 31; }},
+      {"source misaligned", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_offset = 32; }},
+      {"source outside", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_offset = data_bytes; }},
+      {"source one beat outside", SPECKV_ENGINE_SOURCE,
+       [](auto& d) { d.source_offset = data_bytes - (d.bytes + 63) / 64 * 64 + 64; }},
+      {"source wraps", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_offset = ~uint64_t{63}; }},
+      {"source bit 38", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_offset = 1ull << 38; }},
+      {"extent 16", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_extent = 16; }},
+      {"extent 15, not in use", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_extent = 15; }},
+      {"extent of the other queue", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_extent = 6; }},
+      {"target misaligned", SPECKV_ENGINE_TARGET, [](auto& d) { d.target_offset = 1; }},
+      {"target outside", SPECKV_ENGINE_TARGET, [](auto& d) { d.target_offset = data_bytes - 64; }},
+      {"target not writable", SPECKV_ENGINE_TARGET,
+       [](auto& d) { d.target_extent = extent_device; }},
+  };
+  const Case good = good_case(host);
+  host.set_extent(6, {true, false, 2, device_data, data_bytes});
+  const auto layout = [&](uint32_t slot, uint32_t shape, uint32_t codecs) {
+    host.write(SPECKV_REG_LAYOUTS_SHAPE + slot * SPECKV_REG_LAYOUTS_STRIDE, shape);
+    host.write(SPECKV_REG_LAYOUTS_CODECS + slot * SPECKV_REG_LAYOUTS_STRIDE, codecs);
+  };
+  const uint32_t shape = good.layout.shape_register();
+  layout(1, shape, good.layout.codecs_register() | 1u << SPECKV_REG_LAYOUTS_CODECS_V_SHIFT);
+  layout(2, shape & ~SPECKV_REG_LAYOUTS_SHAPE_HEADS_MASK, good.layout.codecs_register());
+  layout(4,
+         shape | 0x100u << SPECKV_REG_LAYOUTS_SHAPE_HEADS_SHIFT |
+             0x100u << SPECKV_REG_LAYOUTS_SHAPE_PAGES_SHIFT,
+         good.layout.codecs_register());
+  for (const auto& bad : cases) {
+    speckv_engine_descriptor job = good.job;
+    bad.change(job);
+    expect_status(host, bad.what, job, bad.status);
+  }
+  speckv_engine_descriptor nop{};
+  nop.cookie = 77;
+  if (!host.submit(0, nop) || host.wait(0).status != SPECKV_ENGINE_OK) host.bench().mismatch("NOP");
+  expect_good(host, "bad descriptors");
+}
+
+void run_faults(EngineHost& host) {
+  Bench<Vengine>& bench = host.bench();
+  bench.enter("faults");
+  const auto expect = [&](const char* what, uint8_t status) {
+    const Case made = good_case(host);
+    host.submit(0, made.job);
+    const auto done = host.wait(0);
+    if (done.status != status) bench.mismatch("%s: status %u, not %u", what, done.status, status);
+    for (const bool device : {false, true}) host.memory(device).set_errors(0, 0);
+    expect_good(host, what);
+  };
+  for (const uint64_t at : {uint64_t{0}, uint64_t{640}}) {
+    host.memory(true).set_errors(device_data + at, 64);
+    expect("a read error", SPECKV_ENGINE_READ_ERROR);
+    host.memory(false).set_errors(host_data + at, 64);
+    expect("a write error", SPECKV_ENGINE_WRITE_ERROR);
+  }
+  host.write(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_ENABLE_MASK | SPECKV_REG_CONTROL_FLIP_MASK);
+  expect("a flipped bit", SPECKV_ENGINE_MEMORY_ERROR);
+  // A descriptor that cannot be read: its completion has no cookie.
+  host.memory(false).set_errors(EngineHost::host_base, 64 << 3);
+  host.submit(0, good_case(host).job);
+  const auto done = host.wait(0);
+  if (done.status != SPECKV_ENGINE_READ_ERROR || done.cookie != 0)
+    bench.mismatch("an unreadable descriptor: status %u", done.status);
+  host.memory(false).set_errors(0, 0);
+  expect_good(host, "an unreadable descriptor");
+}
+
+void run_rings(EngineHost& host) {
+  Bench<Vengine>& bench = host.bench();
+  bench.enter("rings");
+  speckv_engine_descriptor nop{};
+  // Full and round several times, both queues at once, each in order.
+  uint64_t sent[2] = {}, seen[2] = {};
+  while (seen[0] < 40 || seen[1] < 40) {
+    for (uint32_t q = 0; q < 2; ++q) {
+      nop.cookie = q << 16 | sent[q];
+      if (sent[q] < 40 && bench.random()() % 2 == 0 && host.submit(q, nop)) ++sent[q];
+      if (bench.random()() % 8 != 0) continue;
+      if (const auto done = host.poll(q)) {
+        if (done->cookie != (q << 16 | seen[q]))
+          bench.mismatch("queue %u: cookie %llx", q, (unsigned long long)done->cookie);
+        ++seen[q];
+      }
+    }
+    host.cycle();
+    if (!bench.clean()) return;
+  }
+  host.cycles(50);
+  if (host.vectors_seen(7) == 0 || host.vectors_seen(8) == 0) bench.mismatch("no interrupts");
+  // A doorbell too far ahead counts for nothing.
+  host.write(SPECKV_REG_CONTROL,
+             SPECKV_REG_CONTROL_ENABLE_MASK | SPECKV_REG_CONTROL_CLEAR_LOG_MASK);
+  const uint32_t tail = host.read(SPECKV_REG_QUEUES_SQ_HEAD);
+  host.write(SPECKV_REG_QUEUES_SQ_TAIL, tail + 9);
+  host.cycles(200);
+  if ((host.read(SPECKV_REG_ERROR) & 0xff) != SPECKV_ENGINE_RING ||
+      host.read(SPECKV_REG_QUEUES_SQ_HEAD) != tail)
+    bench.mismatch("a doorbell out of range counted");
+  host.write(SPECKV_REG_QUEUES_SQ_TAIL, tail);
+  expect_good(host, "a doorbell out of range");
+  // A ring outside of its extent halts its queue; a doorbell before setup counts for nothing.
+  host.stop_queue(0);
+  host.write(SPECKV_REG_QUEUES_SQ_TAIL, 3);
+  host.set_queue(0, EngineHost::host_base, 3);
+  host.set_extent(0, {false, false, 1, EngineHost::host_base, 128});
+  host.cycles(200);
+  if (host.read(SPECKV_REG_QUEUES_SQ_HEAD) != 0) bench.mismatch("a doorbell before setup counted");
+  for (int i = 0; i < 3; ++i) host.submit(0, nop);
+  for (int i = 0; i < 2; ++i) host.wait(0);
+  host.cycles(200);
+  if (host.read(SPECKV_REG_QUEUES_SQ_HEAD) != 2) bench.mismatch("a ring left its extent");
+  host.stop_queue(0);
+  host.set_queue(0, EngineHost::host_base, 3);
+  expect_good(host, "a ring outside of its extent");
+}
+
+void run_resets(EngineHost& host, int times) {
+  Bench<Vengine>& bench = host.bench();
+  bench.enter("resets");
+  for (int i = 0; i < times && bench.clean(); ++i) {
+    const Case made = good_case(host);
+    host.submit(0, made.job);
+    host.submit(1, {});
+    host.cycles(int(bench.random()() % 400));
+    host.write(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_RESET_MASK);
+    int waited = 0;
+    while ((host.read(SPECKV_REG_STATUS) & SPECKV_REG_STATUS_RESETTING_MASK) != 0 &&
+           ++waited < 2000)
+      host.cycle();
+    if (waited == 2000 || !host.memory(false).quiet() || !host.memory(true).quiet())
+      bench.mismatch("a reset that does not end, or too early");
+    for (uint32_t q = 0; q < 2; ++q) host.stop_queue(q);
+    start_engine(host, 3);
+    expect_good(host, "a reset");
+  }
+}
+
+}  // namespace speckv::fpga

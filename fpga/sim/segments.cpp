@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "segments.hpp"
+
+#include <cstring>
+
+#include "hw/speckv_regs.h"
+
+namespace speckv::fpga {
+
+using codec::CodecId;
+using codec::testing::Random;
+
+uint32_t SegmentLayout::shape_register() const {
+  const uint32_t cfg = page_cfg(CodecId::raw, shape);
+  return (cfg >> 2 & 3) << SPECKV_REG_LAYOUTS_SHAPE_TOKENS_SHIFT |
+         (cfg & 3) << SPECKV_REG_LAYOUTS_SHAPE_BLOCKS_SHIFT |
+         (cfg >> 4 & 1) << SPECKV_REG_LAYOUTS_SHAPE_BF16_SHIFT |
+         heads << SPECKV_REG_LAYOUTS_SHAPE_HEADS_SHIFT |
+         pages << SPECKV_REG_LAYOUTS_SHAPE_PAGES_SHIFT | SPECKV_REG_LAYOUTS_SHAPE_VALID_MASK;
+}
+
+uint32_t SegmentLayout::codecs_register() const {
+  return uint32_t(k) << SPECKV_REG_LAYOUTS_CODECS_K_SHIFT |
+         uint32_t(v) << SPECKV_REG_LAYOUTS_CODECS_V_SHIFT |
+         uint32_t(first) << SPECKV_REG_LAYOUTS_CODECS_FIRST_SHIFT;
+}
+
+SegmentLayout any_layout(const std::vector<CodecId>& ids, size_t raw_max, Random& random) {
+  SegmentLayout layout;
+  layout.shape = any_shape(random);
+  const auto pages_max = uint32_t(raw_max / layout.shape.raw_bytes() / 2);
+  layout.heads = 1 + uint32_t(random() % 3);
+  if (layout.heads > pages_max) layout.heads = 1;
+  layout.pages = 1 + uint32_t(random() % std::max(1u, std::min(4u, pages_max / layout.heads)));
+  layout.k = ids[random() % ids.size()];
+  layout.v = ids[random() % ids.size()];
+  layout.first = ids[random() % ids.size()];
+  return layout;
+}
+
+Segment any_segment(const SegmentLayout& layout, bool first_block, Random& random) {
+  Segment segment;
+  for (const CodecId usual : {layout.k, layout.v}) {
+    for (uint32_t i = 0; i < layout.heads * layout.pages; ++i, ++segment.pages) {
+      const CodecId id = first_block && i % layout.pages == 0 ? layout.first : usual;
+      const Bytes stored = any_encoded(id, layout.shape, random);
+      const Values raw = golden_decode(id, layout.shape, stored);
+      segment.stored.insert(segment.stored.end(), stored.begin(), stored.end());
+      const auto* bytes = reinterpret_cast<const std::byte*>(raw.data());
+      segment.raw.insert(segment.raw.end(), bytes, bytes + 2 * raw.size());
+    }
+  }
+  return segment;
+}
+
+}  // namespace speckv::fpga
