@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/copy.hpp"
 
+#include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 
 #if defined(__SSE2__)
@@ -83,27 +85,63 @@ void copy_values(std::byte* to, const std::byte* from, uint32_t tokens, uint32_t
   }
 }
 
-// 8 tokens of a head whose tokens lie side by side: channel c is a row of 16-bit values.
-void transpose_tokens(std::byte* to, const std::byte* from, uint32_t channels,
-                      ptrdiff_t channel_stride) {
-  const ptrdiff_t row = ptrdiff_t(channels) * 2;
+// Transposed pages are turned in squares that fit the first-level cache beside their source: all
+// tokens of one cache line, so that each line of the source is read once. Strides of a power of two
+// put its lines into few sets, from where a second look would find them gone.
+constexpr uint32_t square_tokens = 32;     // 64 bytes of 16-bit values
+constexpr uint32_t square_channels = 128;  // rows of 256 bytes
+constexpr uint32_t lines_ahead = 32;       // of the source: a DRAM access takes that many turns
+constexpr uint32_t heads_at_once = 16;     // rows written side by side: pages and write buffers
+
+// to: rows of square_channels values. Tokens of the source lie side by side.
+void turn_square(std::byte* to, const std::byte* from, uint32_t tokens, uint32_t channels,
+                 ptrdiff_t channel_stride) {
+  constexpr ptrdiff_t row = square_channels * 2;
   const uint32_t whole = channels / 8 * 8;
-  for (uint32_t channel = 0; channel < whole; channel += 8)
-    transpose_tile(to + channel * 2, row, from + channel * channel_stride, channel_stride);
+  for (uint32_t channel = 0; channel < whole; channel += 8) {
+    const std::byte* lines = from + channel * channel_stride;
+    for (uint32_t token = 0; token < tokens; token += 8)  // block_tokens is a multiple of 16
+      transpose_tile(to + token * row + channel * 2, row, lines + token * 2, channel_stride);
+    // Hardware follows no stride past a page: lines of this head, or the next, while these are
+    // turned.
+    for (uint32_t i = 0; i < 8; i++) __builtin_prefetch(lines + (i + lines_ahead) * channel_stride);
+  }
   for (uint32_t channel = whole; channel < channels; channel++)
-    for (uint32_t token = 0; token < 8; token++)
+    for (uint32_t token = 0; token < tokens; token++)
       std::memcpy(to + token * row + channel * 2, from + channel * channel_stride + token * 2, 2);
 }
 
-// Streamed tokens are put together in the first-level cache: 8 of them are one run of the output.
+// 16-bit values of a head whose tokens lie side by side: channel c is a row of the source.
 void copy_transposed(std::byte* to, const std::byte* from, uint32_t tokens, uint32_t channels,
                      ptrdiff_t channel_stride, bool stream) {
-  alignas(64) std::byte rows[8 * SPECKV_HEAD_DIM_MAX * 2];
-  const size_t bytes = size_t{channels} * 2 * 8;
-  for (uint32_t token = 0; token < tokens; token += 8) {  // block_tokens is a multiple of 16
-    std::byte* at = to + token / 8 * bytes;
-    transpose_tokens(stream ? rows : at, from + token * 2, channels, channel_stride);
-    if (stream) copy_row(at, rows, bytes, true);
+  alignas(64) std::byte square[square_tokens * square_channels * 2];
+  const size_t row_bytes = size_t{channels} * 2;
+  for (uint32_t channel = 0; channel < channels; channel += square_channels) {
+    const uint32_t wide = std::min(channels - channel, square_channels);
+    for (uint32_t token = 0; token < tokens; token += square_tokens) {
+      const uint32_t high = std::min(tokens - token, square_tokens);
+      turn_square(square, from + channel * channel_stride + token * 2, high, wide, channel_stride);
+      for (uint32_t i = 0; i < high; i++)
+        copy_row(to + (token + i) * row_bytes + channel * 2, square + i * square_channels * 2,
+                 wide * size_t{2}, stream);
+    }
+  }
+}
+
+// Rows of channels, in the order in which they lie in the source: of token-major memory a run of
+// heads is one run of bytes. Outputs are then written side by side, so many and no more.
+void copy_rows(std::byte* to, const std::byte* from, const speckv_view& view,
+               const speckv_layout& layout, int64_t row_bytes, bool stream) {
+  const int64_t head_bytes = layout.block_tokens * row_bytes;
+  const bool by_token = std::abs(view.token_stride) > std::abs(view.head_stride);
+  const uint32_t group = by_token ? heads_at_once : 1;
+  for (uint32_t first = 0; first < layout.kv_heads; first += group) {
+    const uint32_t end = std::min(layout.kv_heads, first + group);
+    for (uint32_t token = 0; token < layout.block_tokens; token++)
+      for (uint32_t head = first; head < end; head++)
+        copy_row(to + head * head_bytes + token * row_bytes,
+                 from + head * view.head_stride + token * view.token_stride, size_t(row_bytes),
+                 stream);
   }
 }
 
@@ -120,14 +158,11 @@ void copy_plane(std::byte* to, const speckv_view& view, const speckv_layout& lay
     copy_row(to, from, size_t(layout.kv_heads * head_bytes), stream);
     return;
   }
+  if (rows && !dense) return copy_rows(to, from, view, layout, row_bytes, stream);
   for (uint32_t head = 0; head < layout.kv_heads;
        head++, to += head_bytes, from += view.head_stride) {
     if (dense) {
       copy_row(to, from, size_t(head_bytes), stream);
-    } else if (rows) {
-      for (uint32_t token = 0; token < layout.block_tokens; token++)
-        copy_row(to + token * row_bytes, from + token * view.token_stride, size_t(row_bytes),
-                 stream);
     } else if (value_bytes == 2 && view.token_stride == 2) {
       copy_transposed(to, from, layout.block_tokens, layout.head_dim, view.channel_stride, stream);
     } else if (value_bytes == 2) {
