@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// keys.cpp - keys and digests: SHA-256 by libcrypto over tagged, length-prefixed fields.
-//
-// Every variable field is preceded by its length, so that no two inputs give the same bytes to
-// hash.
+// keys.cpp - keys of blocks, and digests of what else changes their bytes.
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <unistd.h>
 
-#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -15,41 +10,10 @@
 
 #include "src/abi.hpp"
 #include "src/limits.hpp"
+#include "src/sha256.hpp"
 
 namespace speckv::lib {
 namespace {
-
-static_assert(std::endian::native == std::endian::little,
-              "tokens and lengths are hashed little-endian");
-
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new()) {
-    ok_ = context_ && EVP_DigestInit_ex(context_, EVP_sha256(), nullptr) == 1;
-  }
-  ~Sha256() { EVP_MD_CTX_free(context_); }
-  Sha256(const Sha256&) = delete;
-  Sha256& operator=(const Sha256&) = delete;
-
-  void add(const void* data, size_t bytes) {
-    ok_ = ok_ && (bytes == 0 || EVP_DigestUpdate(context_, data, bytes) == 1);
-  }
-  void add_field(const void* data, uint64_t bytes) {
-    add(&bytes, sizeof bytes);
-    add(data, bytes);
-  }
-  // Returns: 0 or -ENOMEM, the only way in which libcrypto can fail here.
-  int finish(uint8_t* ret_digest) {
-    uint8_t digest[32];
-    ok_ = ok_ && EVP_DigestFinal_ex(context_, digest, nullptr) == 1;
-    if (ok_) std::memcpy(ret_digest, digest, sizeof digest);
-    return ok_ ? 0 : -ENOMEM;
-  }
-
- private:
-  EVP_MD_CTX* context_;
-  bool ok_;
-};
 
 int digest_of(int fd, uint8_t* ret_digest) {
   const std::unique_ptr<char[]> buffer(new (std::nothrow) char[file_digest_buffer_bytes]);
