@@ -24,6 +24,7 @@ nb::dict offsets() {
   AT(speckv_layout, weights_digest);
   AT(speckv_layout, variant_digest);
   AT(speckv_layout, rope_theta);
+  AT(speckv_layout, first_layer);
   SIZE(speckv_view);
   AT(speckv_view, token_stride);
   AT(speckv_view, head_stride);

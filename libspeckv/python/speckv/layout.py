@@ -42,6 +42,7 @@ class Layout:
     rope_theta: object = 0.0
     rank: int = 0
     world: int = 1
+    first_layer: int = 0
     preset: str = "daemon"
     weights_digest: bytes = bytes(32)
     variant_digest: bytes = bytes(32)
@@ -58,7 +59,7 @@ class Layout:
         desc["rope"] = _choice("rope", self.rope, ROPES)
         desc["preset"] = _choice("preset", self.preset, PRESETS)
         for name in ("layers", "kv_heads", "head_dim", "block_tokens", "page_tokens", "rank",
-                     "world", "rope_dims"):
+                     "world", "rope_dims", "first_layer"):
             desc[name] = getattr(self, name)
         for name in ("weights_digest", "variant_digest"):
             digest = bytes(getattr(self, name))
