@@ -31,7 +31,7 @@ extern "C" {
 enum speckv_dtype {
 	SPECKV_DTYPE_F16 = 1,
 	SPECKV_DTYPE_BF16 = 2,
-	SPECKV_DTYPE_F8 = 3, /* any 8-bit float; only presets `exact` and `lossless` take it */
+	SPECKV_DTYPE_F8 = 3 /* any 8-bit float; only presets `exact` and `lossless` take it */
 };
 
 enum speckv_preset {
@@ -42,13 +42,13 @@ enum speckv_preset {
 	SPECKV_PRESET_BALANCED = 4,
 	SPECKV_PRESET_COMPACT = 5,
 	SPECKV_PRESET_TIGHT = 6,
-	SPECKV_PRESET_LOSSLESS = 7, /* every bit, packed; raw where a layout cannot be */
+	SPECKV_PRESET_LOSSLESS = 7 /* every bit, packed; raw where a layout cannot be */
 };
 
 enum speckv_rope {
 	SPECKV_ROPE_NONE = 0,
 	SPECKV_ROPE_INTERLEAVED = 1, /* pairs (0,1), (2,3), ...: llama.cpp "norm" */
-	SPECKV_ROPE_HALF = 2,        /* pairs (0,d/2), (1,d/2+1), ...: "neox" */
+	SPECKV_ROPE_HALF = 2         /* pairs (0,d/2), (1,d/2+1), ...: "neox" */
 };
 
 /*

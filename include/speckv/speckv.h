@@ -23,8 +23,8 @@
  * Errors, and what they mean everywhere:
  *   -ENOENT     a miss: no such block under this layout; the destination is undefined
  *   -EAGAIN     the session's arena or ring is full: reap, then try again
- *   -ENOSPC     the pool is full and nothing in it may be evicted, or one block of this layout is
- *               larger than the session's arena
+ *   -ENOSPC     the pool is full and nothing in it may be evicted
+ *   -EFBIG      one block of this layout is larger than the session's arena
  *   -EBUSY      the block is held: it can be neither removed nor replaced until the hold ends
  *   -EDQUOT     the namespace's quota of holds is used up
  *   -EBADF      no such layout, put, page or hold in this session
@@ -38,6 +38,8 @@
  *   -ECONNRESET (completions) the daemon went away before it answered: the block may or may not be
  *               stored; (open puts and pages) their daemon went away: abort or release them
  *   -EPROTO     the daemon speaks another major version
+ *   -EUSERS     the daemon has as many sessions as it may have
+ *   -EMFILE     no descriptor, session or layout number is left: the text of the call says which
  *   -EPERM      the daemon runs as a user that the caller did not expect; -EACCES: it refused this
  *               uid or namespace
  */
@@ -120,8 +122,15 @@ int speckv_wait(struct speckv_session *session, uint64_t timeout_ns);
 int speckv_layout_check(const struct speckv_layout *layout, char *ret_why, size_t why_bytes);
 
 /*
+ * The same, and whether this session can take it: -EFBIG when one block is larger than the
+ * session's arena.
+ */
+int speckv_layout_fits(struct speckv_session *session, const struct speckv_layout *layout,
+                       char *ret_why, size_t why_bytes);
+
+/*
  * Registers a layout with the session; handles stay valid across reconnects. -EMFILE past 64
- * layouts.
+ * layouts; -EFBIG, as speckv_layout_fits() explains it.
  */
 int speckv_layout_register(struct speckv_session *session, const struct speckv_layout *layout,
                            uint32_t *ret_layout);
@@ -187,12 +196,19 @@ struct speckv_meta {
 	uint32_t reserved;
 };
 
+/*
+ * An array of keys as the calls below take it. Before C23 an array that is not const needs this
+ * cast; C++ and C23 do without.
+ */
+#define SPECKV_KEYS(keys) ((const uint8_t(*)[SPECKV_KEY_BYTES])(keys))
+
 /* ---- reading -------------------------------------------------------------------------------- */
 
 struct speckv_get_op {
 	uint8_t key[SPECKV_KEY_BYTES];
 	struct speckv_buf buf;
-	int32_t ret_result; /* 0, -ENOENT, -ERANGE or -EINVAL; always set */
+	int32_t ret_result; /* 0, -ENOENT, -ERANGE or -EINVAL; what the call returned if it failed
+	                       whole */
 	uint32_t flags;     /* SPECKV_GET_... */
 };
 #define SPECKV_GET_STREAM 1u /* write around the caches: the destination will not be read soon */
@@ -200,12 +216,12 @@ struct speckv_get_op {
 /*
  * Reads blocks into the caller's buffers on the caller's thread. Each op has its own ret_result.
  * Never waits for the daemon. Returns the number of ops with result 0, or a negative errno if none
- * was tried.
+ * was tried; each op then says the same (but after -E2BIG, which touches none).
  */
 int speckv_get(struct speckv_session *session, uint32_t layout, struct speckv_get_op *ops,
                unsigned count);
 
-/* Sets ret_hits[i] to 1 or 0 for each key. Returns how many leading keys hit. */
+/* Sets ret_hits[i] to 1 or 0 for each key, 0 after an error. Returns how many leading keys hit. */
 int speckv_exists(struct speckv_session *session, uint32_t layout,
                   const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint8_t *ret_hits);
 
@@ -236,14 +252,16 @@ struct speckv_put_op {
 	struct speckv_buf buf; /* all layers of the layout */
 	struct speckv_meta meta;
 	uint64_t user_data;
-	int32_t ret_result; /* 0: one completion will follow; always set */
+	int32_t ret_result; /* 0: one completion will follow; if the call failed whole, what it
+	                       returned */
 	uint32_t flags;     /* 0 */
 };
 
 /*
  * Copies blocks into the session's arena and submits them; the buffers are the caller's again on
  * return. A block can be read by anyone in the namespace once its completion says 0. Returns the
- * number of ops with result 0, or a negative errno if none was tried.
+ * number of ops with result 0, or a negative errno if none was tried; each op then says the same
+ * (but after -E2BIG, which touches none).
  */
 int speckv_put(struct speckv_session *session, uint32_t layout, struct speckv_put_op *ops,
                unsigned count);

@@ -33,7 +33,7 @@ int block_begin(Session& session, uint32_t layout, const LayoutInfo& info, Block
   Connection& connection = *session.current.load();
   if (connection.lost.load()) return -ENOTCONN;
   if (connection.layout_number[layout] == layout_refused) return -EBADF;
-  if (info.chunks > connection.arena.chunks()) return -ENOSPC;
+  if (info.chunks > connection.arena.chunks()) return -EFBIG;
   const uint32_t first = take_chunks(session, connection, info.chunks);
   if (first == Arena::no_chunk) return -EAGAIN;
   const uint32_t index = take_block(session);

@@ -11,8 +11,8 @@
 
 namespace speckv::lib {
 
-// Returns: 0 and a block of `kind` with its chunks, -ENOTCONN, -EBADF (layout refused), -ENOSPC or
-// -EAGAIN.
+// Returns: 0 and a block of `kind` with its chunks, -ENOTCONN, -EBADF (layout refused), -EFBIG (the
+// arena is smaller) or -EAGAIN.
 int block_begin(Session& session, uint32_t layout, const LayoutInfo& info, BlockKind kind,
                 uint32_t* ret_block);
 // Ends a block. keep_chunks: they were submitted and come back with the completion.

@@ -111,7 +111,7 @@ int handshake_start(Session& session) {
   Connection* connection = free_connection(session);
   if (!connection) return -EAGAIN;
   int socket = -1;
-  int result = dial(session.socket_path, session.daemon_uid, &socket);
+  int result = dial(session.socket_path, session.peer, &socket);
   if (result == 0) {
     result = say_hello(session, socket);
     if (result != 0) close(socket);
@@ -121,6 +121,7 @@ int handshake_start(Session& session) {
   connection->lost.store(false);
   connection->shards = 0;
   connection->socket = socket;
+  connection->socket_inode = inode_of(socket);
   for (auto& number : connection->layout_number) number.store(layout_refused);
   session.handshake.stage = Handshake::Stage::welcome;
   session.handshake.connection = connection;
@@ -244,7 +245,11 @@ void maintain(Session& session) {
     if (handshake_step(session, 0) != 0) break;
     if (session.handshake.stage == before.stage && session.handshake.layout == before.layout) break;
   }
-  if (session.handshake.stage != Handshake::Stage::idle) next = now + handshake_step_ns;
+  // A new daemon's memory is read at once, and populated by whoever calls here, a little each time.
+  bool whole = session.handshake.stage == Handshake::Stage::idle;
+  if (whole && !session.current.load()->lost.load())
+    whole = populate(*session.current.load(), populate_step_bytes);
+  if (!whole) next = now + handshake_step_ns;
   session.next_check_ns.store(next, std::memory_order_relaxed);
   session.control.unlock();
 }

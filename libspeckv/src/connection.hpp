@@ -25,6 +25,7 @@ constexpr int16_t layout_refused = -1;
 struct Map {
   std::byte* base = nullptr;
   uint64_t bytes = 0;
+  uint64_t populated = 0;  // bytes of it, from the start, whose page table entries were asked for
 };
 
 struct Connection {
@@ -43,6 +44,7 @@ struct Connection {
   uint32_t shards = 0;
   shm::IndexView views[shm::shards_max];
   int socket = -1;
+  uint64_t socket_inode = 0;  // says in a forked child whether that number is still this socket
   int event = -1;
   int doorbells[shm::shards_max];
   uint64_t hold_ns_max = 0;

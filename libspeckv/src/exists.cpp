@@ -40,14 +40,8 @@ uint32_t leading(const uint8_t* hits, uint32_t count) {
   return miss ? uint32_t(static_cast<const uint8_t*>(miss) - hits) : count;
 }
 
-}  // namespace
-}  // namespace speckv::lib
-
-using namespace speckv::lib;
-
-extern "C" int speckv_exists(speckv_session* handle, uint32_t layout,
-                             const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count,
-                             uint8_t* ret_hits) {
+int exists_all(speckv_session* handle, uint32_t layout, const uint8_t (*keys)[SPECKV_KEY_BYTES],
+               unsigned count, uint8_t* ret_hits) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   const int batch = check_batch(keys, count);
@@ -66,4 +60,15 @@ extern "C" int speckv_exists(speckv_session* handle, uint32_t layout,
   const uint32_t hits = leading(ret_hits, count);
   if (hits < count) maintain(call.session());
   return int(hits);
+}
+
+}  // namespace
+}  // namespace speckv::lib
+
+using namespace speckv::lib;
+
+extern "C" int speckv_exists(speckv_session* handle, uint32_t layout,
+                             const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count,
+                             uint8_t* ret_hits) {
+  return told(exists_all(handle, layout, keys, count, ret_hits), ret_hits, count);
 }

@@ -172,13 +172,7 @@ class GroupReader {
   Unset<shm::Entry> entries_;
 };
 
-}  // namespace
-}  // namespace speckv::lib
-
-using namespace speckv::lib;
-
-extern "C" int speckv_get(speckv_session* handle, uint32_t layout, speckv_get_op* ops,
-                          unsigned count_ops) {
+int get_all(speckv_session* handle, uint32_t layout, speckv_get_op* ops, unsigned count_ops) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   const int batch = check_batch(ops, count_ops);
@@ -196,4 +190,14 @@ extern "C" int speckv_get(speckv_session* handle, uint32_t layout, speckv_get_op
   if (tally.foreign) want_widths(call.session());
   if (tally.misses) maintain(call.session());
   return int(tally.hits);
+}
+
+}  // namespace
+}  // namespace speckv::lib
+
+using namespace speckv::lib;
+
+extern "C" int speckv_get(speckv_session* handle, uint32_t layout, speckv_get_op* ops,
+                          unsigned count_ops) {
+  return told(get_all(handle, layout, ops, count_ops), ops, count_ops);
 }

@@ -23,8 +23,9 @@ class Round {
   Round(Session& session, Connection& connection) : session_(session), connection_(connection) {}
   ~Round() {
     Locked rings(session_.rings);
+    give_back(count_);
     for (uint32_t i = 0; i < count_; i++) {
-      Record& record = session_.records[records_[i]];
+      Record& record = session_.records[tickets_[i].record];
       if (record.state == RecordState::under_way && record.waiter == &waiter_)
         record.waiter = nullptr;
     }
@@ -32,24 +33,37 @@ class Round {
   Round(const Round&) = delete;
   Round& operator=(const Round&) = delete;
 
-  // Returns: 0, -EAGAIN (the ring is full) or -ENOTCONN.
-  int add(uint32_t shard, const shm::Submission& submission) {
+  // Takes what one more operation needs. Returns: 0, -EAGAIN (the ring is full) or -ENOTCONN.
+  int take(uint32_t shard) {
     Ticket ticket;
-    int result = reserve(session_, connection_, shard, 0, &ticket);
-    if (result != 0) return result;
-    Record& record = session_.records[ticket.record];
-    record.internal = true;
-    record.waiter = &waiter_;
-    record.waiter_index = count_;
-    waiter_.left++;
-    result = submit(session_, connection_, ticket, submission);
-    if (result != 0) {
+    const int result = reserve(session_, connection_, shard, 0, &ticket);
+    if (result == 0) tickets_[taken_++] = ticket;
+    return result;
+  }
+  // Submits one to each that was taken. Returns: 0, or -ENOTCONN: the daemon was lost meanwhile.
+  int send_taken(const shm::Submission& submission) {
+    for (; count_ < taken_; count_++) {
+      const Ticket ticket = tickets_[count_];
+      Record& record = session_.records[ticket.record];
+      record.internal = true;
+      record.waiter = &waiter_;
+      record.waiter_index = count_;
+      waiter_.left++;
+      const int result = submit(session_, connection_, ticket, submission);
+      if (result == 0) {
+        shard_mask_ |= uint64_t{1} << ticket.shard;
+        continue;
+      }
       waiter_.left--;
+      give_back(count_ + 1);
+      taken_ = count_;
       return result;
     }
-    records_[count_++] = ticket.record;
-    shard_mask_ |= uint64_t{1} << shard;
     return 0;
+  }
+  int add(uint32_t shard, const shm::Submission& submission) {
+    const int result = take(shard);
+    return result == 0 ? send_taken(submission) : result;
   }
   // Not locked.
   void ring() const {
@@ -65,31 +79,53 @@ class Round {
   int32_t answer(uint32_t i) const { return results_[i]; }
 
  private:
+  void give_back(uint32_t from) {
+    for (uint32_t i = from; i < taken_; i++) unreserve(session_, connection_, tickets_[i]);
+    taken_ = from < taken_ ? from : taken_;
+  }
+
   Session& session_;
   Connection& connection_;
   int32_t results_[hold_group] = {};
-  uint32_t records_[hold_group];
+  Ticket tickets_[hold_group];
   Waiter waiter_{results_, 0};
-  uint32_t count_ = 0;
+  uint32_t taken_ = 0;
+  uint32_t count_ = 0;  // of them submitted
   uint64_t shard_mask_ = 0;
 };
 
+// Returns: the hold that callers know by its number, or nullptr.
 Hold* find_hold(Session& session, uint64_t number) {
   const uint64_t now = now_ns();
   for (Hold& hold : session.holds)
-    if (number != 0 && hold.number == number) return hold.expires_ns > now ? &hold : nullptr;
+    if (number != 0 && hold.number == number && !hold.busy)
+      return hold.expires_ns > now ? &hold : nullptr;
   return nullptr;
 }
 
-// Returns: a free entry, now the hold `number` of no shard yet, or nullptr.
-Hold* make_hold(Session& session, uint64_t number, uint64_t ttl_ns) {
+// Whether another call is at it.
+bool being_made(const Session& session, uint64_t number) {
+  for (const Hold& hold : session.holds)
+    if (hold.busy && hold.number == number) return true;
+  return false;
+}
+
+// Returns: a free entry, now busy and the hold `number` of no shard yet, or nullptr.
+Hold* make_hold(Session& session, uint64_t number) {
   const uint64_t now = now_ns();
   for (Hold& hold : session.holds) {
-    if (hold.number != 0 && hold.expires_ns > now) continue;
-    hold = {number, deadline_after(ttl_ns), 0};
+    if (hold.busy || (hold.number != 0 && hold.expires_ns > now)) continue;
+    hold = {number, 0, 0, true};
     return &hold;
   }
   return nullptr;
+}
+
+// What a call made is from now on a hold like others. The daemon's time began before now.
+void keep_hold(Hold& hold, uint64_t shards, uint64_t ttl_ns) {
+  hold.shard_mask = shards;
+  hold.expires_ns = deadline_after(ttl_ns);
+  hold.busy = false;
 }
 
 // Requires: rings locked. Asks the shards of a hold to end it, and forgets it. Returns: 0, or
@@ -109,7 +145,7 @@ int end_hold(Session& session, Connection& connection, Hold& hold, uint64_t* ret
     hold.shard_mask &= ~(uint64_t{1} << shard);
     *ret_asked |= uint64_t{1} << shard;
   }
-  hold.number = 0;
+  hold = {};
   return 0;
 }
 
@@ -118,6 +154,7 @@ void ring_shards(const Connection& connection, uint64_t shards) {
     if (shards >> shard & 1) ring_doorbell(connection, shard);
 }
 
+// hold: this call's own, busy until it ends; its number never changes meanwhile.
 struct HoldCall {
   Session& session;
   Connection& connection;
@@ -125,6 +162,7 @@ struct HoldCall {
   int16_t layout_number;
   uint64_t ttl_ns;
   uint64_t deadline_ns;
+  uint64_t number;
   Hold* hold;
   uint32_t held = 0;
   uint64_t held_shards = 0;  // hold->shard_mask has all that were asked, until we know
@@ -168,7 +206,7 @@ struct HoldCall {
     submission.layout = uint16_t(layout_number);
     submission.key = key;
     submission.arg = ttl_ns;
-    submission.hold = hold->number;
+    submission.hold = number;
     hold->shard_mask |= uint64_t{1} << shard_of_key(key);
     return round.add(shard_of_key(key), submission);
   }
@@ -205,7 +243,7 @@ void drop_hold(Session& session, Connection& connection, Hold& hold) {
   {
     Locked rings(session.rings);
     end_hold(session, connection, hold, &asked);
-    hold.number = 0;  // shards that could not be asked: the TTL ends it there
+    hold = {};  // shards that could not be asked: the TTL ends it there
   }
   ring_shards(connection, asked);
 }
@@ -217,15 +255,10 @@ uint64_t draw_number(Session& session) {
   }
 }
 
-}  // namespace
-}  // namespace speckv::lib
-
-using namespace speckv;
-using namespace speckv::lib;
-
-extern "C" int speckv_hold(speckv_session* handle, uint32_t layout,
-                           const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t ttl_ns,
-                           uint64_t timeout_ns, uint8_t* ret_hits, uint64_t* ret_hold) {
+// speckv_hold() but for what its out-parameters say of a failure.
+int hold_keys(speckv_session* handle, uint32_t layout, const uint8_t (*keys)[SPECKV_KEY_BYTES],
+              unsigned count, uint64_t ttl_ns, uint64_t timeout_ns, uint8_t* ret_hits,
+              uint64_t* ret_hold) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   const int batch = check_batch(keys, count);
@@ -238,17 +271,18 @@ extern "C" int speckv_hold(speckv_session* handle, uint32_t layout,
   maintain(session);
   const Pin connection(session);
   if (connection->lost.load()) return -ENOTCONN;
-  if (connection->layout_number[layout] == layout_refused) return -EBADF;
+  const int16_t wire_layout = connection->layout_number[layout];
+  if (wire_layout == layout_refused) return -EBADF;
   const uint64_t ttl = ttl_ns < connection->hold_ns_max ? ttl_ns : connection->hold_ns_max;
   Hold* hold = nullptr;
+  uint64_t number = 0;
   {
     Locked rings(session.rings);
-    hold = make_hold(session, draw_number(session), ttl);
+    number = draw_number(session);
+    hold = make_hold(session, number);
     if (!hold) return -EAGAIN;
   }
-  const uint64_t number = hold->number;
-  HoldCall asker{session, *connection, info->mask, connection->layout_number[layout],
-                 ttl,     deadline_ns, hold};
+  HoldCall asker{session, *connection, info->mask, wire_layout, ttl, deadline_ns, number, hold};
   const int result = hold_all(asker, keys, count, ret_hits);
   if (result != 0 || asker.held == 0) {
     drop_hold(session, *connection, *hold);
@@ -256,10 +290,50 @@ extern "C" int speckv_hold(speckv_session* handle, uint32_t layout,
   }
   {
     Locked rings(session.rings);
-    if (hold->number == number) hold->shard_mask = asker.held_shards;
+    keep_hold(*hold, asker.held_shards, ttl);
   }
   *ret_hold = number;
   return leading_hits(ret_hits, count);
+}
+
+uint64_t all_shards(const Connection& connection) {
+  return connection.shards == 64 ? ~uint64_t{0} : (uint64_t{1} << connection.shards) - 1;
+}
+
+// Requires: rings locked. Returns: 0, or -errno and no shard was asked.
+int ask_all(Round& round, const Connection& connection, uint64_t number) {
+  for (uint32_t shard = 0; shard < connection.shards; shard++) {
+    const int result = round.take(shard);
+    if (result != 0) return result;
+  }
+  shm::Submission submission{};
+  submission.op = uint8_t(shm::Op::adopt);
+  submission.hold = number;
+  return round.send_taken(submission);
+}
+
+// Returns: what to say where no shard adopted.
+int answers_of(const Round& round, uint64_t* ret_adopted) {
+  int error = -EBADF;
+  for (uint32_t shard = 0; shard < round.count(); shard++) {
+    const int32_t answer = round.answer(shard);
+    if (answer == 0) *ret_adopted |= uint64_t{1} << shard;
+    else if (answer != -EBADF) error = answer == -ECONNRESET ? -ENOTCONN : answer;
+  }
+  return error;
+}
+
+}  // namespace
+}  // namespace speckv::lib
+
+using namespace speckv;
+using namespace speckv::lib;
+
+extern "C" int speckv_hold(speckv_session* handle, uint32_t layout,
+                           const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t ttl_ns,
+                           uint64_t timeout_ns, uint8_t* ret_hits, uint64_t* ret_hold) {
+  return told(hold_keys(handle, layout, keys, count, ttl_ns, timeout_ns, ret_hits, ret_hold),
+              ret_hits, count);
 }
 
 extern "C" int speckv_unhold(speckv_session* handle, uint64_t number) {
@@ -280,6 +354,7 @@ extern "C" int speckv_unhold(speckv_session* handle, uint64_t number) {
   return result;
 }
 
+// All shards are asked or none, and the entry is there before the first is.
 extern "C" int speckv_adopt(speckv_session* handle, uint64_t number, uint64_t timeout_ns) {
   Call call(handle);
   if (call.result() != 0) return call.result();
@@ -289,31 +364,27 @@ extern "C" int speckv_adopt(speckv_session* handle, uint64_t number, uint64_t ti
   maintain(session);
   const Pin connection(session);
   Round round(session, *connection);
+  Hold* hold = nullptr;
   {
     Locked rings(session.rings);
-    if (find_hold(session, number)) return 0;
-    for (uint32_t shard = 0; shard < connection->shards; shard++) {
-      shm::Submission submission{};
-      submission.op = uint8_t(shm::Op::adopt);
-      submission.hold = number;
-      const int result = round.add(shard, submission);
-      if (result != 0) return result;
-    }
+    hold = find_hold(session, number);  // it may have gone to another session since: ask anyway
+    const Hold before = hold ? *hold : Hold{};
+    if (hold) hold->busy = true;
+    else if (!being_made(session, number)) hold = make_hold(session, number);
+    if (!hold) return -EAGAIN;
+    const int result = ask_all(round, *connection, number);
+    if (result != 0) return *hold = before, result;
   }
   round.ring();
   Locked rings(session.rings);
   const int waited = round.wait(deadline_ns);
-  if (waited != 0) return waited;
-  uint64_t adopted = 0;
-  int error = -EBADF;
-  for (uint32_t shard = 0; shard < round.count(); shard++) {
-    const int32_t answer = round.answer(shard);
-    if (answer == 0) adopted |= uint64_t{1} << shard;
-    else if (answer != -EBADF) error = answer == -ECONNRESET ? -ENOTCONN : answer;
+  if (waited != 0) {  // the daemon may still do it: unhold then ends it
+    keep_hold(*hold, all_shards(*connection), connection->hold_ns_max);
+    return waited;
   }
-  if (adopted == 0) return error;
-  Hold* hold = make_hold(session, number, connection->hold_ns_max);
-  if (!hold) return -EAGAIN;
-  hold->shard_mask = adopted;
+  uint64_t adopted = 0;
+  const int error = answers_of(round, &adopted);
+  if (adopted == 0) return *hold = {}, error;
+  keep_hold(*hold, adopted, connection->hold_ns_max);
   return 0;
 }

@@ -79,6 +79,11 @@ void tell_substitute(const speckv_layout& layout, char* ret_why, size_t why_byte
                 codec::preset_name(asked).data(), codec::preset_name(stored).data());
 }
 
+uint32_t chunks_of(const speckv_layout& layout) {
+  return uint32_t((shm::raw_block_bytes(layout) + shm::arena_chunk_bytes - 1) /
+                  shm::arena_chunk_bytes);
+}
+
 void fill_info(const speckv_layout& layout, LayoutInfo* ret_info) {
   LayoutInfo& info = *ret_info;
   info.layout = layout;
@@ -87,7 +92,7 @@ void fill_info(const speckv_layout& layout, LayoutInfo* ret_info) {
   info.half_bytes = shm::half_segment_bytes(layout);
   info.segment_bytes = shm::raw_segment_bytes(layout);
   info.block_bytes = shm::raw_block_bytes(layout);
-  info.chunks = uint32_t((info.block_bytes + shm::arena_chunk_bytes - 1) / shm::arena_chunk_bytes);
+  info.chunks = chunks_of(layout);
   for (uint32_t preset = 0; preset < presets; preset++) {
     codec::Preset codecs;
     const bool known = codec::preset_for(layout, preset, &codecs);
@@ -96,6 +101,23 @@ void fill_info(const speckv_layout& layout, LayoutInfo* ret_info) {
       if (!known || !codec::plan_segment(layout, codecs, first != 0, &plan)) plan.bytes = 0;
     }
   }
+}
+
+// Requires: control locked. What is to be said of a layout in this session, by itself right. On
+// failure ret_why gets one sentence.
+int fits_session(const Session& session, const speckv_layout& layout, char* ret_why,
+                 size_t why_bytes) {
+  const uint64_t arena = session.current.load()->arena.chunks() * shm::arena_chunk_bytes;
+  if (chunks_of(layout) * uint64_t{shm::arena_chunk_bytes} <= arena) return 0;
+  if (ret_why && why_bytes)
+    std::snprintf(
+        ret_why, why_bytes,
+        "one block of this layout has %llu bytes and the session's arena %llu; open the "
+        "session with a larger arena_bytes (the daemon's [session] arena_bytes_max bounds "
+        "it), or use fewer tokens in a block",
+        static_cast<unsigned long long>(shm::raw_block_bytes(layout)),
+        static_cast<unsigned long long>(arena));
+  return -EFBIG;
 }
 
 // Requires: control locked. Returns: 0 or -errno.
@@ -108,6 +130,8 @@ int register_locked(Session& session, const speckv_layout& layout, uint32_t* ret
   }
   if (count == layouts_max) return -EMFILE;
   if (session.current.load()->lost.load() || !finish_asking(session)) return -ENOTCONN;
+  const int fits = fits_session(session, layout, nullptr, 0);
+  if (fits != 0) return fits;
   fill_info(layout, &session.layouts[count]);
   const int result = register_on_wire(session, count, deadline_after(session.timeout_ns));
   if (result != 0) {
@@ -143,6 +167,19 @@ extern "C" int speckv_layout_register(speckv_session* handle, const speckv_layou
   maintain(call.session());
   Locked control(call.session().control);
   return register_locked(call.session(), copy, ret_layout);
+}
+
+extern "C" int speckv_layout_fits(speckv_session* handle, const speckv_layout* layout,
+                                  char* ret_why, size_t why_bytes) {
+  Call call(handle);
+  if (call.result() != 0) return call.result();
+  speckv_layout copy;
+  const int checked = check_and_copy(layout, &copy, ret_why, why_bytes);
+  if (checked != 0) return checked;
+  Locked control(call.session().control);
+  const int fits = fits_session(call.session(), copy, ret_why, why_bytes);
+  if (fits == 0) tell_substitute(copy, ret_why, why_bytes);
+  return fits;
 }
 
 extern "C" uint64_t speckv_block_bytes(const speckv_layout* layout) {

@@ -24,9 +24,12 @@ constexpr uint32_t hold_group = 256;  // keys of one hold sent before waiting fo
 constexpr uint32_t guard_tries = 4;   // slots looked at before reading without a guard
 constexpr uint32_t arena_chunks_max = 1u << 24;  // 1 TiB of 64 KiB chunks
 
+constexpr uint32_t args_bytes_max = 4096;          // a struct that grew past this is none
 constexpr uint32_t open_timeout_ms = 2000;         // speckv.h
 constexpr uint64_t check_every_ns = 100'000'000;   // "at most one attempt per 100 ms", speckv.h
 constexpr uint64_t handshake_step_ns = 1'000'000;  // how often an unfinished one is looked at
+// Of a new daemon's memory, by one call that misses: 2,048 page table entries, or 4 of huge pages.
+constexpr uint64_t populate_step_bytes = 8u << 20;
 constexpr uint64_t file_digest_buffer_bytes = 1u << 20;
 constexpr int64_t stride_bytes_max = int64_t{1}
                                      << 40;  // past any buffer: such a stride is a mistake

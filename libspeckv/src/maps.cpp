@@ -23,9 +23,18 @@ constexpr uint64_t huge_bytes = 2u << 20;
 
 // Without populate advice: touches each page. Reads only, so a hole that the daemon left stays its
 // own.
-void touch_pages(const Map& map) {
-  for (uint64_t at = 0; at < map.bytes; at += 4096)
-    static_cast<void>(*reinterpret_cast<const volatile std::byte*>(map.base + at));
+void touch_pages(const std::byte* from, uint64_t bytes) {
+  for (uint64_t at = 0; at < bytes; at += 4096)
+    static_cast<void>(*reinterpret_cast<const volatile std::byte*>(from + at));
+}
+
+// Returns: how many bytes, up to most, were populated.
+uint64_t populate_some(Map& map, int advice, uint64_t most) {
+  const uint64_t left = map.bytes - map.populated, some = left < most ? left : most;
+  std::byte* from = map.base + map.populated;
+  if (some && madvise(from, some, advice) != 0) touch_pages(from, some);
+  map.populated += some;
+  return some;
 }
 
 // Maps at a 2 MiB boundary, so that huge pages of the file can be mapped as such.
@@ -48,11 +57,9 @@ int map_file(int fd, uint64_t offset, uint64_t bytes, int protection, Map* ret_m
   if (aligned > start) munmap(reserved, aligned - start);
   if (start + span > aligned + whole)
     munmap(reinterpret_cast<void*>(aligned + whole), start + span - aligned - whole);
-  *ret_map = {static_cast<std::byte*>(map), bytes};
+  *ret_map = {static_cast<std::byte*>(map), bytes, 0};
   madvise(map, bytes, MADV_DONTFORK);
   madvise(map, bytes, MADV_HUGEPAGE);
-  const int advice = protection & PROT_WRITE ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
-  if (madvise(map, bytes, advice) != 0) touch_pages(*ret_map);
   return 0;
 }
 
@@ -130,6 +137,13 @@ void close_descriptors(Connection& connection) {
   for (uint32_t shard = 0; shard < connection.shards; shard++)
     close_fd(connection.doorbells[shard]);
   connection.shards = 0;
+}
+
+bool populate(Connection& connection, uint64_t most) {
+  most -= populate_some(connection.session, MADV_POPULATE_WRITE, most);
+  most -= populate_some(connection.index, MADV_POPULATE_READ, most);
+  most -= populate_some(connection.pool, MADV_POPULATE_READ, most);
+  return most != 0;
 }
 
 int map_connection(Connection& connection, const wire::Welcome& welcome, const int* fds) {

@@ -15,8 +15,10 @@
 #include "src/clock.hpp"
 #include "src/connect.hpp"
 #include "src/handle.hpp"
+#include "src/maps.hpp"
 #include "src/ring.hpp"
 #include "src/teardown.hpp"
+#include "src/wire_io.hpp"
 
 namespace speckv::lib {
 namespace {
@@ -35,6 +37,11 @@ int check_args(const speckv_open_args& args) {
   if (args.size < sizeof args || args.flags != 0 || args.daemon_uid < -1) return -EINVAL;
   for (uint64_t word : args.reserved)
     if (word) return -EINVAL;
+  // Of a caller that was compiled against a later header: what we do not know must not be wanted.
+  if (args.size > args_bytes_max) return -EINVAL;
+  const auto* bytes = reinterpret_cast<const unsigned char*>(&args);
+  for (uint32_t i = sizeof args; i < args.size; i++)
+    if (bytes[i]) return -EINVAL;
   return 0;
 }
 
@@ -54,7 +61,7 @@ int set_args(Session& session, const speckv_open_args& args) {
                      args.namespace_name ? args.namespace_name : namespace_default);
   session.arena_bytes = args.arena_bytes;
   session.timeout_ns = uint64_t{1'000'000} * (args.timeout_ms ? args.timeout_ms : open_timeout_ms);
-  session.daemon_uid = args.daemon_uid;
+  session.peer = whom_to_trust(args.daemon_uid);
   return result;
 }
 
@@ -81,7 +88,9 @@ int connect_first(Session& session) {
   }
   if (result == -EAGAIN) return -ETIMEDOUT;
   while (result == 0) result = handshake_step(session, deadline);
-  return result == 1 ? 0 : result;
+  if (result != 1) return result;
+  populate(*session.current.load(), UINT64_MAX);  // what opening may take, no later call may
+  return 0;
 }
 
 // Returns: a session in memory that is kept for the next use of the slot.

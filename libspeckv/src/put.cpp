@@ -54,7 +54,7 @@ int put_one(Session& session, Connection& connection, uint32_t layout, const Lay
   if (checked != 0) return checked;
   const int16_t number = connection.layout_number[layout];
   if (number == layout_refused) return -EBADF;
-  if (info.chunks > connection.arena.chunks()) return -ENOSPC;
+  if (info.chunks > connection.arena.chunks()) return -EFBIG;
   const Key key = Key::from(op.key);
   const uint32_t shard = shard_of(hash_key(masked(key, info.mask)), connection.shards);
   Ticket ticket;
@@ -79,13 +79,7 @@ int put_one(Session& session, Connection& connection, uint32_t layout, const Lay
   return 0;
 }
 
-}  // namespace
-}  // namespace speckv::lib
-
-using namespace speckv::lib;
-
-extern "C" int speckv_put(speckv_session* handle, uint32_t layout, speckv_put_op* ops,
-                          unsigned count) {
+int put_all(speckv_session* handle, uint32_t layout, speckv_put_op* ops, unsigned count) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   const int batch = check_batch(ops, count);
@@ -104,4 +98,14 @@ extern "C" int speckv_put(speckv_session* handle, uint32_t layout, speckv_put_op
   session.puts.fetch_add(submitted, std::memory_order_relaxed);
   session.put_bytes.fetch_add(submitted * info->block_bytes, std::memory_order_relaxed);
   return int(submitted);
+}
+
+}  // namespace
+}  // namespace speckv::lib
+
+using namespace speckv::lib;
+
+extern "C" int speckv_put(speckv_session* handle, uint32_t layout, speckv_put_op* ops,
+                          unsigned count) {
+  return told(put_all(handle, layout, ops, count), ops, count);
 }

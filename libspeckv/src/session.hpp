@@ -20,6 +20,7 @@
 #include "src/abi.hpp"
 #include "src/connection.hpp"
 #include "src/monitor.hpp"
+#include "src/peer.hpp"
 
 namespace speckv::lib {
 
@@ -31,7 +32,7 @@ struct WidthSet {
   uint64_t fingerprint;
   const codec::ChanTables* tables;  // owned (tables.hpp); nullptr: chanq does not take the pages
 };
-constexpr uint32_t width_sets_max = 4;
+constexpr uint32_t width_sets_max = 64;  // in a session's life: a daemon changes them once a start
 
 // A registered layout with what readers and writers need of it, worked out once.
 struct LayoutInfo {
@@ -101,10 +102,12 @@ struct OpenBlock {
   uint32_t position;
 };
 
+// A busy entry belongs to the call that made it, however long that takes: only the call ends it.
 struct Hold {
   uint64_t number;  // 0: free
   uint64_t expires_ns;
   uint64_t shard_mask;
+  bool busy;
 };
 
 struct Handshake {
@@ -121,7 +124,7 @@ struct Session {
   char namespace_name[64];
   uint64_t arena_bytes;
   uint64_t timeout_ns;
-  int32_t daemon_uid;
+  PeerCheck peer;  // which daemon is believed
 
   std::atomic<Connection*> current{nullptr};
   std::atomic<uint32_t> layouts_count{0};

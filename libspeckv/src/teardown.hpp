@@ -16,7 +16,11 @@ void reclaim(Session& session);
 void discard(Connection& connection);
 // Ends a session whose slot is shut and empty.
 void end_session(Session& session);
-// In a forked child: closes the descriptors that fork copied. The maps were not copied.
-void close_inherited(Session& session);
+// In a forked child, whose descriptors may have been closed and their numbers taken by its own
+// files since: closes the sockets that are still the parent's, so that the daemon sees the parent's
+// end. Event fds have no identity and stay open until exec or exit. The maps were not copied.
+void close_inherited(const Session& session);
+// Returns: the inode of an open socket, 0 where fd is none.
+uint64_t inode_of(int fd);
 
 }  // namespace speckv::lib

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cerrno>
+#include <cstring>
 
 #include "src/session.hpp"
 
@@ -16,6 +17,20 @@ inline int check_batch(const void* items, unsigned count) {
   if (count == 0) return -ENODATA;
   if (count > SPECKV_BATCH_MAX) return -E2BIG;
   return items ? 0 : -EINVAL;
+}
+
+// Returns: result, after a call that fails as a whole has told each of its ops so. A batch whose
+// count is no batch's is not touched.
+template <typename Operation>
+int told(int result, Operation* ops, unsigned count) {
+  if (result >= 0 || !ops || count > SPECKV_BATCH_MAX) return result;
+  for (unsigned i = 0; i < count; i++) ops[i].ret_result = result;
+  return result;
+}
+// The same of hits: none.
+inline int told(int result, uint8_t* ret_hits, unsigned count) {
+  if (result < 0 && ret_hits && count <= SPECKV_BATCH_MAX) std::memset(ret_hits, 0, count);
+  return result;
 }
 
 // odd_bits: those that a multiple of the value's size does not have.

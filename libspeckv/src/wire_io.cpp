@@ -2,7 +2,6 @@
 #include "src/wire_io.hpp"
 
 #include <poll.h>
-#include <pwd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -22,21 +21,11 @@ struct PeerCredentials {
   uint32_t gid;
 };
 
-bool is_user_speckv(uint32_t uid) {
-  passwd entry;
-  passwd* found = nullptr;
-  char buffer[4096];
-  return getpwnam_r("speckv", &entry, buffer, sizeof buffer, &found) == 0 && found &&
-         found->pw_uid == uid;
-}
-
-int check_peer(int socket, int32_t expected_uid) {
+int check_peer(int socket, const PeerCheck& check) {
   PeerCredentials peer{};
   socklen_t bytes = sizeof peer;
   if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) != 0) return -errno;
-  if (expected_uid >= 0) return peer.uid == uint32_t(expected_uid) ? 0 : -EPERM;
-  if (peer.uid == 0 || peer.uid == geteuid() || is_user_speckv(peer.uid)) return 0;
-  return -EPERM;
+  return is_trusted(check, peer.uid, geteuid()) ? 0 : -EPERM;
 }
 
 int wait_readable(int socket, uint64_t until_ns) {
@@ -65,7 +54,8 @@ void take_fds(msghdr& message, Message* ret_message) {
 }
 
 int check_message(const Message& message, int flags) {
-  if (message.size < sizeof(wire::WireHeader) || (flags & (MSG_TRUNC | MSG_CTRUNC))) return -EPROTO;
+  if (message.size < sizeof(wire::WireHeader) || (flags & MSG_TRUNC)) return -EPROTO;
+  if (flags & MSG_CTRUNC) return -EMFILE;  // descriptors came that this process has no room for
   const wire::WireHeader& header = message.header();
   if (header.magic != wire::magic || header.major != wire::version_major) return -EPROTO;
   if (header.bytes != message.size) return -EPROTO;
@@ -100,14 +90,14 @@ wire::WireHeader wire_header(wire::Type type, uint32_t bytes) {
   return {wire::magic, uint16_t(type), 0, wire::version_major, wire::version_minor, bytes};
 }
 
-int dial(const char* socket_path, int32_t daemon_uid, int* ret_socket) {
+int dial(const char* socket_path, const PeerCheck& daemon, int* ret_socket) {
   const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::strncpy(address.sun_path, socket_path, sizeof address.sun_path - 1);
   int result = connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 ? 0 : -errno;
-  if (result == 0) result = check_peer(fd, daemon_uid);
+  if (result == 0) result = check_peer(fd, daemon);
   if (result != 0) close(fd);
   else *ret_socket = fd;
   return result;

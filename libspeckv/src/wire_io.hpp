@@ -10,6 +10,7 @@
 
 #include "shm/session_format.hpp"
 #include "shm/wire.hpp"
+#include "src/peer.hpp"
 
 namespace speckv::lib {
 
@@ -36,13 +37,13 @@ struct Message {
 
 wire::WireHeader wire_header(wire::Type type, uint32_t bytes);
 
-// Returns: 0, or -errno; -EPERM when the daemon runs as a uid that is not expected (-1: root, user
-// speckv, our own).
-int dial(const char* socket_path, int32_t daemon_uid, int* ret_socket);
+// Returns: 0, or -errno; -EPERM when the daemon runs as a uid that is not believed (peer.hpp).
+int dial(const char* socket_path, const PeerCheck& daemon, int* ret_socket);
 int send_message(int socket, const void* message, uint32_t bytes);
 // Returns: 0; -EAGAIN when nothing came until until_ns (ret_message->answered is then false);
-// -EPROTO for a malformed one or another major version; the daemon's own errno, negative, when it
-// sent an Error; -ECONNRESET when it hung up. On failure no descriptor stays open.
+// -EPROTO for a malformed one or another major version; -EMFILE when its descriptors did not fit;
+// the daemon's own errno, negative, when it sent an Error; -ECONNRESET when it hung up. On failure
+// no descriptor stays open.
 int receive_message(int socket, uint64_t until_ns, Message* ret_message);
 
 }  // namespace speckv::lib

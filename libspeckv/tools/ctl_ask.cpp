@@ -48,7 +48,7 @@ std::string not_trusted(const Options& options) {
 int dial_or_fail(const Options& options) {
   const std::string& path = options.socket;
   int fd = -1;
-  const int result = lib::dial(path.c_str(), options.daemon_uid, &fd);
+  const int result = lib::dial(path.c_str(), lib::whom_to_trust(options.daemon_uid), &fd);
   switch (-result) {
     case 0:
       return fd;

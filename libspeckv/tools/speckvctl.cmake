@@ -18,6 +18,7 @@ add_executable(speckvctl
   ${CMAKE_CURRENT_LIST_DIR}/region_dax.cpp
   ${CMAKE_CURRENT_LIST_DIR}/region_parse.cpp
   ${CMAKE_CURRENT_LIST_DIR}/region_poison.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/../src/peer.cpp
   ${CMAKE_CURRENT_LIST_DIR}/../src/wire_io.cpp)
 target_compile_definitions(speckvctl PRIVATE SPECKV_VERSION="${PROJECT_VERSION}")
 target_link_libraries(speckvctl PRIVATE

@@ -69,6 +69,64 @@ TEST_F(Errors, ClosedAndMadeUpHandles) {
   EXPECT_EQ(speckv_release(page), -ESHUTDOWN);
 }
 
+// What each op says, and each hit, after a call that failed as a whole with `expected`.
+void expect_told(speckv_session* session, uint32_t layout, int expected) {
+  speckv_get_op gets[2]{};
+  speckv_put_op puts[2]{};
+  uint8_t hits[2] = {1, 1};
+  uint64_t hold;
+  const auto keys = keys_of(1, 2);
+  EXPECT_EQ(speckv_get(session, layout, gets, 2), expected);
+  EXPECT_EQ(speckv_put(session, layout, puts, 2), expected);
+  for (int i : {0, 1}) {
+    EXPECT_EQ(gets[i].ret_result, expected);
+    EXPECT_EQ(puts[i].ret_result, expected);
+  }
+  EXPECT_EQ(speckv_exists(session, layout, as_keys(keys), 2, hits), expected);
+  EXPECT_EQ(hits[0] + hits[1], 0);
+  hits[0] = hits[1] = 1;
+  EXPECT_EQ(speckv_hold(session, layout, as_keys(keys), 2, 1, second_ns, hits, &hold), expected);
+  EXPECT_EQ(hits[0] + hits[1], 0);
+}
+
+TEST_F(Errors, ACallThatFailsWholeTellsEachOfItsOps) {
+  begin();
+  speckv_session* session = client().get();
+  expect_told(session, 55, -EBADF);
+  expect_told(nullptr, 0, -EINVAL);
+  const uint32_t number = client().add_layout(small_layout());
+  daemon().kill();
+  speckv_put_op put{};
+  int tried = 0;
+  for (int i = 0; i < 4000 && tried != -ENOTCONN; i++, usleep(1000)) {
+    put.ret_result = 0;
+    tried = speckv_put(session, number, &put, 1);
+  }
+  EXPECT_EQ(tried, -ENOTCONN);
+  EXPECT_EQ(put.ret_result, -ENOTCONN);
+  client().close();
+  expect_told(session, number, -ESHUTDOWN);
+}
+
+TEST_F(Errors, ALayoutWhoseBlockIsLargerThanTheArenaIsRefusedAtOnce) {
+  begin();
+  Client small(daemon().socket_path(), nullptr, 1 << 20);
+  ASSERT_EQ(small.opened(), 0);
+  speckv_layout layout = small_layout(64);
+  layout.head_dim = 256;  // 4 MiB
+  char why[300] = "";
+  uint32_t number = 99;
+  EXPECT_EQ(speckv_layout_check(&layout, why, sizeof why), 0);
+  EXPECT_EQ(speckv_layout_register(small.get(), &layout, &number), -EFBIG);
+  EXPECT_EQ(number, 99u);
+  EXPECT_EQ(speckv_layout_fits(small.get(), &layout, why, sizeof why), -EFBIG);
+  EXPECT_NE(std::string(why).find("4194304"), std::string::npos) << why;
+  EXPECT_NE(std::string(why).find("1048576"), std::string::npos) << why;
+  EXPECT_EQ(speckv_layout_fits(client().get(), &layout, why, sizeof why), 0);
+  layout.layers = 16;  // exactly the arena
+  EXPECT_EQ(speckv_layout_register(small.get(), &layout, &number), 0);
+}
+
 TEST_F(Errors, Layouts) {
   begin();
   char why[160] = "";
@@ -233,12 +291,6 @@ TEST_F(Errors, FullArena) {
   Kv kv(layout, Arrangement::token_major);
   EXPECT_EQ(small.put(number, 1000, kv), 0);
   EXPECT_EQ(small.get(number, 15, kv), 0);
-
-  speckv_layout large = small_layout(64);  // 384 KiB and more a block
-  large.head_dim = 256;
-  const uint32_t too_large = small.add_layout(large);
-  Kv huge(large, Arrangement::token_major);
-  EXPECT_EQ(small.put(too_large, 1, huge), -ENOSPC);
 }
 
 TEST(Keys, WrongArguments) {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Proves that a forked child can do no harm with its parent's session, gets -ECHILD, and may open
 // its own; the parent does not notice.
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -72,6 +75,71 @@ TEST_F(Fork, TheChildHasNoSession) {
   EXPECT_EQ(client().stats().connected, 1u);
   EXPECT_EQ(speckv_put_abort(put), 0);
   EXPECT_EQ(speckv_release(page), 0);
+}
+
+// A child that becomes a daemon closes what it inherited; its own files get the same numbers.
+TEST_F(Fork, TheChildsOwnFilesStayOpen) {
+  begin();
+  const std::string path = daemon().socket_path();
+  speckv_session* session = client().get();
+  EXPECT_GE(speckv_event_fd(session), 0);
+  EXPECT_EQ(in_child([&]() -> int {
+              close_range(3, ~0u, 0);
+              int files[16];
+              struct stat before[16], now;
+              for (int i = 0; i < 16; i++) {
+                files[i] = i < 8 ? open("/dev/null", O_RDONLY) : socket(AF_UNIX, SOCK_STREAM, 0);
+                fstat(files[i], &before[i]);
+              }
+              Client own(path);  // takes the place of the parent's session
+              if (own.opened() != 0) return 100;
+              speckv_close(session);
+              int closed = 0;  // the number may be another file's by now
+              for (int i = 0; i < 16; i++)
+                closed += fstat(files[i], &now) != 0 || now.st_ino != before[i].st_ino;
+              return closed;
+            }),
+            0);
+  EXPECT_EQ(client().stats().connected, 1u);
+}
+
+// A socket that a child goes on holding would hide the parent's end.
+TEST_F(Fork, TheParentsSocketIsClosed) {
+  begin();
+  speckv_session* session = client().get();
+  EXPECT_EQ(in_child([&]() -> int {
+              const auto sockets = [] {
+                int count = 0;
+                struct stat status;
+                for (int fd = 3; fd < 256; fd++)
+                  count += fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+                return count;
+              };
+              const int before = sockets();
+              speckv_close(session);
+              return before - sockets();
+            }),
+            1);
+}
+
+// A zeroed operation must not read as a hit after a call that failed as a whole.
+TEST_F(Fork, TheChildsOperationsAllSayChild) {
+  begin();
+  const uint32_t number = client().add_layout(small_layout());
+  EXPECT_EQ(in_child([&]() -> int {
+              speckv_get_op gets[3]{};
+              speckv_put_op puts[3]{};
+              uint8_t hits[3] = {1, 1, 1};
+              const auto keys = keys_of(1, 3);
+              speckv_get(client().get(), number, gets, 3);
+              speckv_put(client().get(), number, puts, 3);
+              speckv_exists(client().get(), number, as_keys(keys), 3, hits);
+              int wrong = 0;
+              for (int i = 0; i < 3; i++)
+                wrong += gets[i].ret_result != -ECHILD || puts[i].ret_result != -ECHILD || hits[i];
+              return wrong;
+            }),
+            0);
 }
 
 TEST_F(Fork, AGrandchildToo) {

@@ -3,6 +3,8 @@
 // another session, and are bounded; and that a daemon which does not answer costs the caller its
 // timeout and no more.
 
+#include <thread>
+
 #include "client.hpp"
 
 namespace speckv::test {
@@ -117,6 +119,71 @@ TEST_F(Holds, ADaemonThatSleepsCostsTheTimeout) {
   EXPECT_EQ(hold(client(), 1, 1, &held), 1);  // late answers of the calls before hit nobody
   EXPECT_EQ(speckv_wait(client().get(), 0), -ENOTCONN);
   EXPECT_EQ(speckv_unhold(client().get(), held), 0);
+}
+
+// A call whose time to live ends while it waits keeps its entry: another call gets one of its own,
+// and what the first gives up is not the second's.
+TEST_F(Holds, ACallThatGivesUpEndsNobodyElsesHold) {
+  begin_small();
+  ASSERT_EQ(client().put(number_, 1, *kv_), 0);
+  const auto keys = keys_of(1, 1);
+  daemon().pause();
+  std::thread first([&] {
+    uint8_t hit;
+    uint64_t held;
+    EXPECT_EQ(speckv_hold(client().get(), number_, as_keys(keys), 1, 1'000'000, second_ns / 2, &hit,
+                          &held),
+              -ETIMEDOUT);
+  });
+  usleep(100'000);  // past its time to live, so that its entry looks expired
+  uint64_t held = 0;
+  std::thread second([&] {
+    uint8_t hit = 0;
+    EXPECT_EQ(speckv_hold(client().get(), number_, as_keys(keys), 1, 20 * second_ns, 20 * second_ns,
+                          &hit, &held),
+              1);
+  });
+  first.join();
+  daemon().resume();
+  second.join();
+  ASSERT_EQ(speckv_remove(client().get(), number_, as_keys(keys), 1, 0), 1);
+  EXPECT_EQ(client().reap(1).at(0).result, -EBUSY) << "the second call's hold is gone";
+  EXPECT_EQ(speckv_unhold(client().get(), held), 0);
+}
+
+// One shard's ring is full: then the other is not asked either.
+TEST_F(Holds, AdoptionIsWholeOrNotAtAll) {
+  begin_small();
+  std::vector<KeyBytes> of_shard[2];
+  const Key mask = layout_mask(speckv_layout_fingerprint(&layout_));
+  for (uint64_t i = 0; of_shard[0].size() < 2 || of_shard[1].size() < 1100; i++)
+    of_shard[shard_of(hash_key(masked(Key::from(key_of(i).bytes), mask)), 2)].push_back(key_of(i));
+  Client owner(daemon().socket_path());
+  ASSERT_EQ(owner.opened(), 0);
+  ASSERT_EQ(owner.add_layout(layout_), number_);
+  kv_->fill(1);
+  speckv_put_op op = Client::put_op(0, *kv_);
+  std::memcpy(op.key, of_shard[0][0].bytes, sizeof op.key);
+  ASSERT_EQ(speckv_put(owner.get(), number_, &op, 1), 1);
+  ASSERT_EQ(owner.reap(1).at(0).result, 0);
+  uint64_t held = 0;
+  uint8_t hit = 0;
+  ASSERT_EQ(speckv_hold(owner.get(), number_, as_keys(of_shard[0]), 1, 50 * second_ns,
+                        20 * second_ns, &hit, &held),
+            1);
+  daemon().pause();
+  EXPECT_LT(speckv_prefetch(client().get(), number_, as_keys(of_shard[1]), 1100), 1100);
+  EXPECT_EQ(speckv_adopt(client().get(), held, 20 * second_ns), -EAGAIN);
+  daemon().resume();
+  EXPECT_EQ(speckv_unhold(client().get(), held), -EBADF);
+  owner.close();  // still the owner: its hold ends with it
+  for (int i = 0; i < 2000; i++) {
+    ASSERT_EQ(speckv_remove(client().get(), number_, as_keys(of_shard[0]), 1, 0), 1);
+    hit = uint8_t(client().reap(1).at(0).result == 0);
+    if (hit) break;
+    usleep(5000);
+  }
+  EXPECT_EQ(hit, 1) << "the hold outlived its owner";
 }
 
 TEST_F(Holds, ManyKeysInOneCall) {

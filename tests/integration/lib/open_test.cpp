@@ -4,6 +4,7 @@
 // its own.
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -155,6 +156,39 @@ TEST_F(Open, ADaemonThatRefuses) {
   daemon().kill();  // its socket file stays
   args = args_for(daemon().socket_path());
   EXPECT_EQ(try_open(args), -ECONNREFUSED);
+}
+
+// The descriptors of a Welcome that find no room are cut off by the kernel.
+TEST_F(Open, WithoutRoomForItsDescriptors) {
+  begin();
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int next = dup(0);  // the lowest number that is free
+  close(next);
+  for (rlim_t room : {3, 5, 7}) {  // event, socket, and 1, 3, 5 of seven
+    rlimit few{rlim_t(next) + room, before.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    const int result = try_open(args_for(daemon().socket_path()));
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    EXPECT_EQ(result, -EMFILE) << room;
+    const int again = dup(0);
+    close(again);
+    EXPECT_EQ(again, next) << "a descriptor was leaked";
+  }
+  EXPECT_EQ(try_open(args_for(daemon().socket_path())), 0);
+}
+
+// A caller that was compiled against a later header: its new fields must not be wanted.
+TEST_F(Open, FieldsOfALaterHeader) {
+  begin();
+  struct {
+    speckv_open_args args;
+    uint64_t later;
+  } grown{args_for(daemon().socket_path()), 0};
+  grown.args.size = sizeof grown;
+  EXPECT_EQ(try_open(grown.args), 0);
+  grown.later = 1;
+  EXPECT_EQ(try_open(grown.args), -EINVAL);
 }
 
 TEST_F(Open, SixtyFourSessions) {

@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <fstream>
+
 #include "client.hpp"
 
 namespace speckv::test {
@@ -90,6 +92,41 @@ TEST_F(Restart, TheClientFindsTheNextDaemon) {
     EXPECT_EQ(client().get(number_, 100 + round, *kv_), 0);
     EXPECT_EQ(kv_->wrong(100 + round), 0u);
   }
+}
+
+// Bytes of this process's shared maps that have page table entries.
+uint64_t shared_bytes_mapped() {
+  std::ifstream smaps("/proc/self/smaps");
+  uint64_t sum = 0;
+  bool shared = false;
+  for (std::string line; std::getline(smaps, line);) {
+    char rights[8], range[64];
+    unsigned long long kib = 0;
+    if (std::sscanf(line.c_str(), "%63[0-9a-f-] %7s", range, rights) == 2)
+      shared = rights[3] == 's';
+    if (shared && std::sscanf(line.c_str(), "Rss: %llu kB", &kib) == 1) sum += kib << 10;
+  }
+  return sum;
+}
+
+// The call that finds a new daemon's pool of 64 MiB, and each after it, populates a little.
+TEST_F(Restart, AMissPopulatesANewPoolInSteps) {
+  begin_with_blocks();
+  const uint64_t whole = shared_bytes_mapped();
+  EXPECT_GE(whole, 64u << 20) << "speckv_open() populates all of it";
+  daemon().kill();
+  ASSERT_TRUE(daemon().start()) << daemon().log();
+  ASSERT_TRUE(reconnected(0)) << daemon().log();
+  uint64_t before = shared_bytes_mapped();
+  EXPECT_LT(before, whole / 2);
+  for (int i = 0; i < 4000 && before < whole; i++) {
+    client().get(number_, 987654, *kv_);
+    const uint64_t now = shared_bytes_mapped();
+    EXPECT_LE(now, before + (11u << 20)) << "one step is 8 MiB, in pages of up to 2 MiB";
+    before = now;
+    usleep(1000);
+  }
+  EXPECT_GE(before, whole);
 }
 
 TEST_F(Restart, UnderWayEndsOnce) {
