@@ -159,8 +159,20 @@ int speckv_key_chain(const uint8_t *parent, const void *salt, size_t salt_bytes,
 int speckv_variant_digest(const uint8_t *lora_digest, const char *engine, const char *kv_format,
                           uint8_t ret_digest[SPECKV_DIGEST_BYTES]);
 
-/* SHA-256 of a file's bytes, for speckv_layout.weights_digest. Reads the whole file. */
+/*
+ * SHA-256 of one file's bytes. Reads the whole file, but for one that a digest is kept of from an
+ * earlier call ($SPECKV_DIGEST_CACHE, see the manual).
+ */
 int speckv_file_digest(const char *path, uint8_t ret_digest[SPECKV_DIGEST_BYTES]);
+
+/*
+ * Digest of all files of a model in order, for speckv_layout.weights_digest. One path stands for
+ * the whole model: the other parts of a split GGUF or of safetensors are found by their names, or
+ * by model.safetensors.index.json. A model of one file has that file's speckv_file_digest().
+ * -EBADMSG: the files contradict their names.
+ */
+int speckv_files_digest(const char *const *paths, unsigned count,
+                        uint8_t ret_digest[SPECKV_DIGEST_BYTES]);
 
 /* ---- buffers -------------------------------------------------------------------------------- */
 

@@ -1,34 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// keys.cpp - keys of blocks, and digests of what else changes their bytes.
-#include <fcntl.h>
-#include <unistd.h>
-
+// keys.cpp - keys of blocks, and the digest of what else changes their bytes; of files:
+// digests.cpp.
 #include <cerrno>
 #include <cstring>
-#include <memory>
-#include <new>
 
 #include "src/abi.hpp"
-#include "src/limits.hpp"
 #include "src/sha256.hpp"
-
-namespace speckv::lib {
-namespace {
-
-int digest_of(int fd, uint8_t* ret_digest) {
-  const std::unique_ptr<char[]> buffer(new (std::nothrow) char[file_digest_buffer_bytes]);
-  if (!buffer) return -ENOMEM;
-  Sha256 hash;
-  for (;;) {
-    const ssize_t got = read(fd, buffer.get(), file_digest_buffer_bytes);
-    if (got == 0) return hash.finish(ret_digest);
-    if (got > 0) hash.add(buffer.get(), size_t(got));
-    else if (errno != EINTR) return -errno;
-  }
-}
-
-}  // namespace
-}  // namespace speckv::lib
 
 using namespace speckv::lib;
 
@@ -58,13 +35,4 @@ extern "C" int speckv_variant_digest(const uint8_t* lora_digest, const char* eng
   hash.add_field(engine, std::strlen(engine));
   hash.add_field(kv_format, std::strlen(kv_format));
   return hash.finish(ret_digest);
-}
-
-extern "C" int speckv_file_digest(const char* path, uint8_t ret_digest[SPECKV_DIGEST_BYTES]) {
-  if (!path || !ret_digest) return -EINVAL;
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return -errno;
-  const int result = digest_of(fd, ret_digest);
-  close(fd);
-  return result;
 }
