@@ -77,5 +77,19 @@ TEST(CopyPlane, EveryArrangement) {
         }
 }
 
+// Past the groups of heads, and squares of channels and tokens, in which it works.
+TEST(CopyPlane, LargerThanOneGroupOrSquare) {
+  const unsigned seed = std::random_device{}();
+  for (const uint32_t tokens : {16u, 80u})
+    for (const uint32_t channels : {128u, 136u, 268u}) {
+      const auto t = int64_t(tokens), c = int64_t(channels);
+      for (const bool stream : {false, true}) {
+        check({37, tokens, channels, 2, 37 * c, c, 1}, stream, seed);
+        check({2, tokens, channels, 2, 1, t * c, t}, stream, seed);
+        check({2, tokens, channels, 2, 1, -t * c, t + 48}, stream, seed);
+      }
+    }
+}
+
 }  // namespace
 }  // namespace speckv::lib
