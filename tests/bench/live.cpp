@@ -65,6 +65,16 @@ void set_views(const speckv_layout& layout, const std::byte* base,
   }
 }
 
+void set_token_views(const speckv_layout& layout, const std::byte* base,
+                     std::vector<speckv_view>* ret_views) {
+  set_views(layout, base, ret_views);
+  const int64_t row_bytes = int64_t(layout.head_dim) * 2;
+  for (auto& view : *ret_views) {
+    view.token_stride = row_bytes * layout.kv_heads;
+    view.head_stride = row_bytes;
+  }
+}
+
 std::string Live::start(const Options& options, const LiveOptions& live) {
   const std::string daemon = options.build_bin + "/speckvd";
   const std::string socket = dir_.path() + "/speckv.sock", file = dir_.path() + "/speckvd.toml";

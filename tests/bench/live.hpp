@@ -31,6 +31,10 @@ speckv_layout layout_of(uint64_t bytes, uint32_t preset);
 void set_views(const speckv_layout& layout, const std::byte* base,
                std::vector<speckv_view>* ret_views);
 
+// The same of memory as engines keep it, [token][head][channel].
+void set_token_views(const speckv_layout& layout, const std::byte* base,
+                     std::vector<speckv_view>* ret_views);
+
 struct LiveOptions {
   uint64_t pool_bytes = 256 << 20;
   uint64_t index_entries = 0;  // 0: the daemon's own guess
