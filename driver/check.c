@@ -44,9 +44,9 @@ int speckv_check_alloc(const struct speckv_alloc *alloc, u64 device_bytes)
 		return -EINVAL;
 	if (alloc->flags & ~SPECKV_ALLOC_AT || alloc->timeout_ms > SPECKV_TIMEOUT_MS_MAX)
 		return -EINVAL;
-	if (alloc->flags & SPECKV_ALLOC_AT ? alloc->offset % SPECKV_GRANULE_BYTES ||
-						     alloc->offset > device_bytes - alloc->bytes
-					   : alloc->offset)
+	if (alloc->offset && !(alloc->flags & SPECKV_ALLOC_AT))
+		return -EINVAL;
+	if (alloc->offset % SPECKV_GRANULE_BYTES || alloc->offset > device_bytes - alloc->bytes)
 		return -EINVAL;
 	if (alloc->handle || !is_zero(alloc->reserved, sizeof(alloc->reserved)))
 		return -EINVAL;

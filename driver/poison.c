@@ -42,10 +42,8 @@ static void tell(struct speckv_region *region, u32 first, u32 count, u32 new)
 	snprintf(where, sizeof(where), "SPECKV_OFFSET=%llu", (u64)first << SPECKV_GRANULE_SHIFT);
 	snprintf(length, sizeof(length), "SPECKV_BYTES=%llu", (u64)count << SPECKV_GRANULE_SHIFT);
 	kobject_uevent_env(&region->dev.kobj, KOBJ_CHANGE, environment);
-	dev_warn_ratelimited(
-		&region->dev,
-		"granules %u to %u (from pfn %#lx) are poisoned, %u of them new; out of use\n",
-		first, first + count - 1, speckv_granule_pfn(region, first), new);
+	dev_warn_ratelimited(&region->dev, "granules %u to %u are poisoned, %u of them new\n",
+			     first, first + count - 1, new);
 }
 
 /*

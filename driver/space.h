@@ -17,7 +17,7 @@
 
 #include "shim.h"
 
-#define SPECKV_GRANULES_MAX (1U << 31) /* numbers of tree nodes are u32 */
+#define SPECKV_GRANULES_MAX 0x80000000U /* numbers of tree nodes are u32 */
 #define SPECKV_NO_GRANULE ((u32)~0U)
 
 enum speckv_granule_state {
