@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include <spdlog/spdlog.h>
@@ -195,6 +196,8 @@ void Sessions::sweep() {
       i++;
       continue;
     }
+    // use_count() orders nothing: what those threads last read of layouts was before they let go
+    std::atomic_thread_fence(std::memory_order_acquire);
     const Session& session = *leaving_[i];
     for (uint32_t number = 0; number < session_layouts_max; number++)
       if (const Layout* layout = session.layout(number).layout)
