@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+// encode_lane - raw beats of a segment in, stored beats out: walker, encoder cores, page ring.
+//
+// A page is handed to the core of its codec when the ring has room for all of it, and that core then
+// gets its raw beats. Cores write pages anywhere in their room; when a page is done, its units may
+// leave. They leave in order, two a beat, so pages are packed by the way they lie in the ring. Raw
+// beats enter one a cycle while pages are of one core; before a page of another one, all pages under
+// way are ended first, since both would write.
+//
+// refused_o (a pulse): a page was refused; nothing after it counts, and the lane must be reset.
+`include "speckv_check.svh"
+
+module encode_lane
+  import speckv_pkg::*;
+  import engine_pkg::*;
+(
+    input  logic            clk_i,
+    input  logic            rst_ni,
+    input  logic            start_i,
+    input  layout_t         layout_i,
+    input  logic            first_block_i,
+    input  logic            raw_valid_i,
+    output logic            raw_ready_o,
+    input  beat_t           raw_beat_i,
+    output logic            stored_valid_o,
+    input  logic            stored_ready_i,
+    output beat_t           stored_beat_o,
+    output logic            stored_half_o,
+    output logic            stored_last_o,
+    output logic            refused_o,
+    output refusal_e        refusal_o,
+    output logic     [15:0] page_o,          // that was refused
+    input  logic            flip_i,
+    output logic            error_o
+);
+  localparam int unsigned Cores = 2;
+  localparam int unsigned CoreBits = 1;
+  localparam int unsigned CoreRaw = 0;
+  localparam int unsigned CoreRowq = 1;
+  localparam int unsigned OpenPages = 8;
+  localparam int unsigned QueueDepth = 8;
+  typedef logic [RingAddrBits:0] count_t;
+
+  function automatic logic [CoreBits-1:0] core_of(input logic [4:0] codec);
+    return is_rowq(codec) ? CoreBits'(CoreRowq) : CoreBits'(CoreRaw);
+  endfunction
+
+  // ---- pages ----
+  count_t next_q, made_q, left_q;  // units: handed out, whole, gone
+  logic page_valid, page_next, open_ready, open_valid, feed_ready, made, reading;
+  page_cfg_t page_cfg;
+  page_units_t page_size, made_size;
+  logic [15:0] page_index, made_index;
+  logic [CoreBits-1:0] core, last_core_q;
+  logic [Cores-1:0] core_ready, core_done;
+  logic [$clog2(OpenPages):0] open_count;
+
+  segment_walker u_walker (
+      .clk_i,
+      .rst_ni,
+      .start_i,
+      .layout_i,
+      .first_block_i,
+      .valid_o(page_valid),
+      .page_cfg_o(page_cfg),
+      .page_units_o(page_size),
+      .page_index_o(page_index),
+      .last_o(),
+      .next_i(page_next)
+  );
+  assign core = core_of(page_cfg.codec);
+  assign page_next = page_valid && core_ready[core] && open_ready && feed_ready &&
+      count_t'(next_q - left_q) + count_t'(page_size) <= count_t'(RingUnits) &&
+      (core == last_core_q || open_count == '0);
+
+  // Pages under way; they are done in order.
+  prim_fifo #(
+      .Width(16 + PageUnitBits),
+      .Depth(OpenPages)
+  ) u_open (
+      .clk_i,
+      .rst_ni,
+      .valid_i(page_next),
+      .ready_o(open_ready),
+      .data_i({page_index, page_size}),
+      .valid_o(open_valid),
+      .ready_i(made),
+      .data_o({made_index, made_size}),
+      .count_o(open_count)
+  );
+  assign made = core_done != '0;
+  always_ff @(posedge clk_i) begin
+    if (page_next) begin
+      next_q <= next_q + count_t'(page_size);
+      last_core_q <= core;
+    end
+    if (made) made_q <= made_q + count_t'(made_size);
+    if (!rst_ni) begin
+      next_q <= '0;
+      made_q <= '0;
+      last_core_q <= '0;
+    end
+  end
+
+  // ---- raw beats, to the core of their page ----
+  logic feed_valid, feed_end;
+  logic [CoreBits-1:0] feed_core;
+  page_units_t feed_beats, feed_q;
+  logic [Cores-1:0] core_take;
+
+  prim_fifo #(
+      .Width(CoreBits + PageUnitBits),
+      .Depth(OpenPages)
+  ) u_feed (
+      .clk_i,
+      .rst_ni,
+      .valid_i(page_next),
+      .ready_o(feed_ready),
+      .data_i({core, page_beats(page_cfg)}),
+      .valid_o(feed_valid),
+      .ready_i(raw_valid_i && raw_ready_o && feed_end),
+      .data_o({feed_core, feed_beats}),
+      .count_o()
+  );
+  assign raw_ready_o = feed_valid && core_take[feed_core];
+  assign feed_end = feed_q + 11'd1 == feed_beats;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) feed_q <= '0;
+    else if (raw_valid_i && raw_ready_o) feed_q <= feed_end ? '0 : feed_q + 11'd1;
+  end
+
+  // ---- cores ----
+  logic [Cores-1:0] core_page, core_valid, write;
+  logic [Cores-1:0][1:0] write_mask;
+  ring_addr_t [Cores-1:0] write_addr;
+  beat_t [Cores-1:0] write_data;
+  refusal_e [Cores-1:0] core_refusal;
+
+  for (genvar i = 0; i < Cores; i++) begin : gen_offer
+    assign core_page[i] = page_next && core == CoreBits'(i);
+    assign core_valid[i] = raw_valid_i && feed_valid && feed_core == CoreBits'(i);
+  end
+  raw_encode u_raw (
+      .clk_i,
+      .rst_ni,
+      .page_valid_i(core_page[CoreRaw]),
+      .page_ready_o(core_ready[CoreRaw]),
+      .page_cfg_i(page_cfg),
+      .page_base_i(next_q[RingAddrBits-1:0]),
+      .valid_i(core_valid[CoreRaw]),
+      .ready_o(core_take[CoreRaw]),
+      .beat_i(raw_beat_i),
+      .write_o(write[CoreRaw]),
+      .write_mask_o(write_mask[CoreRaw]),
+      .write_addr_o(write_addr[CoreRaw]),
+      .write_data_o(write_data[CoreRaw]),
+      .done_o(core_done[CoreRaw]),
+      .refusal_o(core_refusal[CoreRaw])
+  );
+  rowq_encode u_rowq (
+      .clk_i,
+      .rst_ni,
+      .page_valid_i(core_page[CoreRowq]),
+      .page_ready_o(core_ready[CoreRowq]),
+      .page_cfg_i(page_cfg),
+      .page_base_i(next_q[RingAddrBits-1:0]),
+      .valid_i(core_valid[CoreRowq]),
+      .ready_o(core_take[CoreRowq]),
+      .beat_i(raw_beat_i),
+      .write_o(write[CoreRowq]),
+      .write_mask_o(write_mask[CoreRowq]),
+      .write_addr_o(write_addr[CoreRowq]),
+      .write_data_o(write_data[CoreRowq]),
+      .done_o(core_done[CoreRowq]),
+      .refusal_o(core_refusal[CoreRowq])
+  );
+
+  always_comb begin
+    refusal_o = RefusalNone;
+    for (int unsigned i = 0; i < Cores; i++) if (core_done[i]) refusal_o = core_refusal[i];
+  end
+  assign refused_o = made && refusal_o != RefusalNone;
+  assign page_o = made_index;
+
+  // ---- the ring ----
+  logic [Cores-1:0] writer;
+  logic [1:0] mask;
+  ring_addr_t addr;
+  beat_t data, read_data;
+
+  assign writer = write & (~write + 1'b1);
+  always_comb begin
+    mask = '0;
+    addr = '0;
+    data = '0;
+    for (int unsigned i = 0; i < Cores; i++) begin
+      if (writer[i]) begin
+        mask = write_mask[i];
+        addr = write_addr[i];
+        data = write_data[i];
+      end
+    end
+  end
+  page_ring u_ring (
+      .clk_i,
+      .rst_ni,
+      .write_i(write != '0),
+      .write_mask_i(mask),
+      .write_addr_i(addr),
+      .write_data_i(data),
+      .read_i(reading),
+      .read_half_i(half),
+      .read_addr_i(left_q[RingAddrBits-1:0]),
+      .read_data_o(read_data),
+      .flip_i,
+      .error_o
+  );
+
+  // ---- stored beats ----
+  count_t ready_units;
+  logic half, last, all_made, room, queue_ready;
+  logic [RingLatency-1:0] read_q, half_q, last_q;
+
+  // A unit may be read two cycles after its page was done: the ring's write is in a register.
+  count_t made_seen_q, made_old_q;
+  logic all_made_q, all_old_q;
+  assign all_made = !page_valid && !open_valid && next_q != left_q;
+  always_ff @(posedge clk_i) begin
+    made_old_q <= made_q;
+    made_seen_q <= made_old_q;
+    all_old_q <= all_made && made_q == next_q;
+    all_made_q <= all_old_q && all_made;
+    if (!rst_ni) begin
+      made_old_q <= '0;
+      made_seen_q <= '0;
+      all_old_q <= 1'b0;
+      all_made_q <= 1'b0;
+    end
+  end
+  assign ready_units = made_seen_q - left_q;
+  assign last = all_made_q && made_seen_q == next_q && ready_units <= count_t'(2);
+  assign half = last && ready_units == count_t'(1);
+  assign reading = room && (ready_units >= count_t'(2) || half);
+
+  always_ff @(posedge clk_i) begin
+    read_q <= {read_q[RingLatency-2:0], reading};
+    half_q <= {half_q[RingLatency-2:0], half};
+    last_q <= {last_q[RingLatency-2:0], last};
+    if (reading) left_q <= left_q + (half ? count_t'(1) : count_t'(2));
+    if (!rst_ni) begin
+      read_q <= '0;
+      left_q <= '0;
+    end
+  end
+  prim_credit #(
+      .Credits(QueueDepth)
+  ) u_credit (
+      .clk_i,
+      .rst_ni,
+      .take_i(reading),
+      .give_i(stored_valid_o && stored_ready_i),
+      .available_o(room),
+      .used_o()
+  );
+  prim_fifo #(
+      .Width(BeatBits + 2),
+      .Depth(QueueDepth)
+  ) u_queue (
+      .clk_i,
+      .rst_ni,
+      .valid_i(read_q[RingLatency-1]),
+      .ready_o(queue_ready),
+      .data_i({last_q[RingLatency-1], half_q[RingLatency-1], read_data}),
+      .valid_o(stored_valid_o),
+      .ready_i(stored_ready_i),
+      .data_o({stored_last_o, stored_half_o, stored_beat_o}),
+      .count_o()
+  );
+
+  `SPECKV_ASSERT(EncodeLaneOneWrites, (write & (write - 1'b1)) == '0)
+  `SPECKV_ASSERT(EncodeLaneRingInRange, count_t'(next_q - left_q) <= count_t'(RingUnits))
+  `SPECKV_ASSERT(EncodeLaneDoneIsOpen, !made || open_valid)
+  `SPECKV_ASSERT(EncodeLaneQueueHasRoom, !read_q[RingLatency-1] || queue_ready)
+endmodule
