@@ -19,7 +19,7 @@ package engine_pkg;
     OpEncode = 8'd1,
     OpDecode = 8'd2
   } opcode_e;
-  parameter logic [31:0] OpcodeMask = 32'h0000_0005;
+  parameter logic [31:0] OpcodeMask = 32'h0000_0007;
 
   typedef enum logic [7:0] {
     StatusOk          = 8'd0,

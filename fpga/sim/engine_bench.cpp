@@ -2,9 +2,10 @@
 // engine_bench - the whole engine from doorbell to completion, on memories that delay and reorder,
 // against the golden model: raw bytes, checksums, statuses, and nothing written anywhere else.
 //
-// Segments of every codec of the build, both dtypes and every shape, encoded pages and random
-// bytes; then what is hostile (engine_faults.cpp). In the quick mood bubbles are counted: raw beats
-// leave in every cycle from a segment's second page to its last.
+// Segments of every codec of the build, both dtypes and every shape: decoded from encoded pages and
+// random bytes, encoded from real pages and every texture, refusals included; then what is hostile
+// (engine_faults.cpp). In the quick mood bubbles are counted: raw beats leave in every cycle from a
+// segment's second page to its last.
 #include <cstring>
 
 #include "engine_cases.hpp"
@@ -17,26 +18,28 @@ void start_engine(EngineHost& host, uint32_t log2_slots) {
   host.set_queue(0, EngineHost::host_base, log2_slots);
   host.set_queue(1, EngineHost::host_base + 2 * ring_bytes, log2_slots);
   host.set_extent(extent_host, {false, true, 3, host_data, data_bytes});
-  host.set_extent(extent_device, {true, false, 1, device_data, data_bytes});
+  host.set_extent(extent_device, {true, true, 1, device_data, data_bytes});
   host.write(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_ENABLE_MASK);
 }
 
-speckv_engine_descriptor decode_job(EngineHost& host, const SegmentLayout& layout,
-                                    const Segment& segment, bool first_block, uint64_t source,
-                                    uint64_t target) {
+speckv_engine_descriptor make_job(EngineHost& host, const SegmentLayout& layout,
+                                  const Segment& segment, bool first_block, bool encode,
+                                  Place place) {
   host.write(SPECKV_REG_LAYOUTS_SHAPE, layout.shape_register());
   host.write(SPECKV_REG_LAYOUTS_CODECS, layout.codecs_register());
-  std::memcpy(host.memory(true).at(device_data + source), segment.stored.data(),
-              segment.stored.size());
+  uint8_t* device = host.memory(true).at(device_data + place.device);
+  uint8_t* raw = host.memory(false).at(host_data + place.host_at);
+  if (encode) std::memcpy(raw, segment.raw.data(), segment.raw.size());
+  else std::memcpy(device, segment.stored.data(), segment.stored.size());
   speckv_engine_descriptor job{};
-  job.opcode = SPECKV_ENGINE_DECODE;
+  job.opcode = encode ? SPECKV_ENGINE_ENCODE : SPECKV_ENGINE_DECODE;
   job.flags = first_block ? SPECKV_ENGINE_FIRST : 0;
-  job.source_extent = extent_device;
-  job.target_extent = extent_host;
+  job.source_extent = encode ? extent_host : extent_device;
+  job.target_extent = encode ? extent_device : extent_host;
   job.cookie = host.bench().random()();
-  job.source_offset = source;
-  job.target_offset = target;
-  job.bytes = uint32_t(segment.stored.size());
+  job.source_offset = encode ? place.host_at : place.device;
+  job.target_offset = encode ? place.device : place.host_at;
+  job.bytes = uint32_t(segment_bytes(layout, first_block));
   return job;
 }
 
@@ -48,39 +51,64 @@ const std::vector<CodecId> codecs = {CodecId::raw,   CodecId::rowq3, CodecId::ro
 // The target and 64 bytes on either side, to see that nothing else was written.
 constexpr size_t guard = 64;
 
-void run_segment(EngineHost& host, bool count_bubbles) {
-  Bench<Vengine>& bench = host.bench();
-  auto& random = bench.random();
-  const SegmentLayout layout = any_layout(codecs, 128 << 10, random);
-  const bool first_block = random() % 2 == 0;
-  const Segment segment = any_segment(layout, first_block, random);
-  const uint64_t source = random() % 4096 * 64, target = guard + random() % 4096 * 64;
-  const auto job = decode_job(host, layout, segment, first_block, source, target);
-  uint8_t* out = host.memory(false).at(host_data + target) - guard;
-  std::vector<uint8_t> around(segment.raw.size() + 2 * guard, uint8_t(random()));
-  std::memcpy(out, around.data(), around.size());
-  host.beat_cycles().clear();
-  if (!host.submit(0, job)) bench.mismatch("the ring is full");
-  const auto done = host.wait(0);
-  const size_t beats = segment.raw.size() / 64;
-  if (done.status != SPECKV_ENGINE_OK || done.cookie != job.cookie)
-    bench.mismatch("status %u, cookie %llx", done.status, (unsigned long long)done.cookie);
-  else if (done.bytes != segment.raw.size()) bench.mismatch("%u bytes", done.bytes);
-  else if (done.checksum != golden_checksum(segment.stored)) bench.mismatch("the checksum");
-  std::memcpy(around.data() + guard, segment.raw.data(), segment.raw.size());
-  if (std::memcmp(out, around.data(), around.size()) != 0) {
-    size_t at = 0;
-    while (out[at] == around[at]) ++at;
-    bench.mismatch("byte %zd of %zu", ptrdiff_t(at) - ptrdiff_t(guard), segment.raw.size());
-  }
-  // A raw page takes as long to come as to leave: behind pages of other codecs it may be late.
+// A raw page takes as long to come as to leave: beside pages of other codecs it may be late.
+bool fed(const SegmentLayout& layout, bool first_block) {
   const int raws = (layout.k == CodecId::raw) + (layout.v == CodecId::raw) +
                    (first_block && layout.first == CodecId::raw);
-  const bool fed = raws == 0 || raws == 2 + first_block;
-  const auto& cycles = host.beat_cycles();
-  const size_t page = layout.shape.raw_bytes() / 64;
-  if (count_bubbles && fed && cycles.size() > beats)
-    bench.count_bubbles(cycles[beats - 1] - cycles[page] - (beats - 1 - page));
+  return raws == 0 || raws == 2 + first_block;
+}
+
+// From the first beat of the second page on, raw beats go in or out in every cycle.
+uint64_t bubbles(const std::vector<uint64_t>& cycles, size_t page_beats, size_t beats) {
+  if (cycles.size() < beats) return 0;
+  return cycles[beats - 1] - cycles[page_beats] - (beats - 1 - page_beats);
+}
+
+void check_done(Bench<Vengine>& bench, const Segment& segment, bool encode,
+                const speckv_engine_descriptor& job, const speckv_engine_completion& done) {
+  const bool refused = segment.refusal != codec::Refusal::none;
+  const Bytes& out = encode ? segment.stored : segment.raw;
+  if (done.status != (refused ? SPECKV_ENGINE_REFUSED : SPECKV_ENGINE_OK) ||
+      done.cookie != job.cookie)
+    bench.mismatch("status %u, cookie %llx", done.status, (unsigned long long)done.cookie);
+  else if (done.bytes != (refused ? 0 : out.size())) bench.mismatch("%u bytes", done.bytes);
+  else if (!refused && done.checksum != golden_checksum(segment.stored))
+    bench.mismatch("the checksum");
+  else if (refused && (done.refusal != uint8_t(segment.refusal) || done.page + 1u != segment.pages))
+    bench.mismatch("refusal %u of page %u, not %u of %zu", done.refusal, done.page,
+                   unsigned(segment.refusal), segment.pages - 1);
+}
+
+void run_segment(EngineHost& host, bool quick) {
+  Bench<Vengine>& bench = host.bench();
+  auto& random = bench.random();
+  const bool encode = random() % 2 == 0, first_block = random() % 2 == 0;
+  const SegmentLayout layout = any_layout(codecs, 128 << 10, random);
+  const Segment segment = encode ? any_raw_segment(layout, first_block, random() % 4 != 0, random)
+                                 : any_segment(layout, first_block, random);
+  const Place place{guard + random() % 4096 * 64, guard + random() % 4096 * 64};
+  const auto job = make_job(host, layout, segment, first_block, encode, place);
+  uint8_t* out = (encode ? host.memory(true).at(device_data + place.device)
+                         : host.memory(false).at(host_data + place.host_at)) -
+                 guard;
+  const Bytes& want = encode ? segment.stored : segment.raw;
+  std::vector<uint8_t> around(want.size() + 2 * guard, uint8_t(random()));
+  std::memcpy(out, around.data(), around.size());
+  host.clear_cycles();
+  if (!host.submit(0, job)) bench.mismatch("the ring is full");
+  const auto done = host.wait(0);
+  check_done(bench, segment, encode, job, done);
+  const bool refused = segment.refusal != codec::Refusal::none;
+  std::memcpy(around.data() + guard, want.data(), want.size());
+  if (!refused && std::memcmp(out, around.data(), around.size()) != 0) {
+    size_t at = 0;
+    while (out[at] == around[at]) ++at;
+    bench.mismatch("%s: byte %zd of %zu", encode ? "encode" : "decode",
+                   ptrdiff_t(at) - ptrdiff_t(guard), want.size());
+  }
+  if (quick && fed(layout, first_block) && !refused)
+    bench.count_bubbles(bubbles(encode ? host.read_cycles() : host.beat_cycles(),
+                                layout.shape.raw_bytes() / 64, segment.raw.size() / 64));
   for (size_t i = 0; i < segment.pages; ++i) bench.count_page();
 }
 
@@ -95,9 +123,10 @@ void run_registers(EngineHost& host) {
   uint32_t decoders = 0;
   for (const CodecId id : codecs) decoders |= 1u << uint32_t(id);
   expect(SPECKV_REG_DECODERS, decoders);
-  expect(SPECKV_REG_ENCODERS, 0);
+  expect(SPECKV_REG_ENCODERS, decoders);
   expect(SPECKV_REG_SHAPES, 0x3f7);
-  expect(SPECKV_REG_OPERATIONS, 1u << SPECKV_ENGINE_NOP | 1u << SPECKV_ENGINE_DECODE);
+  expect(SPECKV_REG_OPERATIONS,
+         1u << SPECKV_ENGINE_NOP | 1u << SPECKV_ENGINE_ENCODE | 1u << SPECKV_ENGINE_DECODE);
   const uint32_t last = SPECKV_REG_EXTENTS_SIZE + 15 * SPECKV_REG_EXTENTS_STRIDE;
   host.write(last, 0xa5a5'1234);
   expect(last, 0xa5a5'1234);

@@ -17,11 +17,14 @@ inline constexpr uint32_t extent_host = 4, extent_device = 5;
 // Sets up rings, the two data extents and CONTROL.enable.
 void start_engine(EngineHost& host, uint32_t log2_slots);
 
-// A descriptor that decodes `segment` out of the device's memory at `source` into the host's at
-// `target` (offsets in the data extents), by layout slot 0, which this writes.
-speckv_engine_descriptor decode_job(EngineHost& host, const SegmentLayout& layout,
-                                    const Segment& segment, bool first_block, uint64_t source,
-                                    uint64_t target);
+// A descriptor that decodes `segment` out of the device's memory into the host's, or encodes it the
+// other way, by layout slot 0, which this writes; at `device` and `host_at` in the data extents.
+struct Place {
+  uint64_t device = 0, host_at = 0;
+};
+speckv_engine_descriptor make_job(EngineHost& host, const SegmentLayout& layout,
+                                  const Segment& segment, bool first_block, bool encode,
+                                  Place place = {});
 
 // Segments through the whole engine, `pages` in all, in this mood of the memories.
 void run_segments(EngineHost& host, uint64_t pages, int mood);

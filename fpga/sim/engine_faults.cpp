@@ -17,27 +17,31 @@ struct Case {
   speckv_engine_descriptor job;
 };
 
-Case good_case(EngineHost& host) {
+Case good_case(EngineHost& host, bool encode = false) {
   Case made;
   made.layout.k = CodecId::rowq4;
   made.layout.v = CodecId::rowq8;
   made.layout.first = CodecId::raw;
   made.layout.shape = any_shape(host.bench().random());
   made.layout.heads = 2;
-  made.segment = any_segment(made.layout, false, host.bench().random());
-  made.job = decode_job(host, made.layout, made.segment, false, 0, 0);
+  auto& random = host.bench().random();
+  made.segment = encode ? any_raw_segment(made.layout, false, true, random)
+                        : any_segment(made.layout, false, random);
+  made.job = make_job(host, made.layout, made.segment, false, encode);
   return made;
 }
 
-// A good job decodes, whatever came before it.
+// A good job decodes or encodes, whatever came before it.
 void expect_good(EngineHost& host, const char* after) {
-  const Case good = good_case(host);
-  uint8_t* out = host.memory(false).at(host_data);
-  std::memset(out, 0, good.segment.raw.size());
+  const bool encode = host.bench().random()() % 2 == 0;
+  const Case good = good_case(host, encode);
+  uint8_t* out = encode ? host.memory(true).at(device_data) : host.memory(false).at(host_data);
+  const Bytes& want = encode ? good.segment.stored : good.segment.raw;
+  std::memset(out, 0, want.size());
   if (!host.submit(0, good.job)) host.bench().mismatch("after %s: the ring is full", after);
   const auto done = host.wait(0);
   if (done.status != SPECKV_ENGINE_OK || done.cookie != good.job.cookie ||
-      std::memcmp(out, good.segment.raw.data(), good.segment.raw.size()) != 0)
+      std::memcmp(out, want.data(), want.size()) != 0)
     host.bench().mismatch("after %s: status %u", after, done.status);
 }
 
@@ -47,7 +51,7 @@ void expect_status(EngineHost& host, const char* what, const speckv_engine_descr
   host.write(SPECKV_REG_CONTROL,
              SPECKV_REG_CONTROL_ENABLE_MASK | SPECKV_REG_CONTROL_CLEAR_LOG_MASK);
   const uint64_t written = host.memory(true).written_beats();
-  host.beat_cycles().clear();
+  host.clear_cycles();
   if (!host.submit(0, job)) bench.mismatch("%s: the ring is full", what);
   const auto done = host.wait(0);
   if (done.status != status || done.cookie != job.cookie)
@@ -100,10 +104,11 @@ void run_bad_descriptors(EngineHost& host) {
       {"target misaligned", SPECKV_ENGINE_TARGET, [](auto& d) { d.target_offset = 1; }},
       {"target outside", SPECKV_ENGINE_TARGET, [](auto& d) { d.target_offset = data_bytes - 64; }},
       {"target not writable", SPECKV_ENGINE_TARGET,
-       [](auto& d) { d.target_extent = extent_device; }},
+       [](auto& d) { d.target_extent = 7; }},
   };
   const Case good = good_case(host);
   host.set_extent(6, {true, false, 2, device_data, data_bytes});
+  host.set_extent(7, {false, false, 1, host_data, data_bytes});
   const auto layout = [&](uint32_t slot, uint32_t shape, uint32_t codecs) {
     host.write(SPECKV_REG_LAYOUTS_SHAPE + slot * SPECKV_REG_LAYOUTS_STRIDE, shape);
     host.write(SPECKV_REG_LAYOUTS_CODECS + slot * SPECKV_REG_LAYOUTS_STRIDE, codecs);
@@ -129,8 +134,8 @@ void run_bad_descriptors(EngineHost& host) {
 void run_faults(EngineHost& host) {
   Bench<Vengine>& bench = host.bench();
   bench.enter("faults");
-  const auto expect = [&](const char* what, uint8_t status) {
-    const Case made = good_case(host);
+  const auto expect = [&](const char* what, uint8_t status, bool encode = false) {
+    const Case made = good_case(host, encode);
     host.submit(0, made.job);
     const auto done = host.wait(0);
     if (done.status != status) bench.mismatch("%s: status %u, not %u", what, done.status, status);
@@ -142,9 +147,15 @@ void run_faults(EngineHost& host) {
     expect("a read error", SPECKV_ENGINE_READ_ERROR);
     host.memory(false).set_errors(host_data + at, 64);
     expect("a write error", SPECKV_ENGINE_WRITE_ERROR);
+    host.memory(false).set_errors(host_data + at, 64);
+    expect("a read error while encoding", SPECKV_ENGINE_READ_ERROR, true);
+    host.memory(true).set_errors(device_data + at, 64);
+    expect("a write error while encoding", SPECKV_ENGINE_WRITE_ERROR, true);
   }
-  host.write(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_ENABLE_MASK | SPECKV_REG_CONTROL_FLIP_MASK);
-  expect("a flipped bit", SPECKV_ENGINE_MEMORY_ERROR);
+  for (const bool encode : {false, true}) {
+    host.write(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_ENABLE_MASK | SPECKV_REG_CONTROL_FLIP_MASK);
+    expect("a flipped bit", SPECKV_ENGINE_MEMORY_ERROR, encode);
+  }
   // A descriptor that cannot be read: its completion has no cookie.
   host.memory(false).set_errors(EngineHost::host_base, 64 << 3);
   host.submit(0, good_case(host).job);
@@ -208,7 +219,7 @@ void run_resets(EngineHost& host, int times) {
   Bench<Vengine>& bench = host.bench();
   bench.enter("resets");
   for (int i = 0; i < times && bench.clean(); ++i) {
-    const Case made = good_case(host);
+    const Case made = good_case(host, bench.random()() % 2 == 0);
     host.submit(0, made.job);
     host.submit(1, {});
     host.cycles(int(bench.random()() % 400));

@@ -80,6 +80,7 @@ void EngineHost::cycle() {
       bench_.count_beat();
       if (side == 0) beat_cycles_.push_back(bench_.cycles());
     }
+    if (side == 0 && in[0].rvalid && in[0].rid == 0) read_cycles_.push_back(bench_.cycles());
   }
   if (dut_.msix_valid_o && dut_.msix_ready_i) ++vectors_[dut_.msix_vector_o];
   bench_.edge();

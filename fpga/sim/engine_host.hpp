@@ -55,8 +55,11 @@ class EngineHost {
   // answer, which may come after the memory has the completion.
   void settle(uint32_t queue);
 
-  // Cycles in which the host's bus took a beat, since the last clear.
-  std::vector<uint64_t>& beat_cycles() { return beat_cycles_; }
+  // Cycles in which a beat was written to the host's memory, and in which one was read from it, the
+  // descriptor's not counted; since the last clear.
+  const std::vector<uint64_t>& beat_cycles() const { return beat_cycles_; }
+  const std::vector<uint64_t>& read_cycles() const { return read_cycles_; }
+  void clear_cycles() { beat_cycles_.clear(), read_cycles_.clear(); }
   uint64_t vectors_seen(uint8_t vector) const { return vectors_[vector]; }
 
  private:
@@ -72,7 +75,7 @@ class EngineHost {
   Vengine& dut_;
   BusMemory host_, device_;
   Queue queues_[SPECKV_REG_QUEUES_COUNT];
-  std::vector<uint64_t> beat_cycles_;
+  std::vector<uint64_t> beat_cycles_, read_cycles_;
   std::vector<uint64_t> vectors_ = std::vector<uint64_t>(256);
 };
 

@@ -23,8 +23,9 @@ uint32_t page_cfg(codec::CodecId id, const codec::PageShape& shape);
 
 codec::PageShape any_shape(codec::testing::Random& random);
 
-// A raw page of this shape: real (32 x 64 fp16 only), or of some texture.
-Values any_page(const codec::PageShape& shape, codec::testing::Random& random);
+// A raw page of this shape: real (32 x 64 fp16 only), or of some texture; calm: of one that no
+// encoder refuses.
+Values any_page(const codec::PageShape& shape, codec::testing::Random& random, bool calm = false);
 
 // Encodes by the golden model. Returns: nothing when the page is refused; ret_refusal says why.
 std::optional<Bytes> golden_encode(codec::CodecId id, const codec::PageShape& shape,

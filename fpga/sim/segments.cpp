@@ -53,4 +53,31 @@ Segment any_segment(const SegmentLayout& layout, bool first_block, Random& rando
   return segment;
 }
 
+Segment any_raw_segment(const SegmentLayout& layout, bool first_block, bool calm, Random& random) {
+  Segment segment;
+  for (const CodecId usual : {layout.k, layout.v}) {
+    for (uint32_t i = 0; i < layout.heads * layout.pages; ++i) {
+      const CodecId id = first_block && i % layout.pages == 0 ? layout.first : usual;
+      const Values raw = any_page(layout.shape, random, calm);
+      const auto* bytes = reinterpret_cast<const std::byte*>(raw.data());
+      segment.raw.insert(segment.raw.end(), bytes, bytes + 2 * raw.size());
+      if (segment.refusal != codec::Refusal::none) continue;
+      ++segment.pages;
+      if (const auto stored = golden_encode(id, layout.shape, raw, &segment.refusal))
+        segment.stored.insert(segment.stored.end(), stored->begin(), stored->end());
+    }
+  }
+  return segment;
+}
+
+size_t segment_bytes(const SegmentLayout& layout, bool first_block) {
+  size_t bytes = 0;
+  for (const CodecId usual : {layout.k, layout.v}) {
+    for (uint32_t i = 0; i < layout.pages; ++i)
+      bytes +=
+          layout.heads * stored_bytes(first_block && i == 0 ? layout.first : usual, layout.shape);
+  }
+  return bytes;
+}
+
 }  // namespace speckv::fpga

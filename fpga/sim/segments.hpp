@@ -20,6 +20,7 @@ struct Segment {
   Bytes stored;
   Bytes raw;
   size_t pages = 0;
+  codec::Refusal refusal = codec::Refusal::none;  // of the last page, when encoded
 };
 
 // heads and pages such that a raw segment stays below a limit in bytes.
@@ -27,5 +28,10 @@ SegmentLayout any_layout(const std::vector<codec::CodecId>& ids, size_t raw_max,
                          codec::testing::Random& random);
 // As stored in any bytes: pages of the encoder, and random ones.
 Segment any_segment(const SegmentLayout& layout, bool first_block, codec::testing::Random& random);
+
+size_t segment_bytes(const SegmentLayout& layout, bool first_block);
+// To encode: raw pages, and what the golden model makes of them up to the first refusal.
+Segment any_raw_segment(const SegmentLayout& layout, bool first_block, bool calm,
+                        codec::testing::Random& random);
 
 }  // namespace speckv::fpga

@@ -22,6 +22,7 @@ extern "C" {
 
 enum speckv_engine_opcode {
 	SPECKV_ENGINE_NOP = 0,
+	SPECKV_ENGINE_ENCODE = 1, /* raw K and V of a segment to what is stored */
 	SPECKV_ENGINE_DECODE = 2, /* a segment as it is stored to its raw K and V */
 };
 
@@ -39,7 +40,7 @@ struct speckv_engine_descriptor {
 	uint64_t cookie; /* comes back in the completion */
 	uint64_t source_offset;
 	uint64_t target_offset;
-	uint32_t bytes; /* stored bytes of the segment */
+	uint32_t bytes; /* stored bytes of the segment, in either direction */
 	uint32_t reserved_36;
 	uint64_t reserved_40[3];
 };
@@ -56,16 +57,17 @@ enum speckv_engine_status {
 	SPECKV_ENGINE_READ_ERROR = 8,  /* the bus answered with an error */
 	SPECKV_ENGINE_WRITE_ERROR = 9,
 	SPECKV_ENGINE_MEMORY_ERROR = 10, /* a word inside the engine had the wrong parity */
-	SPECKV_ENGINE_RING = 12,         /* a doorbell or a ring out of range; error log only */
+	SPECKV_ENGINE_REFUSED = 11, /* a page cannot be held by its codec: `page` and `refusal` */
+	SPECKV_ENGINE_RING = 12,    /* a doorbell or a ring out of range; error log only */
 };
 
 struct speckv_engine_completion {
 	uint64_t cookie;
 	uint64_t checksum; /* of the stored bytes, as docs/codec.md defines it */
 	uint8_t status;    /* enum speckv_engine_status */
-	uint8_t refusal;   /* 0 */
-	uint16_t page;     /* 0 */
-	uint32_t bytes;    /* written to the target */
+	uint8_t refusal;   /* 1: NaN or infinity, 2: out of range; 0 unless REFUSED */
+	uint16_t page;     /* that was refused, in stored order; 0 unless REFUSED */
+	uint32_t bytes;    /* written to the target; REFUSED: 0, though a part was */
 	uint16_t sq_head;  /* descriptors fetched from the ring so far */
 	uint16_t reserved_26;
 	uint32_t phase; /* bit 0 */
