@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // encode_lane - raw beats of a segment in, stored beats out: walker, encoder cores, page ring.
 //
-// A page is handed to the core of its codec when the ring has room for all of it, and that core then
-// gets its raw beats. Cores write pages anywhere in their room; when a page is done, its units may
-// leave. They leave in order, two a beat, so pages are packed by the way they lie in the ring. Raw
-// beats enter one a cycle while pages are of one core; before a page of another one, all pages under
-// way are ended first, since both would write.
+// A page is handed to the core of its codec when the ring has room for all of it, and that core
+// then gets its raw beats. Cores write pages anywhere in their room; when a page is done, its
+// units may leave. They leave in order, two a beat, so pages are packed by the way they lie in the
+// ring. Raw beats enter one a cycle while pages are of one core; before a page of another one, all
+// pages under way are ended first, since both would write.
 //
 // refused_o (a pulse): a page was refused; nothing after it counts, and the lane must be reset.
 `include "speckv_check.svh"

@@ -5,8 +5,8 @@
 // A job is taken when the lane is idle. Nothing is read or written before every check has passed:
 // reserved bits, opcode, layout, length, both extents. Whatever goes wrong later (a bus error, a
 // word of wrong parity) the bytes still move, so a job always ends; the first error in the order
-// read, memory, write is its status. A refused page ends the job at once: bursts under way end, what
-// was not written stays as it was. The result stands until result_ready_i.
+// read, memory, write is its status. A refused page ends the job at once: bursts under way end,
+// what was not written stays as it was. The result stands until result_ready_i.
 `include "speckv_check.svh"
 
 module lane

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // rowq_align - a row's values as integers of 10 bits under its largest exponent, signs changed.
 //
-// A row is four neighbouring beats. Latency 11 cycles: values wait 8 of them for the row's exponent.
-// A beat a cycle, never stalls. far_o: the exponent is out of the codec's range; not_finite_o: a
-// value is NaN or infinity; both belong to the beat's row.
+// A row is four neighbouring beats. Latency 11 cycles: values wait 8 of them for the row's
+// exponent. A beat a cycle, never stalls. far_o: the exponent is out of the codec's range;
+// not_finite_o: a value is NaN or infinity; both belong to the beat's row.
 `include "speckv_check.svh"
 
 module rowq_align

@@ -2,8 +2,8 @@
 // rowq_frame - how one row is scaled: from its groups' largest sizes to the side word, and each
 // group's reciprocal and shift.
 //
-// A row every four cycles at most; latency 8 cycles, never stalls. docs/codec.md, rowq, encode, 2 and 3:
-// s is length - 8, where length is that of the row's largest value brought to its share.
+// A row every four cycles at most; latency 8 cycles, never stalls. docs/codec.md, rowq, encode, 2
+// and 3: s is length - 8, where length is that of the row's largest value brought to its share.
 `include "speckv_check.svh"
 
 module rowq_frame

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// rowq_store - codes of quarter rows to a page in the page ring, plane by plane: rowq_fetch the other
-// way round.
+// rowq_store - codes of quarter rows to a page in the page ring, plane by plane: rowq_fetch the
+// other way round.
 //
 // Beats of a page come in order, with any gaps, and never wait. Half a group (four rows, 16 beats)
 // fills a word of each plane; it is set aside and written while the next half comes: 7 planes, and

@@ -66,6 +66,35 @@ void expect_status(EngineHost& host, const char* what, const speckv_engine_descr
     bench.mismatch("%s: the log says %x %x", what, log, cookie);
 }
 
+// CONTROL.reset, and everything set up anew.
+void restart(EngineHost& host) {
+  host.write(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_RESET_MASK);
+  int waited = 0;
+  while ((host.read(SPECKV_REG_STATUS) & SPECKV_REG_STATUS_RESETTING_MASK) != 0 && ++waited < 2000)
+    host.cycle();
+  if (waited == 2000 || !host.memory(false).quiet() || !host.memory(true).quiet())
+    host.bench().mismatch("a reset that does not end, or too early");
+  for (uint32_t q = 0; q < 2; ++q) host.stop_queue(q);
+  start_engine(host, 3);
+}
+
+// A driver that reads no completions: the engine stops before it writes over one.
+void run_full_completions(EngineHost& host) {
+  Bench<Vengine>& bench = host.bench();
+  restart(host);
+  for (uint32_t i = 0; i < 16; ++i) {
+    speckv_engine_descriptor nop{};
+    nop.cookie = i;
+    if (i == 8) host.cycles(3000);
+    host.submit_unseen(0, nop);
+  }
+  host.cycles(3000);
+  if (host.read(SPECKV_REG_QUEUES_CQ_TAIL) != 8)
+    bench.mismatch("a full completion ring was written over");
+  for (uint32_t i = 0; i < 16; ++i)
+    if (host.wait(0).cookie != i) bench.mismatch("completion %u is another one's", i);
+}
+
 }  // namespace
 
 void run_bad_descriptors(EngineHost& host) {
@@ -103,8 +132,7 @@ void run_bad_descriptors(EngineHost& host) {
       {"extent of the other queue", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_extent = 6; }},
       {"target misaligned", SPECKV_ENGINE_TARGET, [](auto& d) { d.target_offset = 1; }},
       {"target outside", SPECKV_ENGINE_TARGET, [](auto& d) { d.target_offset = data_bytes - 64; }},
-      {"target not writable", SPECKV_ENGINE_TARGET,
-       [](auto& d) { d.target_extent = 7; }},
+      {"target not writable", SPECKV_ENGINE_TARGET, [](auto& d) { d.target_extent = 7; }},
   };
   const Case good = good_case(host);
   host.set_extent(6, {true, false, 2, device_data, data_bytes});
@@ -156,6 +184,20 @@ void run_faults(EngineHost& host) {
     host.write(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_ENABLE_MASK | SPECKV_REG_CONTROL_FLIP_MASK);
     expect("a flipped bit", SPECKV_ENGINE_MEMORY_ERROR, encode);
   }
+  // The flipped word stays in the ring: it must not count where it only lies behind a page.
+  const Case before = good_case(host), flipped = good_case(host);
+  const auto decode = [&](const Case& made, uint8_t status) {
+    make_job(host, made.layout, made.segment, false, false);
+    host.submit(0, made.job);
+    const auto ended = host.wait(0);
+    if (ended.status != status) bench.mismatch("a word behind a page: status %u", ended.status);
+  };
+  restart(host);
+  decode(before, SPECKV_ENGINE_OK);
+  host.write(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_ENABLE_MASK | SPECKV_REG_CONTROL_FLIP_MASK);
+  decode(flipped, SPECKV_ENGINE_MEMORY_ERROR);
+  restart(host);
+  decode(before, SPECKV_ENGINE_OK);
   // A descriptor that cannot be read: its completion has no cookie.
   host.memory(false).set_errors(EngineHost::host_base, 64 << 3);
   host.submit(0, good_case(host).job);
@@ -199,6 +241,7 @@ void run_rings(EngineHost& host) {
     bench.mismatch("a doorbell out of range counted");
   host.write(SPECKV_REG_QUEUES_SQ_TAIL, tail);
   expect_good(host, "a doorbell out of range");
+  run_full_completions(host);
   // A ring outside of its extent halts its queue; a doorbell before setup counts for nothing.
   host.stop_queue(0);
   host.write(SPECKV_REG_QUEUES_SQ_TAIL, 3);
@@ -223,15 +266,7 @@ void run_resets(EngineHost& host, int times) {
     host.submit(0, made.job);
     host.submit(1, {});
     host.cycles(int(bench.random()() % 400));
-    host.write(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_RESET_MASK);
-    int waited = 0;
-    while ((host.read(SPECKV_REG_STATUS) & SPECKV_REG_STATUS_RESETTING_MASK) != 0 &&
-           ++waited < 2000)
-      host.cycle();
-    if (waited == 2000 || !host.memory(false).quiet() || !host.memory(true).quiet())
-      bench.mismatch("a reset that does not end, or too early");
-    for (uint32_t q = 0; q < 2; ++q) host.stop_queue(q);
-    start_engine(host, 3);
+    restart(host);
     expect_good(host, "a reset");
   }
 }

@@ -160,12 +160,16 @@ void EngineHost::stop_queue(uint32_t queue) {
 }
 
 bool EngineHost::submit(uint32_t queue, const speckv_engine_descriptor& descriptor) {
+  if (uint16_t(queues_[queue].tail - queues_[queue].done) == queues_[queue].slots) return false;
+  submit_unseen(queue, descriptor);
+  return true;
+}
+
+void EngineHost::submit_unseen(uint32_t queue, const speckv_engine_descriptor& descriptor) {
   Queue& q = queues_[queue];
-  if (uint16_t(q.tail - q.done) == q.slots) return false;
   std::memcpy(host_.at(q.sq + 64 * (q.tail % q.slots)), &descriptor, 64);
   ++q.tail;
   write(SPECKV_REG_QUEUES_SQ_TAIL + queue * SPECKV_REG_QUEUES_STRIDE, q.tail);
-  return true;
 }
 
 std::optional<speckv_engine_completion> EngineHost::poll(uint32_t queue) {

@@ -47,6 +47,8 @@ class EngineHost {
   void stop_queue(uint32_t queue);
   // Returns: false when the ring is full.
   bool submit(uint32_t queue, const speckv_engine_descriptor& descriptor);
+  // The same without a look at the completions: the engine must keep to what was read.
+  void submit_unseen(uint32_t queue, const speckv_engine_descriptor& descriptor);
   std::optional<speckv_engine_completion> poll(uint32_t queue);
   // Waits for one completion; none in `limit` cycles is a mismatch.
   speckv_engine_completion wait(uint32_t queue, int limit = 60'000);
