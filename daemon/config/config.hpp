@@ -10,8 +10,8 @@
 // them. What it never does: clamp a value, ignore a key, open the pool. It reads the file and the
 // user database, no more.
 //
-//   [daemon]       socket, socket_mode, runtime_dir, data_threads, tables, measure_widths,
-//                  log_level, metrics
+//   [daemon]       socket, socket_mode, runtime_dir, data_threads, encode_threads, tables,
+//                  measure_widths, log_level, metrics
 //   [pool]         medium, path, bytes, numa_node, huge_pages, emulated_gb_s, emulated_ns
 //   [session]      arena_bytes, arena_bytes_max, arenas_bytes_max, sessions_max, hold_ms_max,
 //                  holds_max, layouts_max, widths_bytes_max
@@ -42,6 +42,8 @@ struct DaemonConfig {
   uint32_t socket_mode = limits::socket_mode_default;
   std::string runtime_dir = "/run/speckv";
   uint32_t data_threads = limits::data_threads_default;
+  // Beside the data threads, and shared out among them; 0: these encode themselves.
+  uint32_t encode_threads = limits::encode_threads_default;
   std::string tables;              // folder of calibration tables (*.chan); empty: none
   bool measure_widths = true;      // of layouts that have no table there
   std::string log_level = "info";  // trace, debug, info, warn, error, off

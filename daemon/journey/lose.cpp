@@ -11,6 +11,7 @@
 namespace speckv {
 
 void Shard::lose(uint64_t offset, uint64_t bytes) {
+  lose_under_way(offset, bytes);
   const uint64_t end = offset + bytes;
   const auto is_lost = [&](uint64_t at, uint64_t slot_bytes) {
     return at < end && at + slot_bytes > offset;
@@ -19,6 +20,7 @@ void Shard::lose(uint64_t offset, uint64_t bytes) {
   uint64_t blocks = 0;
   slabs_.for_each_live_slot([&](uint64_t at, uint32_t slot_bytes, uint32_t owner) {
     if (owner >= blocks_.size() || !is_lost(at, slot_bytes) || leaving[owner]) return;
+    if (blocks_[owner].state == BlockState::allocated) return;  // its put gives back the others
     leaving[owner] = 1;
     blocks++;
   });
@@ -39,6 +41,20 @@ void Shard::lose(uint64_t offset, uint64_t bytes) {
     free_blocks_.push_back(block);
   }
   counters_.lost.fetch_add(blocks, std::memory_order_relaxed);
+}
+
+// A put that has a slot there fails. That slot is not its own any more; the others stay as they are
+// until its last job has ended. Whoever still writes there writes to memory that is nobody's.
+void Shard::lose_under_way(uint64_t offset, uint64_t bytes) {
+  for (Put* put : under_way_)
+    for (uint32_t i = 0; i < put->placed; i++) {
+      Placed& placed = put->slots[i];
+      const bool lost =
+          placed.offset < offset + bytes && placed.offset + placed.slot_bytes > offset;
+      if (!placed.slot_bytes || !lost) continue;
+      placed.slot_bytes = 0;
+      fail(*put, -EIO);
+    }
 }
 
 // Their slots stay pinned: those that are not lost are released next.

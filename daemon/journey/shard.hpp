@@ -6,9 +6,11 @@
 //
 // The stations are methods, each in the file of its name: allocate.cpp, compress.cpp, write.cpp,
 // evict.cpp; make_room.cpp decides what allocate evicts; hold.cpp keeps blocks from eviction;
-// restart.cpp rebuilds everything from the slots. `put` walks a block through them in order.
-// Threading: one data thread; counters are read by others. Never: waits, does I/O, trusts a byte
-// that a client can write (a submission is a copy, an arena is read once).
+// restart.cpp rebuilds everything from the slots. under_way.cpp walks a block through them, one
+// step a call: a put is taken up, its jobs are started one by one, and each that was completed
+// moves it on, any number of turns later. Threading: one data thread; counters are read by others.
+// Never: waits, does I/O, trusts a byte that a client can write (a submission is a copy, an arena
+// is read once).
 #pragma once
 
 #include <array>
@@ -40,7 +42,9 @@ struct ShardCounters {
   std::atomic<uint64_t> segments_refused{0};  // stored raw since the codec refused a page
   std::atomic<uint64_t> segments_bounded{0};  // stored as q8 since a token would have lost too much
   std::atomic<uint64_t> evicted{0}, removed{0}, guarded{0}, touches{0};
-  std::atomic<uint64_t> lost{0};  // blocks whose memory went
+  std::atomic<uint64_t> lost{0};                                 // blocks whose memory went
+  std::atomic<uint64_t> puts_under_way{0}, puts_quarantined{0};  // of which slots are not free yet
+  std::atomic<uint64_t> puts_overdue{0};  // failed since the engine did not answer
   std::atomic<uint64_t> blocks{0}, raw_bytes{0}, stored_bytes{0}, held_blocks{0}, limbo_blocks{0};
   std::atomic<uint64_t> free_units{0}, restored{0}, not_restored{0};
   std::atomic<uint64_t> waste_ppm{0};  // of slabs: bytes that no slot can use
@@ -74,9 +78,29 @@ class Shard {
   // blocks restored; counters().not_restored says how many whole ones had no room in the index.
   uint64_t restore(uint64_t now_ns);
 
-  // The whole way of one block. widths: with which it is stored, those that its owner can read.
-  // arena: the client's raw bytes of the block, exactly
-  // layout.block_bytes of them. Returns: 0 or a negative errno; ret_existed: it was there already.
+  // A put begins. Requires: no put of this key is under way. Returns: 0, and ret_put is its record,
+  // or none: it was there already; -EAGAIN: not now, when another put has ended; else its answer.
+  int take_up(const PutAsked& asked, uint64_t now_ns, Put** ret_put);
+  // Until then a put, a hold or a removal of this key waits.
+  bool is_under_way(const Key& key) const;
+  // Starts the next of its jobs, if it has_job_to_start(). Returns: false when the engine is full.
+  bool has_job_to_start(const Put& put) const;
+  bool start_next(Put& put, uint64_t now_ns);
+  // The engine gave this job back. Returns: false when none of ours was in the engine: set aside.
+  bool completed(EncodeJob* job, uint64_t now_ns, Put** ret_put);
+  // Nothing of it is in the engine any more, and nothing is left to start.
+  bool is_over(const Put& put) const;
+  // Publishes or undoes. Requires: is_over(). Returns: the put's answer. Then free_record().
+  int finish(Put& put, uint64_t now_ns);
+  void free_record(Put& put);
+  // It will not be stored: what is in the engine and cannot be cancelled ends first.
+  void fail(Put& put, int error);
+  void count_overdue() { counters_.puts_overdue.fetch_add(1, std::memory_order_relaxed); }
+  // Puts of which something is under way.
+  std::span<Put* const> under_way() const { return under_way_; }
+
+  // All of that at once, with an engine that completes in start(): benches and tests of the
+  // stations. Returns: 0 or a negative errno; ret_existed: it was there already.
   int put(const shm::Submission& submission, const Layout& layout, const Widths& widths,
           std::span<const std::byte> arena, uint64_t now_ns, bool* ret_existed);
   int remove(const Key& key, const Layout& layout);
@@ -130,12 +154,17 @@ class Shard {
   void evict_ahead(const Wanted& wanted);
   bool add_if_it_helps(const Wanted& wanted, uint32_t block);
   void carry_out_plan(const Wanted& wanted);
+  // under_way.cpp
+  SegmentJob* next_job(Put& put);
+  void keep_ready(Put& put, SegmentJob& job);
   // compress.cpp
-  int compress(Put& put, std::span<const std::byte> arena);
-  codec::Refusal encode(const Put& put, uint32_t layer, std::span<const std::byte> raw,
-                        StoredAs as);
-  void measure(const Put& put, std::span<const std::byte> arena);
+  void prepare(Put& put, SegmentJob& job);
+  bool encoded(Put& put, SegmentJob& job);
+  int other_slot_for(Put& put, SegmentJob& job);
+  void write_header(const Put& put, const SegmentJob& job);
+  void measure(const Put& put);
   // write.cpp
+  int place_in_index(const Put& put, uint64_t now_ns);
   void write(Put& put);
   void write_record(const Put& put);
   void publish(const Put& put);
@@ -159,6 +188,7 @@ class Shard {
   void expire_holds(uint64_t now_ns);
   // lose.cpp
   void drop_holds_of(const std::vector<uint8_t>& leaving);
+  void lose_under_way(uint64_t offset, uint64_t bytes);
   // restart.cpp
   struct Restored {  // a record, or the segment of a block that has none
     uint64_t gen = 0, offset = 0;
@@ -184,7 +214,9 @@ class Shard {
   std::vector<Block> blocks_;
   std::vector<uint32_t> free_blocks_;
   std::vector<uint8_t> pinned_;  // by block: it is held
-  Put under_way_;                // the block that `put` is working on
+  std::vector<Put> records_;
+  std::vector<Put*> free_records_, under_way_;
+  std::vector<EncodeJob*> reaped_;  // by put() alone
   std::vector<uint32_t> limbo_;
   struct Plan {
     std::vector<uint32_t> victims;             // in the order in which they go

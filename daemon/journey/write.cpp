@@ -12,6 +12,14 @@
 
 namespace speckv {
 
+// Others may have taken the place that was there when it was taken up.
+int Shard::place_in_index(const Put& put, uint64_t now_ns) {
+  Wanted wanted{{}, now_ns};
+  wanted.index_place = true;
+  wanted.hash = hash_key(put.submission.key);
+  return index_.has_room(wanted.hash) ? 0 : make_room(wanted);
+}
+
 void Shard::write(Put& put) {
   for (uint32_t layer = 0; layer < put.layers(); layer++)
     shm::store_release(slot(put.slots[layer].offset)->gen, put.slots[layer].gen);  // W5
@@ -86,7 +94,7 @@ predict::BlockFacts Shard::facts_of(uint32_t block, const Key& parent, uint32_t 
   return facts;
 }
 
-// Gives back all that a put which cannot go on had taken.
+// Gives back all that a put which cannot go on had taken, but what is lost.
 void Shard::undo(Put& put) {
   for (uint32_t i = 0; i < put.placed; i++) {
     if (put.slots[i].slot_bytes == 0) continue;

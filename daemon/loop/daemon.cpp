@@ -95,11 +95,19 @@ Status Daemon::open_spaces() {
 
 Status Daemon::start_threads() {
   const uint32_t shards = config_.daemon.data_threads;
+  const uint32_t workers = config_.daemon.encode_threads;
+  const uint32_t cores = std::thread::hardware_concurrency();
+  if (workers == 0)
+    spdlog::info("encode_threads = 0: {} data threads encode themselves ({} cores)", shards, cores);
+  else
+    spdlog::info("{} encode threads beside {} data threads ({} cores{})", workers, shards, cores,
+                 workers + shards > cores ? ": fewer than these, they share them" : "");
   undertaker_ = std::make_unique<Undertaker>();
   std::vector<std::vector<LostRange>> lost;  // before anybody looks for blocks there
   for (Namespace& space : spaces_) lost.push_back(LossWatch::take_lost(space));
   for (uint32_t shard = 0; shard < shards; shard++) {
-    auto engine = std::make_unique<YieldingEngine>(make_cpu_engine());
+    auto engine = make_cpu_engine(workers * (shard + 1) / shards - workers * shard / shards,
+                                  config_.pool.medium.numa_node);
     std::vector<DataThread::Space> parts;
     for (size_t i = 0; i < spaces_.size(); i++) {
       Namespace& space = spaces_[i];

@@ -21,10 +21,8 @@ constexpr uint64_t finish_ns = 2'000'000'000;  // for what is in the rings at a 
 constexpr int finish_turns = 1024;
 }  // namespace
 
-DataThread::DataThread(uint32_t shard, std::vector<Space> spaces,
-                       std::unique_ptr<YieldingEngine> engine)
-    : shard_(shard), engine_(std::move(engine)), server_(shard, std::move(spaces), io_) {
-  engine_->on_segment([this](uint64_t raw_bytes) { server_.between_segments(int64_t(raw_bytes)); });
+DataThread::DataThread(uint32_t shard, std::vector<Space> spaces, std::unique_ptr<Engine> engine)
+    : shard_(shard), engine_(std::move(engine)), server_(shard, std::move(spaces), io_, *engine_) {
   completed_.reserve(completed_reserved);
   mail_.reserve(mail_max);
   opened_.reserve(mail_max);
@@ -92,7 +90,7 @@ void DataThread::run() {
   // Cannot fail after open(); were it to, every poll would, and the loop turns by its deadline.
   [[maybe_unused]] const Status attached = io_.attach();
   while (!stopping_.load(std::memory_order_acquire)) {
-    wait();
+    wait(wait_ns_max);
     const uint64_t now_ns = monotonic_ns();
     counters_.turned_ns.store(now_ns, std::memory_order_relaxed);
     completed_.clear();
@@ -102,26 +100,30 @@ void DataThread::run() {
     server_.turn(now_ns);
   }
   finish();
+  engine_->stop();
 }
 
 // Sleeps until a doorbell, mail or the deadline. Clients ring only while the sleeping flag is up:
 // raise it, then look at the rings once more (the full fence pairs with the client's between its
 // tail and its look at the flag).
-void DataThread::wait() {
+void DataThread::wait(uint64_t wait_ns) {
   if (!mailbox_.under_way && io_.poll(&mailbox_, mail_fd_) != 0) mailbox_.under_way = false;
+  if (engine_->wake_fd() >= 0 && !engine_wake_.under_way &&
+      io_.poll(&engine_wake_, engine_->wake_fd()) != 0)
+    engine_wake_.under_way = false;
   server_.set_sleeping(true);
   shm::full_fence();
   const bool awake = server_.has_work() || stopping_.load(std::memory_order_acquire) ||
                      mail_came_.load(std::memory_order_acquire) ||
                      some_ended_.load(std::memory_order_acquire);
-  io_.wait(awake ? 0 : wait_ns_max);
+  io_.wait(awake ? 0 : wait_ns);
   server_.set_sleeping(false);
   counters_.wakeups.fetch_add(1, std::memory_order_relaxed);
 }
 
 void DataThread::run_list() {
   for (Operation* operation : completed_)
-    if (operation != &mailbox_) server_.completed(operation);
+    if (operation != &mailbox_ && operation != &engine_wake_) server_.completed(operation);
 }
 
 void DataThread::open_mail() {
@@ -139,12 +141,19 @@ void DataThread::open_mail() {
   if (some_ended_.exchange(false, std::memory_order_acq_rel)) server_.dismiss_ended();
 }
 
-// What was asked before the stop is answered, as far as there is time.
+// What was asked before the stop is answered, as far as there is time; then the engine stops, and
+// what it had not ended is not stored.
 void DataThread::finish() {
   const uint64_t end_ns = monotonic_ns() + finish_ns;
   for (int i = 0; i < finish_turns; i++) {
     const uint64_t now_ns = monotonic_ns();
-    if (now_ns > end_ns || !server_.turn(now_ns)) return;
+    if (now_ns > end_ns) return;
+    if (server_.turn(now_ns)) continue;
+    if (server_.under_way() == 0) return;
+    io_.wait(wait_ns_max / 50);
+    completed_.clear();
+    io_.reap(&completed_);
+    run_list();
   }
 }
 

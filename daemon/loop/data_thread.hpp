@@ -15,7 +15,7 @@
 #include <thread>
 #include <vector>
 
-#include "engine/yielding.hpp"
+#include "engine/engine.hpp"
 #include "loop/io_ring.hpp"
 #include "loop/server.hpp"
 
@@ -23,15 +23,15 @@ namespace speckv {
 
 struct DataThreadCounters {
   std::atomic<uint64_t> wakeups{0};
-  // CLOCK_MONOTONIC of its last turn. It turns every 50 ms, or once in a large block; if it does
-  // not, it is stuck (docs/metrics.md).
+  // CLOCK_MONOTONIC of its last turn. It turns every 50 ms; if it does not, it is stuck
+  // (docs/metrics.md).
   std::atomic<uint64_t> turned_ns{0};
 };
 
 class DataThread {
  public:
   using Space = Server::Space;
-  DataThread(uint32_t shard, std::vector<Space> spaces, std::unique_ptr<YieldingEngine> engine);
+  DataThread(uint32_t shard, std::vector<Space> spaces, std::unique_ptr<Engine> engine);
   ~DataThread();
 
   Status start();
@@ -48,6 +48,7 @@ class DataThread {
   const ShardCounters& counters(uint32_t space) const { return server_.shard_counters(space); }
   const ServerCounters& served() const { return server_.counters(); }
   const DataThreadCounters& counters() const { return counters_; }
+  const EngineFacts& engine() const { return engine_->facts(); }
   uint64_t io_errors() const;
 
  private:
@@ -60,17 +61,17 @@ class DataThread {
   bool post(Mail mail);
   void poke();
   void run();
-  void wait();
+  void wait(uint64_t wait_ns);
   void run_list();
   void open_mail();
   void finish();
 
   const uint32_t shard_;
-  std::unique_ptr<YieldingEngine> engine_;
+  std::unique_ptr<Engine> engine_;
   IoRing io_;
   Server server_;
   std::vector<Operation*> completed_;
-  Operation mailbox_;
+  Operation mailbox_, engine_wake_;
   int mail_fd_ = -1;
   std::mutex mail_lock_;
   std::vector<Mail> mail_, opened_;

@@ -38,6 +38,9 @@ void add_shard(const ShardCounters& from, watch::SpaceFacts* to) {
   add(&to->removed_blocks, from.removed);
   add(&to->restored_blocks, from.restored);
   add(&to->lost_blocks, from.lost);
+  add(&to->puts_under_way, from.puts_under_way);
+  add(&to->puts_quarantined, from.puts_quarantined);
+  add(&to->overdue_blocks, from.puts_overdue);
 }
 
 }  // namespace
@@ -150,6 +153,9 @@ watch::ThreadFacts facts_of(const DataThread& thread, uint32_t shard, uint64_t n
   facts.submissions = thread.served().submissions.load(std::memory_order_relaxed);
   facts.rejected = thread.served().rejected.load(std::memory_order_relaxed);
   facts.stalled_ms = now_ns > turned_ns ? (now_ns - turned_ns) / 1'000'000 : 0;
+  facts.encode_threads = thread.engine().workers;
+  facts.encode_busy = thread.engine().busy.load(std::memory_order_relaxed);
+  facts.encode_mistaken = thread.served().engine_mistaken.load(std::memory_order_relaxed);
   facts.io_errors = thread.io_errors();
   return facts;
 }

@@ -10,14 +10,18 @@
 
 namespace speckv {
 
-Server::Server(uint32_t shard, std::vector<Space> spaces, Io& io) : shard_(shard), io_(io) {
+Server::Server(uint32_t shard, std::vector<Space> spaces, Io& io, Engine& engine)
+    : shard_(shard), io_(io), engine_(engine) {
+  completed_.reserve(engine.jobs_max());
+  to_tell_.reserve(puts_max);
   for (Space& space : spaces) {
     tenants_.emplace_back();
     tenants_.back().space = std::move(space);
   }
 }
 
-Server::~Server() = default;
+// The records are ours: nobody may work on them any more.
+Server::~Server() { engine_.stop(); }
 
 void Server::Share::earn(uint64_t now_round, int64_t quantum) {
   const uint64_t passed = now_round - round;
@@ -31,31 +35,22 @@ void Server::Share::earn(uint64_t now_round, int64_t quantum) {
 
 bool Server::turn(uint64_t now_ns) {
   now_ns_ = now_ns;
+  const bool some_came = collect();
+  tell_answered();
   int64_t cost = 0;
   while (cost < turn_cost_max) {
-    const int64_t more = serve_next(true);
+    const int64_t more = serve_next();
     if (more == 0) break;
     cost += more;
   }
   tick();
-  return cost > 0;
+  tell_answered();
+  return some_came || cost > 0;
 }
 
-// Whoever is served here may have a large block too: as deep as there are namespaces. It ends when
-// the round has come to the running one again and given it enough.
-void Server::between_segments(int64_t raw_bytes) {
-  if (!running_) return;
-  running_->share.credit -= raw_bytes;
-  running_->charged += raw_bytes;
-  if (running_->share.credit > 0) return;
-  while (serve_next(false)) {
-  }
-}
-
-// The next namespace that asks and is not in debt; where all that ask are, as many rounds pass as
-// the first of them needs. Within a block the round stops at its namespace. Returns: the cost of
-// what was served, 0: nobody asks, or may.
-int64_t Server::serve_next(bool may_write_off) {
+// The next namespace that can do a step and is not in debt; where all of them are, as many rounds
+// pass as the first of them needs. Returns: the cost of what was served, 0: nobody can.
+int64_t Server::serve_next() {
   for (int look = 0; look < 2; look++) {
     int64_t least_debt = std::numeric_limits<int64_t>::max();
     for (size_t i = 0; i <= tenants_.size(); i++) {
@@ -66,21 +61,16 @@ int64_t Server::serve_next(bool may_write_off) {
       const size_t number = next_++;
       Tenant& tenant = tenants_[number];
       tenant.share.earn(round_, space_quantum);
-      if (&tenant == running_ && tenant.share.credit > 0) {
-        next_ = number;
-        return 0;
-      }
-      if (tenant.busy) continue;
       if (tenant.share.credit > 0) {
         const int64_t cost = serve_tenant(tenant);
-        tenant.share.credit -= cost - std::exchange(tenant.charged, 0);
+        tenant.share.credit -= cost;
         if (cost && tenant.share.credit > 0) next_ = number;  // it goes on
         if (cost) return cost;
-      } else if (asks(tenant)) {
+      } else if (can_step(tenant)) {
         least_debt = std::min(least_debt, -tenant.share.credit);
       }
     }
-    if (least_debt == std::numeric_limits<int64_t>::max() || !may_write_off) return 0;
+    if (least_debt == std::numeric_limits<int64_t>::max()) return 0;
     round_ += uint64_t(least_debt / space_quantum) + 1;
   }
   return 0;
@@ -96,17 +86,13 @@ int64_t Server::serve_tenant(Tenant& tenant) {
         tenant.round++;
       }
       Client& client = *tenant.clients[tenant.next++];
-      if (!asks(client)) continue;
+      if (!can_step(client)) continue;
       client.share.earn(tenant.round, session_quantum);
-      if (client.share.credit > 0) {
-        Tenant* const interrupted = std::exchange(running_, &tenant);
-        tenant.busy = true;
-        const int64_t cost = serve_client(tenant, client);
-        tenant.busy = false;
-        running_ = interrupted;
-        return cost;
+      if (client.share.credit <= 0) {
+        least_debt = std::min(least_debt, -client.share.credit);
+        continue;
       }
-      least_debt = std::min(least_debt, -client.share.credit);
+      if (const int64_t cost = serve_client(tenant, client)) return cost;
     }
     if (least_debt == std::numeric_limits<int64_t>::max()) return 0;
     tenant.round += uint64_t(least_debt / session_quantum) + 1;
@@ -114,25 +100,61 @@ int64_t Server::serve_tenant(Tenant& tenant) {
   return 0;
 }
 
-// Until its credit is used up; a tail that lies costs an entry too.
+// Until its credit is used up, or its next step cannot be done yet.
 int64_t Server::serve_client(Tenant& tenant, Client& client) {
-  Session& session = *client.session;
   int64_t total = 0;
-  shm::Submission submission;
-  while (client.share.credit > total && session.take(shard_, &submission)) {
-    counters_.submissions.fetch_add(1, std::memory_order_relaxed);
-    uint32_t flags = 0;
-    int64_t cost = entry_cost;
-    const int result = serve(*tenant.space.shard, session, submission, &flags, &cost);
-    if (result == -EBADF || result == -EINVAL || result == -ERANGE)
-      counters_.rejected.fetch_add(1, std::memory_order_relaxed);
-    session.complete(shard_, {submission.user_data, result, flags});
+  while (client.share.credit > total && can_step(client)) {
+    const int64_t cost = step(tenant, client);
+    if (cost == 0) client.blocked_at = progress_;
     total += cost;
   }
-  total = std::max(total, entry_cost);
   client.share.credit -= total;
-  if (session.take_posted(shard_)) tell(client);
+  if (client.session->take_posted(shard_)) tell(client);
   return total;
+}
+
+bool Server::can_step(const Client& client) const {
+  return client.blocked_at != progress_ &&
+         (client.first || client.session->has_submissions(shard_));
+}
+
+// The next layer of its oldest put that has one to start, or its next entry. Returns: its cost; 0:
+// it could not be done.
+int64_t Server::step(Tenant& tenant, Client& client) {
+  if (!client.first) return serve_entry(tenant, client);
+  Put& put = *client.first;
+  Shard& shard = *tenant.space.shard;
+  if (!shard.has_job_to_start(put)) {  // all that it may have in the engine are there
+    client.first = std::exchange(put.next, nullptr);
+    return 1;
+  }
+  const auto cost = int64_t(put.layout->segment_raw_bytes);
+  if (!shard.start_next(put, now_ns_)) return 0;
+  moved_ns_ = now_ns_;
+  if (!shard.has_job_to_start(put)) client.first = std::exchange(put.next, nullptr);
+  if (engine_.wake_fd() < 0) collect();
+  return cost;
+}
+
+// A tail that lies costs an entry too.
+int64_t Server::serve_entry(Tenant& tenant, Client& client) {
+  Session& session = *client.session;
+  shm::Submission submission;
+  if (!session.look(shard_, &submission)) return entry_cost;
+  uint32_t flags = 0;
+  Put* put = nullptr;
+  const int result = serve(*tenant.space.shard, client, submission, &flags, &put);
+  if (result == -EAGAIN) return 0;
+  session.take(shard_);
+  counters_.submissions.fetch_add(1, std::memory_order_relaxed);
+  if (put) {
+    client.first = put;  // it was empty
+    return entry_cost;
+  }
+  if (result == -EBADF || result == -EINVAL || result == -ERANGE)
+    counters_.rejected.fetch_add(1, std::memory_order_relaxed);
+  session.complete(shard_, {submission.user_data, result, flags});
+  return entry_cost;
 }
 
 void Server::tell(Client& client) {
@@ -140,16 +162,115 @@ void Server::tell(Client& client) {
   if (client.unsignalled) counters_.io_failed.fetch_add(1, std::memory_order_relaxed);
 }
 
-bool Server::asks(const Tenant& tenant) const {
+bool Server::can_step(const Tenant& tenant) const {
   for (const auto& client : tenant.clients)
-    if (asks(*client)) return true;
+    if (can_step(*client)) return true;
   return false;
 }
 
 bool Server::has_work() const {
   for (const Tenant& tenant : tenants_)
-    if (asks(tenant)) return true;
+    if (can_step(tenant)) return true;
   return false;
+}
+
+size_t Server::under_way() const {
+  size_t count = 0;
+  for (const Tenant& tenant : tenants_) count += tenant.space.shard->under_way().size();
+  return count;
+}
+
+// ---- what the engine gives back ----------------------------------------------------------------
+
+// Returns: whether there was something.
+bool Server::collect() {
+  completed_.clear();
+  engine_.reap(&completed_);
+  if (completed_.empty()) return false;
+  progress_++;
+  moved_ns_ = now_ns_;
+  for (EncodeJob* job : completed_) {
+    Put* put = nullptr;
+    Shard* shard = nullptr;
+    for (Tenant& tenant : tenants_)
+      if (tenant.space.shard->completed(job, now_ns_, &put)) {
+        shard = tenant.space.shard.get();
+        break;
+      }
+    if (!put) {  // it gave that back before, or never had it
+      counters_.engine_mistaken.fetch_add(1, std::memory_order_relaxed);
+      continue;
+    }
+    if (shard->is_over(*put)) settle(*shard);
+    else want_step(*shard, *put);
+  }
+  return true;
+}
+
+// A put that has jobs to start again stands in its client's list, once.
+void Server::want_step(Shard& shard, Put& put) {
+  auto* client = static_cast<Client*>(put.asker);
+  if (!client || !shard.has_job_to_start(put)) return;
+  for (Put* each = client->first; each; each = each->next)
+    if (each == &put) return;
+  put.next = std::exchange(client->first, &put);
+}
+
+void Server::leave_list(Put& put) {
+  auto* client = static_cast<Client*>(put.asker);
+  for (Put** link = client ? &client->first : nullptr; link && *link; link = &(*link)->next)
+    if (*link == &put) {
+      *link = std::exchange(put.next, nullptr);
+      return;
+    }
+}
+
+// Ends every put of which nothing is in the engine and nothing is left to do.
+void Server::settle(Shard& shard) {
+  for (size_t i = shard.under_way().size(); i-- > 0;) {
+    Put& put = *shard.under_way()[i];
+    if (!shard.is_over(put)) continue;
+    leave_list(put);
+    answer(put, shard.finish(put, now_ns_));
+    shard.free_record(put);
+    progress_++;
+  }
+}
+
+void Server::answer(Put& put, int result) {
+  auto* client = static_cast<Client*>(put.asker);
+  if (!client || put.answered) return;
+  put.answered = true;
+  const bool newer = put.widths != &put.layout->widths->current();
+  client->session->complete(shard_, {put.submission.user_data, result,
+                                     newer ? uint32_t(shm::completion_new_widths) : 0u});
+  if (to_tell_.size() == to_tell_.capacity()) tell_answered();
+  to_tell_.push_back(client);
+}
+
+void Server::tell_answered() {
+  for (Client* client : to_tell_)
+    if (client->session->take_posted(shard_)) tell(*client);
+  to_tell_.clear();
+}
+
+// An engine that does not answer has their slots for as long as it likes, and they stay in
+// quarantine; who asked has waited long enough.
+void Server::fail_overdue(Shard& shard) {
+  const auto passed = [this](uint64_t since_ns) {
+    return now_ns_ > since_ns && now_ns_ - since_ns > put_deadline_ns;
+  };
+  for (Put* put : shard.under_way()) {
+    const bool its_job = put->jobs_in_engine && passed(put->progress_ns);
+    const bool stuck = put->engine_was_full && passed(moved_ns_);
+    if (put->answered || (!its_job && !stuck)) continue;
+    leave_list(*put);
+    shard.fail(*put, -EIO);
+    answer(*put, -EIO);
+    shard.count_overdue();
+    progress_++;
+  }
+  settle(shard);
 }
 
 void Server::set_sleeping(bool sleeping) {
@@ -159,12 +280,13 @@ void Server::set_sleeping(bool sleeping) {
 
 // ---- what an entry means -----------------------------------------------------------------------
 
-int Server::serve(Shard& shard, Session& session, shm::Submission submission, uint32_t* ret_flags,
-                  int64_t* ret_cost) {
+int Server::serve(Shard& shard, Client& client, shm::Submission submission, uint32_t* ret_flags,
+                  Put** ret_put) {
   // A bit that has no meaning yet is refused, so that it can be given one.
   if (submission.flags || submission.reserved[0] || submission.reserved[1] ||
       submission.reserved[2])
     return -EINVAL;
+  const Session& session = *client.session;
   const Asker asker{session.identity().id, session.identity().uid};
   const auto op = shm::Op(submission.op);
   if (op == shm::Op::unhold) return shard.unhold(submission.hold, asker);
@@ -174,9 +296,10 @@ int Server::serve(Shard& shard, Session& session, shm::Submission submission, ui
   if (!registered.layout) return -EBADF;
   submission.key = masked(submission.key, registered.layout->mask);
   submission.parent = masked_parent(submission.parent, registered.layout->mask);
+  if (op != shm::Op::touch && shard.is_under_way(submission.key)) return -EAGAIN;
   switch (op) {
     case shm::Op::put:
-      return serve_put(shard, session, submission, registered, ret_flags, ret_cost);
+      return serve_put(shard, client, submission, registered, ret_flags, ret_put);
     case shm::Op::remove:
       return shard.remove(submission.key, *registered.layout);
     case shm::Op::hold:
@@ -189,18 +312,17 @@ int Server::serve(Shard& shard, Session& session, shm::Submission submission, ui
   }
 }
 
-int Server::serve_put(Shard& shard, Session& session, const shm::Submission& submission,
-                      const Session::Registered& registered, uint32_t* ret_flags,
-                      int64_t* ret_cost) {
+int Server::serve_put(Shard& shard, Client& client, const shm::Submission& submission,
+                      const Session::Registered& registered, uint32_t* ret_flags, Put** ret_put) {
+  Session& session = *client.session;
   const auto [layout, widths] = registered;
   const std::span<const std::byte> arena =
       session.arena(submission.arena_offset, layout->block_bytes);
   if (arena.empty()) return -ERANGE;
   session.drain_touches(shard_, [&](uint32_t block) { shard.touch(block, now_ns_); });
-  bool existed = false;
-  const int result = shard.put(submission, *layout, *widths, arena, now_ns_, &existed);
-  if (existed) *ret_flags |= shm::completion_existed;
-  else *ret_cost += int64_t(layout->block_bytes);
+  const int result =
+      shard.take_up({submission, layout, widths, arena, client.session, &client}, now_ns_, ret_put);
+  if (result == 0 && !*ret_put) *ret_flags |= shm::completion_existed;
   if (widths != &layout->widths->current()) *ret_flags |= shm::completion_new_widths;
   return result;
 }
@@ -208,6 +330,7 @@ int Server::serve_put(Shard& shard, Session& session, const shm::Submission& sub
 void Server::tick() {
   if (now_ns_ - ticked_ns_ < tick_ns) return;
   ticked_ns_ = now_ns_;
+  progress_++;  // what could not be done is tried again, whatever was in the way
   for (Tenant& tenant : tenants_) {
     Shard& shard = *tenant.space.shard;
     for (auto& client : tenant.clients) {
@@ -215,6 +338,7 @@ void Server::tick() {
       if (!client->doorbell.under_way) watch(*client);
       if (client->unsignalled) tell(*client);
     }
+    fail_overdue(shard);
     shard.tick(now_ns_);
   }
   for (auto& client : leaving_)  // a cancel that found no room is asked for again
@@ -257,8 +381,19 @@ void Server::dismiss_ended() {
   }
 }
 
-// The session goes at once. What stays is the record of the poll, until the kernel has ended it.
+// Of its puts those end at once that the engine does not work on; the others keep the session's
+// memory until it has ended. What stays in any case is the record of the poll, until the kernel has
+// ended that.
 void Server::let_go(std::unique_ptr<Client> client) {
+  Shard& shard = *tenants_[client->session->identity().space].space.shard;
+  for (Put* put : shard.under_way()) {
+    if (put->asker != client.get()) continue;
+    put->asker = nullptr;
+    put->next = nullptr;
+    shard.fail(*put, -ECANCELED);
+  }
+  settle(shard);
+  tell_answered();
   client->session.reset();
   if (!client->doorbell.under_way) return;
   if (io_.cancel(&client->doorbell) != 0)
@@ -292,6 +427,8 @@ void Server::rebuild_guards(Tenant& tenant) {
 
 void Server::lose(uint32_t space, const LostRange& range) {
   tenants_[space].space.shard->lose(range.offset, range.bytes);
+  settle(*tenants_[space].space.shard);
+  tell_answered();
 }
 
 size_t Server::sessions() const {

@@ -5,12 +5,16 @@
 // Knows no ring of the kernel, no thread and no clock: Io, memory and now_ns are given, so a test
 // runs it on plain memory, turn by turn. loop/data_thread waits, reaps and opens mail for it.
 //
-// Whose turn it is: deficit round robin by bytes, over namespaces first, then over a namespace's
-// sessions. Each round gives each of them a quantum; what is served is taken off, and who is in
-// debt waits. A turn ends after turn_cost_max or one large block, so that mail, doorbells and the
-// tick are looked at in between. Between the layers of a block the other namespaces have their
-// share too (between_segments): they have shards of their own. Its own namespace waits for all of
-// it. One thread. Never: waits, logs, trusts what a client can write.
+// A step is one entry of a ring, or one layer of a put that is under way: its job goes to the
+// engine, and the put goes on when that has completed, in this turn or in any later one. Whose step
+// is next: deficit round robin by bytes, over namespaces first, then over a namespace's sessions.
+// Each round gives each of them a quantum; what is served is taken off, and who is in debt waits.
+// The engine's queue is short, so this is also who has the engine's workers. A turn ends after
+// turn_cost_max, so that mail, doorbells and the tick are looked at in between.
+//
+// What cannot be done yet (the engine is full, no record is left, the entry's key is under way)
+// stays where it is, with what is behind it in its ring; others go on. It is tried again when
+// something has moved. One thread. Never: waits, logs, trusts what a client can write.
 #pragma once
 
 #include <atomic>
@@ -19,6 +23,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/engine.hpp"
 #include "journey/shard.hpp"
 #include "loop/io.hpp"
 #include "session/session.hpp"
@@ -26,16 +31,17 @@
 
 namespace speckv {
 
-// Costs are bytes: those of a put's block, and for every entry what its handling takes beside.
+// Costs are bytes: those of a layer that is encoded, and what an entry's handling takes beside.
 constexpr int64_t entry_cost = 4 << 10;  // about 1 µs of encoding
 constexpr int64_t session_quantum = 64 << 10;
 constexpr int64_t space_quantum = 256 << 10;
-constexpr int64_t turn_cost_max = 1 << 20;  // less than 1 ms, where no block is larger
+constexpr int64_t turn_cost_max = 1 << 20;  // less than 1 ms of encoding
 constexpr uint64_t tick_ns = 20'000'000;    // touches, holds and limbo need no finer clock
 
 struct ServerCounters {
   std::atomic<uint64_t> submissions{0}, rejected{0};
   std::atomic<uint64_t> io_failed{0};  // polls and signals that were refused or ended with an error
+  std::atomic<uint64_t> engine_mistaken{0};  // jobs that it gave back and did not have
 };
 
 class Server {
@@ -45,8 +51,8 @@ class Server {
     std::unique_ptr<Shard> shard;
     shm::IndexHeader* index = nullptr;
   };
-  // io: outlives this.
-  Server(uint32_t shard, std::vector<Space> spaces, Io& io);
+  // io, engine (the shards' own): outlive this.
+  Server(uint32_t shard, std::vector<Space> spaces, Io& io, Engine& engine);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -60,12 +66,11 @@ class Server {
   // One that Io completed and that is not the caller's own.
   void completed(Operation* operation);
 
-  // Within a turn, from the engine: that many bytes of a block have been encoded. If its namespace
-  // is in debt by now, the others go on before it does.
-  void between_segments(int64_t raw_bytes);
   // Serves for one turn, and ticks when it is time. Returns: false when nobody asks for anything.
   bool turn(uint64_t now_ns);
   bool has_work() const;
+  // Puts that the engine works on.
+  size_t under_way() const;
   // Whether doorbells are to be rung: raise it, then look at has_work() once more.
   void set_sleeping(bool sleeping);
 
@@ -88,6 +93,8 @@ class Server {
     std::shared_ptr<Session> session;  // none: it has been let go
     Share share;
     bool unsignalled = false;  // its event fd was not signalled when it should have been
+    Put* first = nullptr;      // its puts that have jobs to start, oldest first
+    uint64_t blocked_at = 0;   // progress_ when its next step could not be done
   };
   struct Tenant {
     Space space;
@@ -95,31 +102,42 @@ class Server {
     size_t next = 0;  // whom the round has come to
     uint64_t round = 1;
     Share share;
-    bool busy = false;    // one of its entries is being served
-    int64_t charged = 0;  // of that, taken off its credit already
   };
 
-  int64_t serve_next(bool may_write_off);
+  int64_t serve_next();
   int64_t serve_tenant(Tenant& tenant);
   int64_t serve_client(Tenant& tenant, Client& client);
-  int serve(Shard& shard, Session& session, shm::Submission submission, uint32_t* ret_flags,
-            int64_t* ret_cost);
-  int serve_put(Shard& shard, Session& session, const shm::Submission& submission,
-                const Session::Registered& registered, uint32_t* ret_flags, int64_t* ret_cost);
+  int64_t step(Tenant& tenant, Client& client);
+  int64_t serve_entry(Tenant& tenant, Client& client);
+  int serve(Shard& shard, Client& client, shm::Submission submission, uint32_t* ret_flags,
+            Put** ret_put);
+  int serve_put(Shard& shard, Client& client, const shm::Submission& submission,
+                const Session::Registered& registered, uint32_t* ret_flags, Put** ret_put);
+  bool collect();
+  void want_step(Shard& shard, Put& put);
+  void leave_list(Put& put);
+  void settle(Shard& shard);
+  void answer(Put& put, int result);
+  void fail_overdue(Shard& shard);
+  bool can_step(const Client& client) const;
   void tell(Client& client);
+  void tell_answered();
   void tick();
   void watch(Client& client);
   void let_go(std::unique_ptr<Client> client);
   void rebuild_guards(Tenant& tenant);
-  bool asks(const Client& client) const { return client.session->has_submissions(shard_); }
-  bool asks(const Tenant& tenant) const;
+  bool can_step(const Tenant& tenant) const;
 
   const uint32_t shard_;
   Io& io_;
+  Engine& engine_;
+  std::vector<EncodeJob*> completed_;
+  std::vector<Client*> to_tell_;  // that got answers which they have not been woken for
+  uint64_t progress_ = 1;         // moves when something that could not be done may be done now
+  uint64_t moved_ns_ = 0;         // when the engine last took a job or gave one back
   std::vector<Tenant> tenants_;
   size_t next_ = 0;
   uint64_t round_ = 1;
-  Tenant* running_ = nullptr;  // the busy one whose entry is not interrupted by another's
   std::vector<std::unique_ptr<Client>> leaving_;
   uint64_t now_ns_ = 0, ticked_ns_ = 0;
   ServerCounters counters_;

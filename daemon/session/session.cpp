@@ -77,7 +77,7 @@ bool Session::has_submissions(uint32_t shard) const {
   return shm::load_acquire(area(shard).sq_tail.value) != cursors_[shard].sq_head;
 }
 
-bool Session::take(uint32_t shard, shm::Submission* ret_submission) {
+bool Session::look(uint32_t shard, shm::Submission* ret_submission) {
   shm::ShardArea& shared = area(shard);
   Cursor& cursor = cursors_[shard];
   const uint32_t ready = shm::load_acquire(shared.sq_tail.value) - cursor.sq_head;
@@ -88,9 +88,13 @@ bool Session::take(uint32_t shard, shm::Submission* ret_submission) {
     return false;
   }
   shm::copy_racing(ret_submission, shared.sq[cursor.sq_head % shm::sq_entries]);
-  cursor.sq_head++;
-  shm::store_release(shared.sq_head.value, cursor.sq_head);
   return true;
+}
+
+void Session::take(uint32_t shard) {
+  Cursor& cursor = cursors_[shard];
+  cursor.sq_head++;
+  shm::store_release(area(shard).sq_head.value, cursor.sq_head);
 }
 
 std::span<const std::byte> Session::arena(uint64_t offset, uint64_t bytes) const {

@@ -5,7 +5,7 @@
 // Made and ended on the control thread; data threads consume its rings (one ring pair per shard,
 // one thread per shard). Kept alive by shared_ptr until the last data thread has let go of it; its
 // memory then goes back on the undertaker's thread, whoever still holds a descriptor of it.
-// Never: trusts a value read from the shared memory. take() copies a submission once and bounds
+// Never: trusts a value read from the shared memory. look() copies a submission and bounds
 // every index. Never: reads, writes or locks a descriptor that its client has too.
 #pragma once
 
@@ -68,9 +68,10 @@ class Session {
   bool ended() const { return ended_.load(std::memory_order_acquire); }
 
   // Data thread of `shard` only, all below.
-  // Copies the next submission. Returns: false when there is none. A tail that cannot be counts as
-  // none.
-  bool take(uint32_t shard, shm::Submission* ret_submission);
+  // Copies the next submission, which stays in its ring until it is taken. Returns: false when
+  // there is none. A tail that cannot be counts as none.
+  bool look(uint32_t shard, shm::Submission* ret_submission);
+  void take(uint32_t shard);
   bool has_submissions(uint32_t shard) const;
   // The bytes of a put. Returns: empty when the range is not in the arena or not aligned to its
   // chunks.

@@ -70,7 +70,9 @@ struct SpaceFacts {
   uint64_t bounded_segments = 0;  // stored as q8 since a token would have lost too much
   uint64_t read_touches = 0;      // hits that clients reported (lossy)
   uint64_t evicted_blocks = 0, guarded_blocks = 0, removed_blocks = 0, restored_blocks = 0;
-  uint64_t lost_blocks = 0;  // their memory went
+  uint64_t lost_blocks = 0;                           // their memory went
+  uint64_t puts_under_way = 0, puts_quarantined = 0;  // gauges; the engine works on them
+  uint64_t overdue_blocks = 0;  // puts that failed since the engine did not answer
 };
 
 struct SessionFacts {
@@ -86,7 +88,9 @@ struct ThreadFacts {
   uint32_t shard = 0;
   uint64_t wakeups = 0, submissions = 0, rejected = 0;
   uint64_t stalled_ms = 0;  // since its last turn; 50 at most in a thread that sleeps
-  uint64_t io_errors = 0;   // of its calls to the kernel: none should fail
+  uint64_t encode_threads = 0, encode_busy = 0;
+  uint64_t encode_mistaken = 0;  // jobs that the engine gave back and did not have
+  uint64_t io_errors = 0;        // of its calls to the kernel: none should fail
 };
 
 class DaemonView {

@@ -93,6 +93,9 @@ ordered_json space_json(const SpaceFacts& facts) {
           {"removed_blocks", facts.removed_blocks},
           {"restored_blocks", facts.restored_blocks},
           {"lost_blocks", facts.lost_blocks},
+          {"puts_under_way", facts.puts_under_way},
+          {"puts_quarantined", facts.puts_quarantined},
+          {"overdue_blocks", facts.overdue_blocks},
           {"lost_bytes", facts.lost_bytes}};
 }
 
@@ -124,6 +127,9 @@ ordered_json status_json(const DaemonView& view) {
                                  {"submissions", thread.submissions},
                                  {"rejected", thread.rejected},
                                  {"stalled_ms", thread.stalled_ms},
+                                 {"encode_threads", thread.encode_threads},
+                                 {"encode_busy", thread.encode_busy},
+                                 {"encode_mistaken", thread.encode_mistaken},
                                  {"io_errors", thread.io_errors}});
   return status;
 }

@@ -2,8 +2,8 @@
 // health.hpp - whether the daemon moves, in one place: /healthz, the supervisor's watchdog and the
 // log say the same.
 //
-// A data thread turns at least every 50 ms, or once in a block: the largest that a session can put
-// takes well below a second to encode. One that has not turned for stalled_after_ms is stuck.
+// A data thread turns at least every 50 ms: between two turns it encodes 1 MiB at most. One that
+// has not turned for stalled_after_ms is stuck.
 #pragma once
 
 #include <cstdint>

@@ -72,6 +72,7 @@ socket = "/tmp/s.sock"
 socket_mode = "0600"
 runtime_dir = "/tmp/rt"
 data_threads = 3
+encode_threads = 4
 log_level = "debug"
 metrics = "[::1]:80"
 [pool]
@@ -104,6 +105,7 @@ groups = ["root"]
   EXPECT_EQ(config.daemon.socket_mode, 0600u);
   EXPECT_EQ(config.daemon.runtime_dir, "/tmp/rt");
   EXPECT_EQ(config.daemon.data_threads, 3u);
+  EXPECT_EQ(config.daemon.encode_threads, 4u);
   EXPECT_EQ(config.daemon.log_level, "debug");
   EXPECT_EQ(config.daemon.metrics_host, "::1");
   EXPECT_EQ(config.daemon.metrics_port, 80);
@@ -174,6 +176,8 @@ const Mistake mistakes[] = {
      "sessions_max hold_ms_max holds_max layouts_max widths_bytes_max"},
     {"[daemon]\ndata_threads = \"two\"",
      "t.toml:2:16: [daemon] data_threads is a string, expected a whole number"},
+    {"[daemon]\nencode_threads = 257",
+     "t.toml:2:18: [daemon] encode_threads = 257 must be from 0 to 256"},
     {"[daemon]\ndata_threads = 65", "t.toml:2:16: [daemon] data_threads = 65 must be from 1 to 64"},
     {"[daemon]\nlog_level = \"inof\"",
      "t.toml:2:13: [daemon] log_level = \"inof\" is none of \"trace\", \"debug\", \"info\", "

@@ -12,7 +12,7 @@
 #include <memory>
 #include <vector>
 
-#include "engine/yielding.hpp"
+#include "engine/engine.hpp"
 #include "loop/server.hpp"
 #include "pool/index_writer.hpp"
 #include "shm/atomics.hpp"
@@ -101,12 +101,15 @@ struct SimClient {
   }
   // Each of another key: nothing exists before.
   void put() {
-    static uint64_t number = 0;
-    number++;
+    static uint64_t number = 1 << 20;
+    ask(shm::Op::put, ++number);
+  }
+  void ask(shm::Op op, uint64_t number) {
     shm::Submission submission{};
-    submission.op = uint8_t(shm::Op::put);
+    submission.op = uint8_t(op);
     submission.layout = uint16_t(layout);
     submission.user_data = number;
+    if (op == shm::Op::hold) submission.hold = 7, submission.arg = 1'000'000'000;
     for (uint64_t i = 0; i < 4; i++) submission.key.word[i] = mix64(number * 4 + i + 1);
     submit(submission);
   }
@@ -114,7 +117,10 @@ struct SimClient {
     while (tail - served() < entries) put();
   }
   uint32_t served() const { return shm::load_acquire(area().sq_head.value); }
+  uint32_t answered() const { return shm::load_acquire(area().cq_tail.value); }
   uint64_t served_bytes() const { return served() * block_bytes; }
+  // The n-th completion since the session began: it is not overwritten in a short test.
+  const shm::Completion& completion(uint32_t at) const { return area().cq[at % shm::cq_entries]; }
   // The last completion. Its client has reaped it then.
   shm::Completion last() const {
     const uint32_t at = shm::load_acquire(area().cq_tail.value);
@@ -154,8 +160,10 @@ class SimSpaces {
     return parts;
   }
   // layers x 16 KiB a block.
-  SimClient client(uint32_t space, uint32_t layers) {
-    const auto made = layouts_.add(layout_of(layers), SPECKV_PRESET_EXACT, "sim");
+  SimClient client(uint32_t space, uint32_t layers, uint32_t preset = SPECKV_PRESET_EXACT) {
+    speckv_layout desc = layout_of(layers);
+    desc.preset = preset;
+    const auto made = layouts_.add(desc, preset, "sim");
     EXPECT_TRUE(made.ok()) << made.status().text();
     const Layout* layout = made.value();
     const Session::Identity identity{++sessions_, 1000 + space, 0, 0, space};
@@ -190,19 +198,19 @@ class SimSpaces {
 
 class SimServer {
  public:
-  explicit SimServer(uint32_t spaces = 2)
-      : engine_(make_cpu_engine()),
+  explicit SimServer(uint32_t spaces = 2, std::unique_ptr<Engine> engine = make_cpu_engine())
+      : engine_(std::move(engine)),
         spaces_(spaces),
-        server_(std::make_unique<Server>(0, spaces_.make(&engine_), io)) {
-    engine_.on_segment([this](uint64_t bytes) { server_->between_segments(int64_t(bytes)); });
-  }
+        server_(std::make_unique<Server>(0, spaces_.make(engine_.get()), io, *engine_)) {}
 
-  SimClient connect(uint32_t space, uint32_t layers) {
-    SimClient client = spaces_.client(space, layers);
+  SimClient connect(uint32_t space, uint32_t layers, uint32_t preset = SPECKV_PRESET_EXACT) {
+    SimClient client = spaces_.client(space, layers, preset);
     server_->admit(client.session);
     return client;
   }
   bool turn() { return server_->turn(now_ns_ += 1000); }
+  // So much later.
+  bool turn_after(uint64_t ns) { return server_->turn(now_ns_ += ns); }
   // A turn after the tick's time.
   bool late_turn() { return server_->turn(now_ns_ += tick_ns); }
   Server& server() { return *server_; }
@@ -210,7 +218,7 @@ class SimServer {
   SimIo io;
 
  private:
-  YieldingEngine engine_;
+  std::unique_ptr<Engine> engine_;
   SimSpaces spaces_;
   std::unique_ptr<Server> server_;
   uint64_t now_ns_ = 1;

@@ -124,19 +124,21 @@ TEST(Server, OneThatEndedBeforeItCameIsNotTaken) {
 
 constexpr uint32_t large = 96;  // layers: 1.5 MiB a block, more than a turn's cost
 
-TEST(Server, ATurnEndsAfterALargeBlock) {
+TEST(Server, ATurnEndsInTheMiddleOfALargeBlock) {
   SimServer sim;
   SimClient client = sim.connect(0, large);
-  client.fill(3);
-  for (uint32_t i = 1; i <= 3; i++) {
-    EXPECT_TRUE(sim.turn());
-    EXPECT_EQ(client.served(), i);
-  }
+  client.fill(2);
+  EXPECT_TRUE(sim.turn());
+  EXPECT_EQ(client.answered(), 0u) << "1.5 MiB in a turn of 1 MiB";
+  EXPECT_EQ(sim.server().under_way(), 1u);
+  for (int i = 0; i < 3; i++) sim.turn();
+  EXPECT_EQ(client.answered(), 2u);
+  EXPECT_FALSE(sim.turn());
 }
 
-// The block of the first namespace takes a whole turn. Between its layers the others get as many
-// bytes as it, and what they put in the middle of it is whole.
-TEST(Server, ALargeBlockLetsOtherNamespacesInBetweenItsLayers) {
+// Between the layers of a large block all others get as many bytes as it, its own namespace's
+// sessions too, and what they put in the middle of it is whole.
+TEST(Server, ALargeBlockLetsOthersInBetweenItsLayers) {
   SimServer sim(3);
   SimClient big = sim.connect(0, large), neighbour = sim.connect(0, 1);
   SimClient second = sim.connect(1, 1), third = sim.connect(2, large);
@@ -145,10 +147,13 @@ TEST(Server, ALargeBlockLetsOtherNamespacesInBetweenItsLayers) {
   second.fill(40);
   third.put();
   EXPECT_TRUE(sim.turn());
+  EXPECT_EQ(big.answered(), 0u);
+  EXPECT_EQ(neighbour.answered(), 1u);
+  EXPECT_GE(second.answered(), 12u) << "a third of the turn's 64 layers";
+  for (int i = 0; i < 4; i++) sim.turn();
+  EXPECT_EQ(second.answered(), 40u);
+  EXPECT_EQ(big.answered(), 1u);
   EXPECT_EQ(big.last().result, 0);
-  EXPECT_EQ(neighbour.served(), 0u) << "its own namespace waits";
-  EXPECT_EQ(second.served(), 40u);
-  EXPECT_EQ(third.served(), 1u);
   EXPECT_EQ(third.last().result, 0);
   EXPECT_EQ(sim.server().shard_counters(1).puts, 40u);
 }
@@ -202,8 +207,8 @@ TEST(Server, DebtsPassWithTheRounds) {
   SimClient alone = sim.connect(0, large), other = sim.connect(1, 1);
   for (int i = 0; i < 20; i++) {
     alone.put();
-    EXPECT_TRUE(sim.turn());
-    EXPECT_EQ(alone.served(), uint32_t(i + 1));
+    for (int turn = 0; turn < 2; turn++) EXPECT_TRUE(sim.turn());
+    EXPECT_EQ(alone.answered(), uint32_t(i + 1));
     alone.reap();
   }
   // Both ask now: at most one quantum and one large block lie between two of its turns.

@@ -27,14 +27,17 @@ constexpr uint64_t stuck_ms = 300;  // instead of 5 s: the test waits for it
 
 class WaitingEngine : public Engine {
  public:
-  codec::Refusal encode(const Layout& layout, const codec::Preset& preset,
-                        const codec::ChanTables* tables, uint32_t layer, bool first,
-                        std::span<const std::byte> raw, std::span<std::byte> out,
-                        uint64_t* ret_checksum) override {
+  bool start(EncodeJob* job) override {
     open.wait(false);
-    return real_->encode(layout, preset, tables, layer, first, raw, out, ret_checksum);
+    return real_->start(job);
   }
-  std::string_view name() const override { return "waiting"; }
+  void reap(std::vector<EncodeJob*>* ret_completed) override { real_->reap(ret_completed); }
+  bool cancel(EncodeJob* job) override { return real_->cancel(job); }
+  int wake_fd() const override { return real_->wake_fd(); }
+  uint32_t jobs_max() const override { return real_->jobs_max(); }
+  void stop() override {}
+  const EngineFacts& facts() const override { return real_->facts(); }
+
   std::atomic<bool> open{false};
 
  private:
@@ -81,9 +84,8 @@ TEST(Stuck, ADataThreadThatDoesNotTurn) {
   SimSpaces spaces(1);
   auto engine = std::make_unique<WaitingEngine>();
   WaitingEngine& gate = *engine;
-  auto yielding = std::make_unique<YieldingEngine>(std::move(engine));
-  Engine* used = yielding.get();
-  DataThread thread(0, spaces.make(used), std::move(yielding));
+  Engine* used = engine.get();
+  DataThread thread(0, spaces.make(used), std::move(engine));
   ASSERT_TRUE(thread.start().ok());
   const OneThread view(thread);
   EXPECT_EQ(watch::ailment(view), "");

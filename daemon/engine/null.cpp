@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// null.cpp - see null.hpp.
+#include "engine/null.hpp"
+
+#include <algorithm>
+
+#include "shm/key.hpp"
+
+namespace speckv {
+
+uint64_t NullEngine::random(uint64_t below) {
+  random_ = mix64(random_ + 1);
+  return random_ % below;
+}
+
+bool NullEngine::start(EncodeJob* job) {
+  if (waiting_.size() + forgotten_.size() == jobs_max_ || random(256) < faults.full) return false;
+  waiting_.push_back(job);
+  return true;
+}
+
+void NullEngine::complete(size_t count) {
+  for (; count && !waiting_.empty(); count--) {
+    const auto at = waiting_.begin() + ptrdiff_t(random(waiting_.size()));
+    EncodeJob* const job = *at;
+    waiting_.erase(at);
+    job->failed = random(256) < faults.failed;
+    if (job->preset->k != codec::CodecId::raw) job->refusal = codec::Refusal::not_finite;
+    else if (!job->failed) encode_now(*job);
+    completed_.push_back(last_ = job);
+  }
+}
+
+void NullEngine::forget_one() {
+  forgotten_.push_back(waiting_.back());
+  waiting_.pop_back();
+}
+
+void NullEngine::remember() {
+  waiting_.insert(waiting_.end(), forgotten_.begin(), forgotten_.end());
+  forgotten_.clear();
+}
+
+void NullEngine::reap(std::vector<EncodeJob*>* ret_completed) {
+  ret_completed->insert(ret_completed->end(), completed_.begin(), completed_.end());
+  completed_.clear();
+}
+
+bool NullEngine::cancel(EncodeJob* job) { return cancels && std::erase(waiting_, job) == 1; }
+
+}  // namespace speckv
