@@ -79,8 +79,9 @@ std::string Live::start(const Options& options, const LiveOptions& live) {
   const std::string daemon = options.build_bin + "/speckvd";
   const std::string socket = dir_.path() + "/speckv.sock", file = dir_.path() + "/speckvd.toml";
   std::ofstream(file) << "[daemon]\nsocket = \"" << socket << "\"\nruntime_dir = \"" << dir_.path()
-                      << "\"\nmetrics = \"\"\nlog_level = \"warn\"\n[session]\narena_bytes = "
-                      << live.arena_bytes << "\narena_bytes_max = " << live.arena_bytes
+                      << "\"\nmetrics = \"\"\nlog_level = \"warn\"\nencode_threads = "
+                      << live.encode_threads << "\n[session]\narena_bytes = " << live.arena_bytes
+                      << "\narena_bytes_max = " << live.arena_bytes
                       << "\n[[namespace]]\nname = \"default\"\nbytes = " << live.pool_bytes
                       << "\npolicy = \"" << live.policy << "\"\n"
                       << (live.index_entries

@@ -40,6 +40,7 @@ struct LiveOptions {
   uint64_t index_entries = 0;  // 0: the daemon's own guess
   uint64_t arena_bytes = 64 << 20;
   std::string policy = "lru";
+  uint32_t encode_threads = 0;  // beside the data thread
 };
 
 class Live {

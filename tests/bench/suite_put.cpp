@@ -91,12 +91,14 @@ struct Bench {
   explicit Bench(uint64_t bytes) : hot(bytes, 0, kArenaBytes / 2) {}
 };
 
-bool start(Report& report, const std::string& name, uint32_t preset, Bench& bench) {
+bool start(Report& report, const std::string& name, uint32_t preset, Bench& bench,
+           uint32_t encode_threads = 0) {
   LiveOptions options;
   options.pool_bytes = 512 << 20;
   options.index_entries =
       std::max<uint64_t>(options.pool_bytes / bench.hot.object_bytes() * 3, 4096);
   options.arena_bytes = kArenaBytes;
+  options.encode_threads = encode_threads;
   const std::string why = bench.live.start(report.options(), options);
   if (!why.empty()) {
     report.skip(name, why);
@@ -255,15 +257,18 @@ void run_handed_over(Report& report, uint64_t bytes, uint32_t preset, const std:
            "encode_segment() of a " + size_text(kArenaBytes) + " arena that another CPU wrote");
 }
 
-void run_sustained(Report& report, uint64_t bytes, uint32_t preset, const std::string& codec) {
-  const std::string what = size_text(bytes) + "/" + codec;
+// threads: that encode beside the data thread.
+void run_sustained(Report& report, uint64_t bytes, uint32_t preset, const std::string& codec,
+                   uint32_t threads) {
+  const std::string what =
+      size_text(bytes) + "/" + codec + (threads ? "/workers-" + std::to_string(threads) : "");
   const std::string name = "put-sustained/" + what;
   if (!report.wants(name) && !report.wants("put-cpu/" + what)) return;
   report.progress(name);
   codec::Preset how;
   if (!codec::preset(preset, &how)) return report.skip(name, "no such preset in this build");
   Bench bench(bytes);
-  if (!start(report, name, preset, bench)) return;
+  if (!start(report, name, preset, bench, threads)) return;
   Writer writer(bench.hot, bench.live, bench.number, bench.layout);
   Encoder encoder(bench.hot, bench.layout, how);
   const uint64_t per_turn = (128 << 20) / bytes;
@@ -291,7 +296,8 @@ void run_sustained(Report& report, uint64_t bytes, uint32_t preset, const std::s
   if (writer.failed() + writer.refused() > 0) {
     return report.skip(name, std::to_string(writer.failed()) + " puts failed");
   }
-  const std::string setting = "one client and one data thread, evicting; " + bench.live.setting();
+  const std::string setting = "one client, one data thread and " + std::to_string(threads) +
+                              " encode threads, evicting; " + bench.live.setting();
   add_rate(report, name, bytes, timing_of(put_s), timing_of(encode_s), ">= 0.95",
            "wall time, " + setting);
   add_rate(report, "put-cpu/" + what, bytes, timing_of(daemon_cpu_s), timing_of(encode_cpu_s), "",
@@ -305,8 +311,10 @@ void suite_put(Report& report) {
   for (uint64_t bytes = 64 << 10; bytes <= 4 << 20; bytes *= 4) run_busy(report, bytes, true);
   run_handed_over(report, 1 << 20, SPECKV_PRESET_EXACT, "exact");
   run_handed_over(report, 1 << 20, SPECKV_PRESET_Q8, "q8");
-  run_sustained(report, 1 << 20, SPECKV_PRESET_EXACT, "exact");
-  run_sustained(report, 1 << 20, SPECKV_PRESET_Q8, "q8");
+  for (uint32_t threads : {0, 1, 2}) {
+    run_sustained(report, 1 << 20, SPECKV_PRESET_EXACT, "exact", threads);
+    run_sustained(report, 1 << 20, SPECKV_PRESET_Q8, "q8", threads);
+  }
 }
 
 }  // namespace speckv::bench
