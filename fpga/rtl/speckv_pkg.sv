@@ -59,6 +59,10 @@ package speckv_pkg;
     return codec >= CodecRowq3 && codec <= CodecRowq8 && codec != 5'd7;
   endfunction
 
+  function automatic logic is_chanq(input logic [4:0] codec);
+    return codec >= CodecChanq25 && codec <= CodecChanq7;
+  endfunction
+
   // Beats of a raw page: 32 .. 512, a multiple of 32.
   function automatic page_units_t page_beats(input page_cfg_t cfg);
     return PageUnitBits'(({2'd0, cfg.blocks} + 4'd1)) << (3'd5 + 3'(cfg.tokens));
@@ -66,9 +70,10 @@ package speckv_pkg;
 
   // Units of an encoded page: 0 where no codec of this build has such pages.
   function automatic page_units_t page_units(input page_cfg_t cfg);
-    page_units_t beats, eighth;
+    page_units_t beats, eighth, half_bit;
     beats = page_beats(cfg);
     eighth = beats >> 3;
+    half_bit = beats >> 4;  // a value's; chanq stores half a bit more than its name says
     unique case (cfg.codec)
       CodecRaw: return beats << 1;
       CodecQ8: return beats + (beats >> 5);
@@ -78,6 +83,13 @@ package speckv_pkg;
       CodecRowq5: return (eighth << 2) + eighth;
       CodecRowq6: return (eighth << 2) + (eighth << 1);
       CodecRowq8: return eighth << 3;
+      CodecChanq25: return (half_bit << 2) + (half_bit << 1);
+      CodecChanq3: return (half_bit << 3) - half_bit;
+      CodecChanq35: return half_bit << 3;
+      CodecChanq4: return (half_bit << 3) + half_bit;
+      CodecChanq45: return (half_bit << 3) + (half_bit << 1);
+      CodecChanq5: return (half_bit << 3) + (half_bit << 1) + half_bit;
+      CodecChanq7: return (half_bit << 4) - half_bit;
       default: return '0;
     endcase
   endfunction
