@@ -124,6 +124,13 @@ class WorkerEngine final : public Engine {
  private:
   // A worker that dies leaves a job half done for ever: the daemon cannot be trusted any more.
   void run() noexcept {
+    try {
+      run_jobs();
+    } catch (...) {
+      SPECKV_ASSERT(false, "an encode worker died: start speckvd again, it keeps what is stored");
+    }
+  }
+  void run_jobs() {
     pthread_setname_np(pthread_self(), "speckv-encode");
     if (numa_node_ >= 0) numa_run_on_node(numa_node_);
     for (;;) {

@@ -256,11 +256,12 @@ void Server::tell_answered() {
 
 // An engine that does not answer has their slots for as long as it likes, and they stay in
 // quarantine; who asked has waited long enough.
-void Server::fail_overdue(Shard& shard) {
+void Server::fail_overdue(Shard& shard, bool was_away) {
   const auto passed = [this](uint64_t since_ns) {
     return now_ns_ > since_ns && now_ns_ - since_ns > put_deadline_ns;
   };
   for (Put* put : shard.under_way()) {
+    if (was_away) put->progress_ns = now_ns_;  // it had no chance to be looked at
     const bool its_job = put->jobs_in_engine && passed(put->progress_ns);
     const bool stuck = put->engine_was_full && passed(moved_ns_);
     if (put->answered || (!its_job && !stuck)) continue;
@@ -329,6 +330,8 @@ int Server::serve_put(Shard& shard, Client& client, const shm::Submission& submi
 
 void Server::tick() {
   if (now_ns_ - ticked_ns_ < tick_ns) return;
+  const bool was_away = now_ns_ - ticked_ns_ > away_ns;
+  if (was_away) moved_ns_ = now_ns_;
   ticked_ns_ = now_ns_;
   progress_++;  // what could not be done is tried again, whatever was in the way
   for (Tenant& tenant : tenants_) {
@@ -338,7 +341,7 @@ void Server::tick() {
       if (!client->doorbell.under_way) watch(*client);
       if (client->unsignalled) tell(*client);
     }
-    fail_overdue(shard);
+    fail_overdue(shard, was_away);
     shard.tick(now_ns_);
   }
   for (auto& client : leaving_)  // a cancel that found no room is asked for again

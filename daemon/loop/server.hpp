@@ -37,6 +37,8 @@ constexpr int64_t session_quantum = 64 << 10;
 constexpr int64_t space_quantum = 256 << 10;
 constexpr int64_t turn_cost_max = 1 << 20;  // less than 1 ms of encoding
 constexpr uint64_t tick_ns = 20'000'000;    // touches, holds and limbo need no finer clock
+// Between two ticks: this thread was stopped, and says nothing of the engine's time.
+constexpr uint64_t away_ns = 1'000'000'000;
 
 struct ServerCounters {
   std::atomic<uint64_t> submissions{0}, rejected{0};
@@ -118,7 +120,7 @@ class Server {
   void leave_list(Put& put);
   void settle(Shard& shard);
   void answer(Put& put, int result);
-  void fail_overdue(Shard& shard);
+  void fail_overdue(Shard& shard, bool was_away);
   bool can_step(const Client& client) const;
   void tell(Client& client);
   void tell_answered();

@@ -28,6 +28,9 @@ class UnderWay : public ::testing::Test {
       EXPECT_EQ(counters(space).puts_quarantined, 0u);
     }
   }
+  void wait_for_deadline() {
+    for (uint64_t ns = 0; ns <= put_deadline_ns + tick_ns; ns += tick_ns) sim_.late_turn();
+  }
   const ShardCounters& counters(uint32_t space = 0) { return sim_.server().shard_counters(space); }
   void die(SimClient& client) {
     client.session->end();
@@ -248,7 +251,7 @@ TEST_F(UnderWay, AnEngineThatNeverAnswersIsNotWaitedFor) {
   engine_->complete_all();
   sim_.turn();
   EXPECT_EQ(client.answered(), 0u);
-  sim_.turn_after(put_deadline_ns + tick_ns);
+  wait_for_deadline();
   EXPECT_EQ(client.last().result, -EIO);
   EXPECT_EQ(counters().puts_overdue, 1u);
   sim_.late_turn();
@@ -268,12 +271,23 @@ TEST_F(UnderWay, AnEngineThatIsStuckFailsEverybodyWithinTheDeadline) {
   client.fill(100);
   sim_.turn();
   while (engine_->waiting()) engine_->forget_one();
-  sim_.turn_after(put_deadline_ns + tick_ns);
+  wait_for_deadline();
   for (int i = 0; i < 100 && client.answered() < 100; i++) sim_.late_turn();
   EXPECT_EQ(client.answered(), 100u);
   EXPECT_EQ(client.last().result, -EIO);
   engine_->remember();
   run_out();
+}
+
+// A daemon that was stopped (SIGSTOP, a debugger) has not been waited for.
+TEST_F(UnderWay, TimeInWhichNobodyTurnedDoesNotCount) {
+  SimClient client = sim_.connect(0, 2);
+  client.ask(Op::put, 1);
+  sim_.turn();
+  sim_.turn_after(10 * put_deadline_ns);
+  EXPECT_EQ(client.answered(), 0u);
+  run_out();
+  EXPECT_EQ(client.last().result, 0);
 }
 
 TEST_F(UnderWay, AJobThatComesBackTwiceIsSetAside) {
