@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "journey/shard.hpp"
@@ -31,13 +32,25 @@ constexpr uint32_t sessions_of[] = {1, 64, 1024};
 
 class NoEngine final : public Engine {
  public:
-  codec::Refusal encode(const Layout&, const codec::Preset&, const codec::ChanTables*, uint32_t,
-                        bool, std::span<const std::byte>, std::span<std::byte>,
-                        uint64_t* ret_checksum) override {
-    *ret_checksum = 0;
-    return codec::Refusal::none;
+  bool start(EncodeJob* job) override {
+    job->refusal = codec::Refusal::none;
+    job->checksum = 0;
+    job->failed = false;
+    done_ = job;
+    return true;
   }
-  std::string_view name() const override { return "none"; }
+  void reap(std::vector<EncodeJob*>* ret_completed) override {
+    if (done_) ret_completed->push_back(std::exchange(done_, nullptr));
+  }
+  bool cancel(EncodeJob*) override { return false; }
+  int wake_fd() const override { return -1; }
+  uint32_t jobs_max() const override { return 1; }
+  void stop() override {}
+  const EngineFacts& facts() const override { return facts_; }
+
+ private:
+  EncodeJob* done_ = nullptr;
+  EngineFacts facts_;
 };
 
 class Sparse {
