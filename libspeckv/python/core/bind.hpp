@@ -9,5 +9,6 @@ namespace speckv::python {
 void bind_keys(nanobind::module_& module);     // layouts, keys, digests: no session needed
 void bind_session(nanobind::module_& module);  // Session
 void bind_put(nanobind::module_& module);      // Put: a block layer by layer; after bind_session
+void bind_objects(nanobind::module_& module);  // Objects: bytes under names, by threads of its own
 
 }  // namespace speckv::python

@@ -8,8 +8,6 @@
 
 namespace speckv::python {
 
-namespace {
-
 // What include/speckv/speckv.h says of an errno, where strerror() says something else.
 const char* meaning(int error) {
   switch (error) {
@@ -17,6 +15,9 @@ const char* meaning(int error) {
       return "the session's arena or ring is full: reap, then try again";
     case ENOSPC:
       return "the pool is full, or one block of this layout does not fit";
+    case EFBIG:
+      return "one block of this layout is larger than the session's arena: ask for more "
+             "arena_bytes";
     case EDQUOT:
       return "the namespace's quota is used up";
     case EBADF:
@@ -31,6 +32,12 @@ const char* meaning(int error) {
       return "this process was forked: open a session of its own";
     case ESHUTDOWN:
       return "the session was closed";
+    case ETIMEDOUT:
+      return "no answer in time; the block may or may not be stored";
+    case ECONNRESET:
+      return "the daemon went away before it answered: the block may or may not be stored";
+    case EBUSY:
+      return "the block is held: it can be removed when the hold ends";
     case EPROTO:
       return "the daemon speaks another major version";
     case EPERM:
@@ -43,8 +50,6 @@ const char* meaning(int error) {
       return std::strerror(error);
   }
 }
-
-}  // namespace
 
 void raise_errno(int result, const char* what) {
   const std::string text = std::string(what) + ": " + meaning(-result);

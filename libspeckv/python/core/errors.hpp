@@ -9,6 +9,8 @@ namespace speckv::python {
 
 namespace nb = nanobind;
 
+// The C library's sentence for an errno (positive).
+const char* meaning(int error);
 // Throws OSError(-result, "what: the C library's sentence for it"). result: a negative errno.
 [[noreturn]] void raise_errno(int result, const char* what);
 [[noreturn]] void raise_value_error(const char* text);

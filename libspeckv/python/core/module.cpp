@@ -57,4 +57,5 @@ NB_MODULE(_core, module) {
   speckv::python::bind_keys(module);
   speckv::python::bind_session(module);
   speckv::python::bind_put(module);
+  speckv::python::bind_objects(module);
 }

@@ -5,117 +5,17 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
-#include <algorithm>
-#include <array>
-#include <atomic>
 #include <cerrno>
-#include <ctime>
 
 #include "array.hpp"
 #include "bind.hpp"
+#include "writing.hpp"
 
 namespace speckv::python {
 
 namespace {
 
 using Key = uint8_t[SPECKV_KEY_BYTES];
-
-uint64_t now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return uint64_t(now.tv_sec) * 1'000'000'000 + uint64_t(now.tv_nsec);
-}
-
-// The batch of store(): which of its ops are still to be submitted (-EAGAIN), which are under way
-// (-EINPROGRESS) and which are answered stands in each op's ret_result.
-class Storing {
- public:
-  Storing(speckv_session* session, uint32_t layout, speckv_put_op* ops, size_t count)
-      : session_(session), layout_(layout), ops_(ops), count_(count) {
-    static std::atomic<uint64_t> next{uint64_t{1} << 63};  // apart from what callers of put() use
-    first_user_data_ = next.fetch_add(count);
-    for (size_t i = 0; i < count; i++) {
-      ops[i].user_data = first_user_data_ + i;
-      ops[i].ret_result = -EAGAIN;
-    }
-    to_submit_ = count;
-  }
-  // Returns: 0, or a negative errno that ends the batch: ops without an answer have it then, and
-  // those that were under way may or may not be stored.
-  int run(uint64_t until_ns) {
-    for (;;) {
-      const size_t before = to_submit_;
-      if (const int error = submit()) return give_up(error);
-      reap();
-      if (!to_submit_ && !under_way_) return 0;
-      if (to_submit_ != before) continue;
-      const uint64_t now = now_ns();
-      if (now >= until_ns) return give_up(-ETIMEDOUT);
-      const int error = speckv_wait(session_, std::min(until_ns - now, wait_ns_max));
-      if (error == -ENOTCONN) {  // nothing is under way, or the daemon is gone: look once more
-        reap();
-        if (under_way_) return give_up(-ECONNRESET);
-        if (to_submit_ && to_submit_ == before) return give_up(-EAGAIN);
-      } else if (error != 0 && error != -ETIMEDOUT) {
-        return give_up(error);
-      }
-    }
-  }
-  int stored() const { return stored_; }
-
- private:
-  static constexpr uint64_t wait_ns_max = 100'000'000;
-
-  // Submits runs of ops that are not submitted yet, until the arena or the ring is full.
-  int submit() {
-    for (size_t i = 0; i < count_ && to_submit_;) {
-      size_t end = i;
-      while (end < count_ && end - i < SPECKV_BATCH_MAX && ops_[end].ret_result == -EAGAIN) end++;
-      if (end == i) {
-        i++;
-        continue;
-      }
-      const int tried = speckv_put(session_, layout_, ops_ + i, unsigned(end - i));
-      if (tried < 0) return tried == -EAGAIN ? 0 : tried;
-      bool full = false;
-      for (; i < end; i++) {
-        int32_t& result = ops_[i].ret_result;
-        full |= result == -EAGAIN;
-        if (result == -EAGAIN) continue;
-        to_submit_--;
-        if (result != 0) continue;
-        result = -EINPROGRESS;
-        under_way_++;
-      }
-      if (full) return 0;
-    }
-    return 0;
-  }
-  void reap() {
-    std::array<speckv_completion, 256> done;
-    for (int n; (n = speckv_reap(session_, done.data(), unsigned(done.size()))) > 0;)
-      for (int i = 0; i < n; i++) {
-        const uint64_t place = done[i].user_data - first_user_data_;
-        if (place >= count_) continue;  // of another batch, which was given up
-        ops_[place].ret_result = done[i].result;
-        stored_ += done[i].result == 0;
-        under_way_--;
-      }
-  }
-  int give_up(int error) {
-    for (size_t i = 0; i < count_; i++)
-      if (ops_[i].ret_result == -EAGAIN || ops_[i].ret_result == -EINPROGRESS)
-        ops_[i].ret_result = error;
-    return error;
-  }
-
-  speckv_session* session_;
-  uint32_t layout_;
-  speckv_put_op* ops_;
-  size_t count_, to_submit_ = 0, under_way_ = 0;
-  uint64_t first_user_data_ = 0;
-  int stored_ = 0;
-};
 
 }  // namespace
 
@@ -186,7 +86,7 @@ int Session::store(uint32_t layout, nb::handle ops, uint64_t timeout_ns) const {
     error = storing.run(now_ns() + timeout_ns);
   }
   checked(error, "speckv_put");
-  return storing.stored();
+  return storing.good();
 }
 
 int Session::exists(uint32_t layout, nb::handle keys, nb::handle ret_hits) const {

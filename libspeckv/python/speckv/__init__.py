@@ -19,12 +19,14 @@ Imports numpy and nothing else.
 from ._core import BATCH_MAX, POSITION_UNKNOWN, Put, file_digest, variant_digest, version
 from .batch import GetBatch, PutBatch, key_chain
 from .layout import Layout
+from .objects import Objects
 from .session import Session
 
 __all__ = [
     "BATCH_MAX",
     "GetBatch",
     "Layout",
+    "Objects",
     "POSITION_UNKNOWN",
     "Put",
     "PutBatch",
