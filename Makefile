@@ -12,7 +12,7 @@ PREFIX ?= /usr/local
 PRESET ?= release
 
 .PHONY: help run test test-all test-vm test-fpga demo-cxl bench quality install deps format
-.PHONY: format-check lint clean calibrate
+.PHONY: format-check lint clean calibrate test-llama-server
 
 help: ## this list
 	@echo 'speckv: a KV-cache tier in CXL memory for LLM servers. See README.md.'
@@ -34,8 +34,8 @@ test: ## [tools/test] every part of the product's tests, each against its budget
 	@tools/need build test vm binding fpga
 	@tools/test
 
-test-all: ## [tools/test] test, a million codec pages, NEON, all sanitizers, fuzz
-	@tools/need build test vm binding fpga lint python neon million
+test-all: ## [tools/test] test, a million codec pages, NEON, all sanitizers, fuzz, llama-server
+	@tools/need build test vm binding fpga lint python neon million run
 	@tools/test --all
 
 test-vm: ## [tests/vm/vm-test] the kernel driver on two kernels in QEMU
@@ -57,6 +57,12 @@ bench: ## [tests/bench/run] every number of the design, as ratios side by side
 quality: ## [tests/quality/run] what each codec preset costs in KLD, top-1 and perplexity
 	@tools/need build run quality
 	@tests/quality/run
+
+test-llama-server: ## [tests/integration/llama_server/CMakeLists.txt] stock llama-server on a pool
+	@tools/need build test run
+	@tests/bench/engine/setup build/engine server
+	@SPECKV_LLAMA_ROOT=build/engine tools/build release llama_server_tests
+	@ctest --test-dir build/release -L '^servers$$' --output-on-failure
 
 calibrate: ## [libspeckv/tools/speckv_calibrate.cpp] speckv-calibrate, with its engine (once)
 	@tools/need build run

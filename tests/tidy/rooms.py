@@ -29,6 +29,7 @@ MAY_INCLUDE = {
     "libspeckv/src/": CODE_OF_BOTH,
     "libspeckv/tools/": [*CODE_OF_BOTH, "libspeckv/src/", "daemon/config/", "include/uapi/"],
     "libspeckv/adapters/": ABI,
+    "libspeckv/adapters/llama_server/": [*ABI, "libspeckv/adapters/llama/"],
     # calibration writes the tables that chanq reads; the rest of an adapter uses the ABI
     "libspeckv/adapters/llama/calibration": [
         *ABI,

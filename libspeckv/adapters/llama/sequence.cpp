@@ -41,19 +41,24 @@ bool may_lend(llama_context* context, const StateShape& shape, llama_seq_id seq,
   return false;
 }
 
-// llama_decode() turns moved K before it looks for room, so that even a full cache (1) does.
-bool turn_moved(llama_context* context, llama_seq_id seq, std::string* ret_why) {
-  llama_memory_t memory = llama_get_memory(context);
-  const llama_pos next = llama_memory_seq_pos_max(memory, seq) + 1;
+int decode_one(llama_context* context, llama_seq_id seq, llama_pos position) {
   llama_batch batch = llama_batch_init(1, 0, 1);
   batch.n_tokens = 1;
   batch.token[0] = 0;
-  batch.pos[0] = next;
+  batch.pos[0] = position;
   batch.n_seq_id[0] = 1;
   batch.seq_id[0][0] = seq;
   batch.logits[0] = 1;
   const int error = llama_decode(context, batch);
   llama_batch_free(batch);
+  return error;
+}
+
+// llama_decode() turns moved K before it looks for room, so that even a full cache (1) does.
+bool turn_moved(llama_context* context, llama_seq_id seq, std::string* ret_why) {
+  llama_memory_t memory = llama_get_memory(context);
+  const llama_pos next = llama_memory_seq_pos_max(memory, seq) + 1;
+  const int error = decode_one(context, seq, next);
   if (error == 1) return true;
   if (error == 0 && llama_memory_seq_rm(memory, seq, next, -1)) return true;
   *ret_why = "K that was moved could not be turned to its new positions: llama_decode gave " +
@@ -63,7 +68,8 @@ bool turn_moved(llama_context* context, llama_seq_id seq, std::string* ret_why) 
 
 }  // namespace
 
-bool probe_shape(llama_context* context, StateShape* ret_shape, std::string* ret_why) {
+bool learn_shape(llama_context* context, llama_seq_id seq, StateShape* ret_shape,
+                 std::string* ret_why) {
   const llama_model* model = llama_get_model(context);
   const llama_rope_type rope = llama_model_rope_type(model);
   if (rope != LLAMA_ROPE_TYPE_NONE && rope != LLAMA_ROPE_TYPE_NORM &&
@@ -73,27 +79,36 @@ bool probe_shape(llama_context* context, StateShape* ret_shape, std::string* ret
         "this adapter moves sequences of one position a token";
     return false;
   }
+  if (!is_sequence(context, seq, ret_why)) return false;
   llama_memory_t memory = llama_get_memory(context);
-  llama_memory_clear(memory, true);
-  llama_token token = 0;
-  if (llama_decode(context, llama_batch_get_one(&token, 1)) != 0) {
+  const bool empty = llama_memory_seq_pos_max(memory, seq) < 0;
+  if (empty && decode_one(context, seq, 0) != 0) {
     *ret_why = "llama_decode of one token failed, so the layout of its KV is unknown";
     return false;
   }
-  std::vector<std::byte> blob(kProbeBytes);
+  const size_t room = empty ? kProbeBytes : llama_state_seq_get_size_ext(context, seq, 0);
+  std::vector<std::byte> blob(room);
   const size_t bytes = llama_state_seq_get_data_ext(
-      context, reinterpret_cast<uint8_t*>(blob.data()), blob.size(), 0, 0);
-  llama_memory_clear(memory, true);
+      context, reinterpret_cast<uint8_t*>(blob.data()), blob.size(), seq, 0);
+  if (empty) llama_memory_seq_rm(memory, seq, -1, -1);
   StateMap map;
   const uint32_t kv_heads = uint32_t(llama_model_n_head_kv(model));
-  if (!parse_state(std::span(blob).first(bytes), kv_heads, &map, ret_why)) return false;
-  if (map.tokens() != 1 || state_bytes(map.shape(), 1) != bytes) {
-    *ret_why = "the state of one token has " + std::to_string(bytes) +
-               " bytes, which is not what its own header says";
+  if (!sort_state(std::span(blob).first(bytes), kv_heads, &map, ret_why)) return false;
+  if (map.tokens() == 0 || state_bytes(map.shape(), map.tokens()) != bytes) {
+    *ret_why = "the state of " + std::to_string(map.tokens()) + " tokens has " +
+               std::to_string(bytes) + " bytes, which is not what its own header says";
     return false;
   }
   *ret_shape = map.shape();
   return true;
+}
+
+bool probe_shape(llama_context* context, StateShape* ret_shape, std::string* ret_why) {
+  llama_memory_t memory = llama_get_memory(context);
+  llama_memory_clear(memory, true);
+  const bool known = learn_shape(context, 0, ret_shape, ret_why);
+  llama_memory_clear(memory, true);
+  return known;
 }
 
 bool save_tokens(llama_context* context, const StateShape& shape, llama_seq_id seq,

@@ -22,6 +22,11 @@ namespace speckv::llama {
 // context's memory.
 [[nodiscard]] bool probe_shape(llama_context* context, StateShape* ret_shape, std::string* ret_why);
 
+// The same without touching other sequences: from what `seq` holds, or, where it is empty, from one
+// token that is decoded into it and removed. For a server that runs.
+[[nodiscard]] bool learn_shape(llama_context* context, llama_seq_id seq, StateShape* ret_shape,
+                               std::string* ret_why);
+
 // Whether positions may have been moved (llama_memory_seq_add, _div) since the last llama_decode().
 // llama.cpp turns K to its new positions only then, and tells nobody that it still has to.
 enum class Moved {
