@@ -51,7 +51,8 @@ void daemon_reads(Session& session) {
   for (uint32_t shard = 0; shard < shards; shard++) {
     uint32_t taken = 0, touched = 0;
     shm::Submission submission;
-    while (session.take(shard, &submission)) {
+    while (session.look(shard, &submission)) {
+      session.take(shard);
       require(++taken <= shm::sq_entries);
       const auto bytes = session.arena(submission.arena_offset, submission.arg);
       const auto all = session.arena(0, arena_bytes);
@@ -64,7 +65,7 @@ void daemon_reads(Session& session) {
     }
     session.drain_touches(shard, [&](uint32_t) { touched++; });
     require(touched <= shm::touch_entries);
-    session.notify(shard);
+    session.take_posted(shard);
   }
 }
 
