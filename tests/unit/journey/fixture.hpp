@@ -61,6 +61,11 @@ class Space {
   }
   ~Space() { munmap(pool_, pool_bytes_); }
 
+  // From here on, with an empty index.
+  void use(std::unique_ptr<Engine> engine) {
+    engine_ = std::move(engine);
+    restart();
+  }
   // A new daemon's view: fresh index, same pool bytes.
   void restart() {
     shard_.reset();

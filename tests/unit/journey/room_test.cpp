@@ -5,6 +5,7 @@
 // How: pools are filled with blocks of one shape, then blocks of another are put; what is left, and
 // how many went, is counted.
 #include "../predict/allocations.hpp"
+#include "engine/null.hpp"
 #include "fixture.hpp"
 
 namespace speckv {
@@ -210,6 +211,37 @@ TEST(Room, RandomUseNeverFailsWhileHalfIsFreeToGoAndNeverAllocates) {
   }
   EXPECT_EQ(predict::allocations(), allocations_before);
   EXPECT_EQ(failed, 0u);
+}
+
+// Both had a place when they began: fourteen in two buckets, twenty puts at once.
+TEST(Room, PutsUnderWayThatWantTheSamePlaceInTheIndex) {
+  Space space(16, 2);
+  auto* engine = new NullEngine(1, 64);
+  space.use(std::unique_ptr<Engine>(engine));
+  const Layout& layout = space.layout(1, SPECKV_PRESET_EXACT);
+  const std::vector<std::byte> bytes(layout.block_bytes);
+  std::vector<Put*> puts;
+  for (uint64_t number = 0; number < 20; number++) {
+    shm::Submission submission{};
+    submission.key = key_of(number);
+    Put* put = nullptr;
+    ASSERT_EQ(space.shard().take_up({submission, &layout, &layout.widths->current(), bytes, {}, {}},
+                                    1, &put),
+              0);
+    ASSERT_TRUE(space.shard().start_next(*put, 1));
+    puts.push_back(put);
+  }
+  engine->complete_all();
+  std::vector<EncodeJob*> back;
+  engine->reap(&back);
+  Put* put = nullptr;
+  for (EncodeJob* job : back) EXPECT_TRUE(space.shard().completed(job, 1, &put));
+  for (Put* each : puts) {
+    EXPECT_EQ(space.shard().finish(*each, 1), 0);
+    space.shard().free_record(*each);
+  }
+  EXPECT_LE(space.shard().counters().blocks, 14u);
+  EXPECT_GE(space.shard().counters().evicted, 6u);
 }
 
 }  // namespace
