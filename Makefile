@@ -11,7 +11,7 @@ export JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 PRESET ?= release
 
-.PHONY: help run test test-all test-vm test-fpga demo-cxl bench quality install deps format
+.PHONY: help run test test-all sim test-vm test-fpga demo-cxl bench quality install deps format
 .PHONY: format-check lint clean calibrate test-llama-server
 
 help: ## this list
@@ -37,6 +37,11 @@ test: ## [tools/test] every part of the product's tests, each against its budget
 test-all: ## [tools/test] test, a million codec pages, NEON, all sanitizers, fuzz, llama-server
 	@tools/need build test vm binding fpga lint python neon million run
 	@tools/test --all
+
+sim: ## [tests/sim/README.md] one seed (SEED=n) of the simulation, with its trace
+	@tools/need build test
+	@tools/build $(PRESET) speckv_sim
+	@build/$(PRESET)/bin/speckv_sim $(or $(SEED),1)
 
 test-vm: ## [tests/vm/vm-test] the kernel driver on two kernels in QEMU
 	@tools/need build test vm

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// daemon.cpp - see daemon.hpp.
+#include "daemon.hpp"
+
+#include <cstring>
+
+#include "kill_switch.hpp"
+#include "pool/index_writer.hpp"
+
+namespace speckv::sim {
+
+uint64_t stores_to_live = 0;
+
+Daemon::Daemon(const DaemonSizes& sizes, const std::vector<speckv_layout>& layouts, Random& random)
+    : sizes_(sizes), random_(random), spaces_(sizes.spaces) {
+  for (uint32_t i = 0; i < sizes.spaces; i++) {
+    spaces_[i].pool = std::make_unique<PlainRegion>((sizes.units + 1) * shm::unit_bytes);
+    for (const speckv_layout& desc : layouts) {
+      const auto made = layouts_.add(desc, desc.preset, "space" + std::to_string(i));
+      demand(made.ok(), "a layout of the simulation is refused: " + made.status().text());
+      spaces_[i].layouts.push_back(made.value());
+    }
+  }
+}
+
+std::vector<Server::Space> Daemon::make_shards(uint64_t now_ns) {
+  std::vector<Server::Space> parts;
+  for (Space& space : spaces_) {
+    space.index = std::make_unique<PlainRegion>(shm::index_file_bytes(1, sizes_.buckets));
+    std::byte* index = space.index->data();
+    IndexWriter::format(index, 1, sizes_.buckets, 1);
+    ShardOptions options;
+    options.pool = space.pool->data();
+    options.index = index;
+    options.first_unit = 1;
+    options.units = sizes_.units;
+    options.blocks_max = sizes_.blocks_max;
+    options.policy = sizes_.policy;
+    options.holds_max = sizes_.holds_max;
+    options.engine = engine_.get();
+    auto shard = std::make_unique<Shard>(options);
+    shard->restore(now_ns);
+    shards_.push_back(shard.get());
+    parts.push_back({std::move(shard), reinterpret_cast<shm::IndexHeader*>(index)});
+  }
+  return parts;
+}
+
+// It may die while it starts, too.
+void Daemon::start(uint64_t now_ns) {
+  for (;;) {
+    lives_++;
+    io_ = std::make_unique<SimIo>(random_);
+    engine_ = std::make_unique<NullEngine>(random_.next(), sizes_.jobs_max);
+    shards_.clear();
+    try {
+      server_ = std::make_unique<Server>(0, make_shards(now_ns), *io_, *engine_);
+      return;
+    } catch (const Killed&) {
+      stores_to_live = 0;
+      for (Space& space : spaces_) space.gone_before++;  // what it had dropped is not known
+    }
+  }
+}
+
+void Daemon::kill() {
+  for (uint32_t i = 0; i < spaces_.size(); i++) {
+    spaces_[i].gone_before = gone(i) + spaces_[i].lost_memory;
+    spaces_[i].lost_before = lost(i);
+    spaces_[i].lost_memory = false;
+  }
+  stores_to_live = 0;
+  server_.reset();
+  shards_.clear();
+}
+
+bool Daemon::run(const std::function<void()>& what) {
+  if (!alive()) return false;
+  try {
+    what();
+  } catch (const Killed&) {
+    kill();
+  }
+  return alive();
+}
+
+std::shared_ptr<Session> Daemon::connect(uint32_t space, uint64_t arena_bytes) {
+  const Session::Identity identity{++sessions_, 1000, 0, 0, space, sessions_};
+  auto made = Session::create(identity, medium_, 1, arena_bytes);
+  demand(made.ok(), "no session: " + made.status().text());
+  std::shared_ptr<Session> session = made.value();
+  int number = 0;
+  for (const Layout* layout : spaces_[space].layouts)
+    demand(session->add_layout(layout, &layout->widths->current()) == number++,
+           "a layout has another number for the daemon than for the library");
+  run([&] { server_->admit(session); });
+  return session;
+}
+
+SharedMemory Daemon::memory_of(const Session& session) {
+  const auto arena = session.arena(0, 1);
+  auto* memory = const_cast<std::byte*>(arena.data()) - shm::session_arena_offset(1);
+  Space& space = spaces_[session.identity().space];
+  return {memory,
+          session.memory_bytes(),
+          session.arena_bytes(),
+          space.pool->data(),
+          space.pool->bytes(),
+          space.index->data(),
+          space.index->bytes()};
+}
+
+// Readers see zeros there.
+void Daemon::lose_unit(uint32_t space, uint32_t unit) {
+  const uint64_t offset = (1 + uint64_t(unit)) * shm::unit_bytes;
+  spaces_[space].lost_memory = true;
+  std::memset(spaces_[space].pool->data() + offset, 0, shm::unit_bytes);
+  run([&] { server_->lose(space, {offset, shm::unit_bytes}); });
+}
+
+uint64_t Daemon::gone(uint32_t space) const {
+  uint64_t sum = spaces_[space].gone_before;
+  if (shards_.empty()) return sum;
+  const ShardCounters& counters = shards_[space]->counters();
+  return sum + counters.evicted + counters.lost + counters.not_restored;
+}
+
+uint64_t Daemon::lost(uint32_t space) const {
+  return spaces_[space].lost_before +
+         (shards_.empty() ? 0 : shards_[space]->counters().lost.load());
+}
+
+void Daemon::demand_balance(uint32_t space) {
+  const ShardCounters& counters = shards_[space]->counters();
+  const std::byte* file = spaces_[space].index->data();
+  const shm::IndexView view(file, 0);
+  uint64_t entries = 0, slots = 0;
+  for (uint32_t i = 0; i < view.buckets(); i++)
+    for (uint32_t at = 0; at < shm::bucket_entries; at++) {
+      if (!view.bucket(i).head.tags[at]) continue;
+      const shm::Entry& entry = view.bucket(i).entries[at];
+      entries++;
+      slots += 1 + (entry.flags & shm::entry_record ? entry.layers : 0);
+    }
+  uint64_t live_slots = 0, live_bytes = 0;
+  const_cast<SlabPool&>(shards_[space]->slabs())
+      .for_each_live_slot([&](uint64_t, uint32_t slot_bytes, uint32_t) {
+        live_slots++;
+        live_bytes += slot_bytes;
+      });
+  const auto equal = [space](const char* what, uint64_t got, uint64_t expected) {
+    demand(got == expected, text("space %u, all quiet: %s are %llu, expected %llu", space, what,
+                                 (unsigned long long)got, (unsigned long long)expected));
+  };
+  equal("counters.blocks", counters.blocks, entries);
+  equal("slots in use", live_slots, slots);
+  equal("counters.stored_bytes", counters.stored_bytes, live_bytes);
+  equal("counters.puts_under_way", counters.puts_under_way, 0);
+  equal("counters.puts_quarantined", counters.puts_quarantined, 0);
+  equal("counters.held_blocks", counters.held_blocks, 0);
+  equal("counters.limbo_blocks", counters.limbo_blocks, 0);
+  equal("restored + puts - removed - evicted - lost",
+        counters.restored + counters.puts - counters.removed - counters.evicted - counters.lost,
+        entries);
+}
+
+}  // namespace speckv::sim

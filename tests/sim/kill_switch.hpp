@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// kill_switch.hpp - for those who set when the daemon dies: kill_points.hpp without its macros.
+#pragma once
+
+#include <cstdint>
+
+namespace speckv::sim {
+
+struct Killed {};
+// After so many more stores to a pool the daemon dies; 0: it does not.
+extern uint64_t stores_to_live;
+
+}  // namespace speckv::sim

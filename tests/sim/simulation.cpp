@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+// simulation.cpp - see simulation.hpp.
+#include "simulation.hpp"
+
+#include "kill_switch.hpp"
+
+namespace speckv::sim {
+
+namespace {
+constexpr uint64_t turns_max = 4'000;  // until everything is answered once faults have stopped
+}
+
+Simulation::Simulation(uint64_t seed, const Limits& limits)
+    : seed_(seed), limits_(limits), random_(seed) {
+  world = this;
+  stores_to_live = 0;
+  choose();
+}
+
+Simulation::~Simulation() {
+  for (Client& client : clients_) client.library.reset();
+}
+
+// ---- what the seed picks -----------------------------------------------------------------------
+
+void Simulation::choose() {
+  sizes_.spaces = random_.chance(256) ? 2 : 1;
+  sizes_.units = uint32_t(random_.range(3, 12));
+  sizes_.buckets = random_.chance(300) ? 2 : uint32_t(random_.range(4, 40));
+  sizes_.blocks_max =
+      random_.chance(300) ? uint32_t(random_.range(3, 12)) : uint32_t(random_.range(16, 200));
+  sizes_.jobs_max = uint32_t(random_.range(1, 24));
+  sizes_.holds_max = random_.chance(200) ? 4 : 64;
+  sizes_.policy = random_.one_of<std::string>({"lru", "s3fifo", "continuation"});
+  keys_ = random_.chance(300) ? uint32_t(random_.range(1, 6)) : uint32_t(random_.range(8, 160));
+  choose_layouts();
+  choose_rates();
+  steps_max_ = random_.range(400, 3'000);
+  daemon_ = std::make_unique<Daemon>(sizes_, layouts_, random_);
+  daemon_->start(now_ns);
+  const auto count = uint32_t(random_.range(1, 7));
+  for (uint32_t i = 0; i < count && i < limits_.clients; i++) {
+    clients_.emplace_back();
+    Client& client = clients_.back();
+    client.number = i;
+    client.space = uint32_t(random_.below(sizes_.spaces));
+    client.scribbles = i > 0 && random_.chance(200) && may(scribblers);
+    connect(client);
+  }
+}
+
+void Simulation::choose_layouts() {
+  const uint64_t count = random_.range(1, 3);
+  uint64_t largest = 0;
+  for (uint64_t i = 0; i < count; i++) {
+    const bool large = random_.chance(64);
+    speckv_layout layout{};
+    layout.size = sizeof layout;
+    layout.dtype = SPECKV_DTYPE_F16;
+    layout.layers = random_.chance(400) ? 1 : uint32_t(random_.range(2, large ? 4 : 9));
+    layout.kv_heads = large ? 4 : 1;
+    layout.head_dim = large ? 128 : uint32_t(random_.range(1, 5)) * 16;
+    layout.page_tokens = 16;
+    layout.block_tokens = large ? 256 : uint32_t(random_.range(1, 3)) * 16;
+    layout.world = 4;
+    layout.rank = uint32_t(i);  // no two are the same
+    layout.preset = random_.chance(256) ? SPECKV_PRESET_Q8 : SPECKV_PRESET_EXACT;
+    layouts_.push_back(layout);
+    blocks_.emplace_back(layout, uint32_t(i));
+    batch_.emplace_back();
+    for (int k = 0; k < 8; k++) batch_.back().emplace_back(layout, uint32_t(i));
+    largest = std::max(largest, shm::raw_block_bytes(layout));
+  }
+  const uint64_t chunk = shm::arena_chunk_bytes;
+  arena_bytes_ = (largest + chunk - 1) / chunk * chunk * random_.range(1, 16);
+}
+
+void Simulation::choose_rates() {
+  const auto maybe = [this](uint32_t chance, uint32_t most) {
+    return random_.chance(chance) ? uint32_t(random_.range(1, most)) : 0;
+  };
+  rates_.turn = uint32_t(random_.range(100, 900));
+  rates_.complete = uint32_t(random_.range(100, 900));
+  rates_.kill = maybe(400, 8);
+  rates_.kill_soon = maybe(500, 24);
+  rates_.lose = maybe(200, 4);
+  rates_.forget = maybe(200, 24);
+  rates_.session_end = maybe(500, 16);
+  rates_.scribble = uint32_t(random_.range(1, 64));
+  rates_.slow = maybe(300, 6);
+  const uint32_t most[] = {12, 4, 16, 4, 3, 2, 5, 4, 10};
+  for (uint32_t action = 0; action < std::size(most); action++)
+    rates_.mix.insert(rates_.mix.end(), random_.below(most[action] + 1), action);
+  rates_.mix.insert(rates_.mix.end(), {0, 2, 8});  // a put, a get, a reap
+}
+
+// ---- a step ------------------------------------------------------------------------------------
+
+void Simulation::run() {
+  for (; steps_ < steps_max_ && steps_ < limits_.steps; steps_++) step();
+  faults_ = false;
+  end();
+}
+
+void Simulation::step() {
+  now_ns += random_.below(400'000);
+  if (random_.chance(rates_.slow)) now_ns += random_.below(12'000'000'000);
+  daemon_fault();
+  daemon_step();
+  Client& client = clients_[random_.below(clients_.size())];
+  act(client);
+  if (client.scribbles && random_.chance(rates_.scribble)) scribble(client);
+  if (random_.chance(rates_.session_end) && may(session_ends)) {
+    say(text("client %u ends", client.number));
+    disconnect(client);
+    daemon_->run([&] { daemon_->server().dismiss_ended(); });
+    if (daemon_->alive()) connect(client);
+  }
+  if (!daemon_->alive()) after_death();
+}
+
+void Simulation::daemon_fault() {
+  NullEngine& engine = daemon_->engine();
+  if (may(engine_faults) && random_.chance(20)) {
+    engine.faults.full = random_.chance(512) ? uint32_t(random_.below(200)) : 0;
+    engine.faults.failed = random_.chance(512) ? uint32_t(random_.below(64)) : 0;
+    engine.cancels = random_.chance(512);
+    daemon_->io().refused = random_.chance(300) ? 300 : 0;
+  }
+  if (may(stuck_jobs) && random_.chance(rates_.forget)) {
+    if (random_.chance(400)) engine.remember();
+    else if (engine.waiting()) engine.forget_one();
+  }
+  if (may(lost_memory) && random_.chance(rates_.lose)) {
+    const auto space = uint32_t(random_.below(sizes_.spaces));
+    const auto unit = uint32_t(random_.below(sizes_.units));
+    say(text("unit %u of space %u is lost", unit, space));
+    daemon_->lose_unit(space, unit);
+  }
+  if (!may(kills)) return;
+  if (random_.chance(rates_.kill_soon) && stores_to_live == 0)
+    stores_to_live = random_.range(1, random_.chance(512) ? 8 : 200);
+  if (daemon_->alive() && random_.chance(rates_.kill)) daemon_->kill();
+}
+
+void Simulation::daemon_step() {
+  if (!daemon_->alive()) return;
+  if (random_.chance(rates_.complete)) daemon_->engine().complete(random_.below(6));
+  if (random_.chance(rates_.turn)) daemon_turn();
+}
+
+void Simulation::daemon_turn() {
+  daemon_->run([this] {
+    std::vector<Operation*> done;
+    daemon_->io().reap(&done);
+    for (Operation* operation : done) daemon_->server().completed(operation);
+    daemon_->server().turn(now_ns);
+  });
+}
+
+void Simulation::while_reading() {
+  if (inside_ || !may(turns_while_reading) || !random_.chance(60)) return;
+  inside_ = true;
+  now_ns += random_.below(1'000'000);
+  daemon_step();
+  inside_ = false;
+}
+
+bool Simulation::while_waiting() {
+  now_ns += random_.below(20'000'000);
+  daemon_step();
+  if (!faults_ && daemon_->alive()) daemon_->engine().complete_all();
+  return daemon_->alive();
+}
+
+void Simulation::after_death() {
+  say("the daemon is killed");
+  for (Client& client : clients_)
+    if (client.session) disconnect(client);
+  oracle_.daemon_died();
+  daemon_->start(now_ns);
+  for (uint32_t space = 0; space < sizes_.spaces; space++)
+    say(text("it starts again: space %u has %llu blocks", space,
+             (unsigned long long)daemon_->counters(space).blocks));
+  for (Client& client : clients_) connect(client);
+}
+
+// ---- the end -----------------------------------------------------------------------------------
+
+void Simulation::wait_for_all() {
+  const auto all_answered = [this] {
+    for (Client& client : clients_)
+      if (client.library && client.library->under_way()) return false;
+    return true;
+  };
+  for (uint64_t turn = 0; turn < turns_max; turn++) {
+    if (turn % 16 == 15) now_ns += tick_ns;
+    now_ns += 1000;
+    daemon_->engine().complete_all();
+    daemon_turn();
+    for (Client& client : clients_)
+      if (client.library) reap(client);
+    if (all_answered()) return;
+  }
+  for (Client& client : clients_)
+    for (const auto& [number, pending] : client.pending)
+      throw Contradiction(text(
+          "client %u: block %s: a %s is not answered in %llu turns without "
+          "faults, and %zu more",
+          client.number, pending.name.text().c_str(), pending.kind == Kind::put ? "put" : "removal",
+          (unsigned long long)turns_max, client.pending.size() - 1));
+  throw Contradiction("an operation is not answered, of which the client knows nothing");
+}
+
+void Simulation::end() {
+  say("faults stop");
+  stores_to_live = 0;
+  NullEngine& engine = daemon_->engine();
+  engine.faults = {};
+  engine.cancels = true;
+  engine.remember();
+  daemon_->io().refused = 0;
+  for (Client& client : clients_)
+    if (client.scribbles) disconnect(client);
+  daemon_->server().dismiss_ended();
+  wait_for_all();
+  for (Client& client : clients_)
+    demand(!client.library || client.library->all_answered_once(),
+           text("client %u: the daemon took or answered more than was asked", client.number));
+  for (uint32_t i = 0; i < 200; i++) {  // what was stored is there
+    Client& client = clients_[i % clients_.size()];
+    if (client.library) get(client);
+  }
+  for (Client& client : clients_)
+    if (client.library) disconnect(client);
+  daemon_->server().dismiss_ended();
+  for (int i = 0; i < 12; i++) {
+    now_ns += 3'000'000'000;
+    daemon_->engine().complete_all();
+    daemon_turn();
+  }
+  demand(daemon_->server().under_way() == 0, "all quiet, and puts are under way");
+  demand(daemon_->server().sessions() == 0, "all sessions ended, and the server has some");
+  demand(daemon_->server().leaving() == 0, "all sessions ended, and some are leaving still");
+  demand(daemon_->server().counters().engine_mistaken == 0, "the engine gave back what it had not");
+  for (uint32_t space = 0; space < sizes_.spaces; space++) daemon_->demand_balance(space);
+}
+
+void Simulation::say(const std::string& what) {
+  if (limits_.trace)
+    std::fprintf(stderr, "%6llu  %9.3f ms  %s\n", (unsigned long long)steps_, double(now_ns) / 1e6,
+                 what.c_str());
+}
+
+}  // namespace speckv::sim
