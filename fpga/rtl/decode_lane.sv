@@ -29,14 +29,16 @@ module decode_lane
     input  logic    flip_i,
     output logic    error_o          // the ring's parity, a pulse
 );
-  localparam int unsigned Cores = 2;
-  localparam int unsigned CoreBits = 1;
+  localparam int unsigned Cores = 3;
+  localparam int unsigned CoreBits = 2;
   localparam int unsigned OpenPages = 4;
   localparam int unsigned CoreRaw = 0;
   localparam int unsigned CoreRowq = 1;
+  localparam int unsigned CoreXpack = 2;
   typedef logic [RingAddrBits:0] count_t;  // units, one bit more than an address
 
   function automatic logic [CoreBits-1:0] core_of(input logic [4:0] codec);
+    if (codec == CodecXpack) return CoreBits'(CoreXpack);
     return is_rowq(codec) ? CoreBits'(CoreRowq) : CoreBits'(CoreRaw);
   endfunction
 
@@ -191,6 +193,23 @@ module decode_lane
       .ready_i(core_ready[CoreRowq]),
       .beat_o(core_beat[CoreRowq]),
       .last_o(core_last[CoreRowq])
+  );
+  xpack_decode u_xpack (
+      .clk_i,
+      .rst_ni,
+      .page_valid_i(core_page[CoreXpack]),
+      .page_cfg_i(core_cfg[CoreXpack]),
+      .page_base_i(core_base[CoreXpack]),
+      .page_done_o(page_done[CoreXpack]),
+      .read_o(want[CoreXpack]),
+      .read_half_o(half[CoreXpack]),
+      .read_addr_o(read_addr[CoreXpack]),
+      .read_grant_i(grant[CoreXpack]),
+      .read_data_i(read_data),
+      .valid_o(core_valid[CoreXpack]),
+      .ready_i(core_ready[CoreXpack]),
+      .beat_o(core_beat[CoreXpack]),
+      .last_o(core_last[CoreXpack])
   );
 
   // ---- whose beats come next ----

@@ -44,7 +44,7 @@ package speckv_pkg;
   } codec_e;
 
   // One bit an id: what this build decodes and encodes. The capability registers say the same.
-  parameter logic [31:0] DecodeMask = 32'h0000_0179;
+  parameter logic [31:0] DecodeMask = 32'h0000_0379;
   parameter logic [31:0] EncodeMask = 32'h0000_0179;
 
   // What a lane needs to know about one page; it travels with the page.
@@ -68,6 +68,13 @@ package speckv_pkg;
     return PageUnitBits'(({2'd0, cfg.blocks} + 4'd1)) << (3'd5 + 3'(cfg.tokens));
   endfunction
 
+  // Units of xpack's head: (12 bytes for 256 values, head_dim / 2), rounded up: 3 .. 28.
+  function automatic logic [4:0] xpack_head_units(input page_cfg_t cfg);
+    logic [7:0] groups;
+    groups = 8'(page_beats(cfg) >> 3);
+    return 5'((groups + (groups << 1) + {2'd0, {1'b0, cfg.blocks} + 3'd1, 3'd0} + 8'd7) >> 3);
+  endfunction
+
   // Units of an encoded page: 0 where no codec of this build has such pages.
   function automatic page_units_t page_units(input page_cfg_t cfg);
     page_units_t beats, eighth, half_bit;
@@ -83,6 +90,10 @@ package speckv_pkg;
       CodecRowq5: return (eighth << 2) + eighth;
       CodecRowq6: return (eighth << 2) + (eighth << 1);
       CodecRowq8: return eighth << 3;
+      CodecXpack:
+      return PageUnitBits'(xpack_head_units(
+          cfg
+      )) + eighth + (eighth << 1) + (eighth << 3) + (cfg.bf16 ? '0 : eighth + (eighth << 1));
       CodecChanq25: return (half_bit << 2) + (half_bit << 1);
       CodecChanq3: return (half_bit << 3) - half_bit;
       CodecChanq35: return half_bit << 3;

@@ -142,7 +142,9 @@ void run_bad_descriptors(EngineHost& host) {
     host.write(SPECKV_REG_LAYOUTS_CODECS + slot * SPECKV_REG_LAYOUTS_STRIDE, codecs);
   };
   const uint32_t shape = good.layout.shape_register();
-  layout(1, shape, good.layout.codecs_register() | 1u << SPECKV_REG_LAYOUTS_CODECS_V_SHIFT);
+  layout(1, shape,
+         (good.layout.codecs_register() & ~SPECKV_REG_LAYOUTS_CODECS_V_MASK) |
+             uint32_t(CodecId::paper) << SPECKV_REG_LAYOUTS_CODECS_V_SHIFT);
   layout(2, shape & ~SPECKV_REG_LAYOUTS_SHAPE_HEADS_MASK, good.layout.codecs_register());
   layout(4,
          shape | 0x100u << SPECKV_REG_LAYOUTS_SHAPE_HEADS_SHIFT |

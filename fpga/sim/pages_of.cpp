@@ -12,6 +12,7 @@
 #include "codec/half.hpp"
 #include "codec/q8.hpp"
 #include "codec/rowq.hpp"
+#include "codec/xpack.hpp"
 
 namespace speckv::fpga {
 
@@ -78,6 +79,8 @@ size_t stored_bytes(CodecId id, const PageShape& shape) {
       return codec::q8_bytes(shape);
     case CodecId::q8sink:
       return codec::q8sink_bytes(shape);
+    case CodecId::xpack:
+      return codec::xpack_map(shape).bytes;
     default:
       return codec::rowq_bytes(codec::rowq_bits(id), shape);
   }
@@ -97,6 +100,9 @@ std::optional<Bytes> golden_encode(CodecId id, const PageShape& shape, const Val
       break;
     case CodecId::q8sink:
       refusal = codec::golden::q8sink_encode(shape, view, bytes.data());
+      break;
+    case CodecId::xpack:
+      refusal = codec::golden::xpack_encode(shape, view, bytes.data());
       break;
     default:
       refusal = codec::golden::rowq_encode(codec::rowq_bits(id), shape, view, bytes.data());
@@ -118,6 +124,9 @@ Values golden_decode(CodecId id, const PageShape& shape, const Bytes& bytes) {
       break;
     case CodecId::q8sink:
       codec::golden::q8sink_decode(shape, bytes.data(), view);
+      break;
+    case CodecId::xpack:
+      codec::golden::xpack_decode(shape, bytes.data(), view);
       break;
     default:
       codec::golden::rowq_decode(codec::rowq_bits(id), shape, bytes.data(), view);
