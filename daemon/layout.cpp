@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "assert.hpp"
+
 namespace speckv {
 
 namespace {
@@ -15,8 +17,8 @@ namespace {
 constexpr uint64_t idle_ns_max = 60'000'000'000;  // for the next session of a measured layout
 
 uint32_t resolved(const speckv_layout& desc, uint32_t default_preset) {
-  return codec::stored_preset(
-      desc, desc.preset == SPECKV_PRESET_DAEMON ? default_preset : desc.preset);
+  return codec::stored_preset(desc,
+                              desc.preset == SPECKV_PRESET_DAEMON ? default_preset : desc.preset);
 }
 
 Status full(int error, const std::string& what, bool of_all) {
@@ -107,6 +109,7 @@ void LayoutTable::retain(const Layout* layout) {
 void LayoutTable::release(const Layout* layout, uint64_t now_ns) {
   for (size_t i = 0; i < table_.size(); i++) {
     if (table_[i].layout.get() != layout) continue;
+    SPECKV_ASSERT(table_[i].sessions > 0, "a layout was let go more often than it was named");
     if (--table_[i].sessions > 0) return;
     const auto widths = widths_.find(table_[i].widths);
     spaces_[table_[i].widths.first].used.layouts--;

@@ -11,6 +11,8 @@
 #include <string>
 #include <utility>
 
+#include "assert.hpp"
+
 namespace speckv {
 
 class [[nodiscard]] Status {
@@ -36,8 +38,15 @@ class [[nodiscard]] Result {
   Result(T value) : value_(std::move(value)) {}
   Result(Status status) : status_(std::move(status)) {}
   bool ok() const { return value_.has_value(); }
-  T& value() { return *value_; }
-  const T& value() const { return *value_; }
+  // Requires: ok().
+  T& value() {
+    SPECKV_ASSERT(value_, "the value of a Result was asked for that holds an error");
+    return *value_;
+  }
+  const T& value() const {
+    SPECKV_ASSERT(value_, "the value of a Result was asked for that holds an error");
+    return *value_;
+  }
   const Status& status() const { return status_; }
 
  private:

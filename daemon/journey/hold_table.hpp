@@ -48,6 +48,7 @@ class HoldTable {
   // Requires: not full(), and no hold has this number.
   Hold* make(uint64_t number) {
     SPECKV_ASSERT(unused_hold_ != none, "more holds than held blocks");
+    SPECKV_ASSERT(!holds_[unused_hold_].used, "a hold in use was listed as unused");
     const uint32_t fresh = unused_hold_;
     unused_hold_ = holds_[fresh].next;
     holds_[fresh] = Hold{};
@@ -112,6 +113,7 @@ class HoldTable {
     }
   }
   void erase(Hold& hold) {
+    SPECKV_ASSERT(hold.used && hold.blocks == none, "a hold ended with blocks, or twice");
     const auto number = uint32_t(&hold - holds_.data());
     uint32_t* link = &heads_[place(hold.number)];
     while (*link != number) link = &holds_[*link].next;

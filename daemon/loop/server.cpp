@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "assert.hpp"
 #include "shm/atomics.hpp"
 
 namespace speckv {
@@ -353,6 +354,7 @@ void Server::tick() {
 
 void Server::admit(std::shared_ptr<Session> session) {
   if (session->ended()) return;
+  SPECKV_ASSERT(session->identity().space < tenants_.size(), "a session of no namespace came");
   Tenant& tenant = tenants_[session->identity().space];
   tenant.clients.push_back(std::make_unique<Client>());
   Client& client = *tenant.clients.back();
@@ -388,6 +390,7 @@ void Server::dismiss_ended() {
 // memory until it has ended. What stays in any case is the record of the poll, until the kernel has
 // ended that.
 void Server::let_go(std::unique_ptr<Client> client) {
+  SPECKV_ASSERT(client && client->session, "a session was let go twice");
   Shard& shard = *tenants_[client->session->identity().space].space.shard;
   for (Put* put : shard.under_way()) {
     if (put->asker != client.get()) continue;
@@ -429,6 +432,7 @@ void Server::rebuild_guards(Tenant& tenant) {
 }
 
 void Server::lose(uint32_t space, const LostRange& range) {
+  SPECKV_ASSERT(space < tenants_.size(), "memory of no namespace was lost");
   tenants_[space].space.shard->lose(range.offset, range.bytes);
   settle(*tenants_[space].space.shard);
   tell_answered();

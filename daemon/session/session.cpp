@@ -7,6 +7,7 @@
 
 #include <utility>
 
+#include "assert.hpp"
 #include "session/undertaker.hpp"
 #include "shm/atomics.hpp"
 
@@ -55,6 +56,7 @@ Session::~Session() {
 }
 
 int Session::add_layout(const Layout* layout, const Widths* widths) {
+  SPECKV_ASSERT(layout && widths, "a layout without widths was given a number");
   for (uint32_t i = 0; i < session_layouts_max; i++) {
     Number& number = layouts_[i];
     const Layout* known = number.layout.load(std::memory_order_relaxed);
@@ -78,6 +80,7 @@ bool Session::has_submissions(uint32_t shard) const {
 }
 
 bool Session::look(uint32_t shard, shm::Submission* ret_submission) {
+  SPECKV_ASSERT(shard < cursors_.size(), "a session was asked for a shard that it has no rings of");
   shm::ShardArea& shared = area(shard);
   Cursor& cursor = cursors_[shard];
   const uint32_t ready = shm::load_acquire(shared.sq_tail.value) - cursor.sq_head;
@@ -104,6 +107,8 @@ std::span<const std::byte> Session::arena(uint64_t offset, uint64_t bytes) const
 }
 
 void Session::complete(uint32_t shard, const shm::Completion& completion) {
+  SPECKV_ASSERT(shard < cursors_.size(),
+                "a completion for a shard that the session has no rings of");
   shm::ShardArea& shared = area(shard);
   Cursor& cursor = cursors_[shard];
   if (cursor.cq_tail - shm::load_acquire(shared.cq_head.value) >= shm::cq_entries) {
