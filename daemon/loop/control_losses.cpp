@@ -43,7 +43,9 @@ void LossWatch::wait_a_second() {
 void LossWatch::look() {
   for (size_t i = 0; i < spaces_.size(); i++)
     for (const LostRange& range : take_lost(spaces_[i]))
-      for (auto& thread : threads_) thread->lose(uint32_t(i), range);
+      for (auto& thread : threads_) untold_.push_back({thread.get(), uint32_t(i), range});
+  std::erase_if(untold_,
+                [](const Loss& loss) { return loss.thread->lose(loss.space, loss.range); });
 }
 
 std::vector<LostRange> LossWatch::take_lost(Namespace& space) {

@@ -4,7 +4,8 @@
 //
 // Woken by the medium's loss_fd(), and once a second all the same: an event may not have reached
 // us. A namespace whose first part is lost is gone as a whole: nobody new could map it. Control
-// thread only. Does nothing for a medium that cannot lose memory.
+// thread only. Never: waits for a data thread; one whose mailbox is full is told a second later.
+// Does nothing for a medium that cannot lose memory.
 #pragma once
 
 #include <utility>  // before asio.hpp: Boost 1.74 uses std::exchange without it
@@ -37,6 +38,12 @@ class LossWatch {
   std::vector<std::unique_ptr<DataThread>>& threads_;
   boost::asio::posix::stream_descriptor event_;
   boost::asio::steady_timer second_;
+  struct Loss {
+    DataThread* thread = nullptr;
+    uint32_t space = 0;
+    LostRange range;
+  };
+  std::vector<Loss> untold_;  // oldest first
 };
 
 }  // namespace speckv

@@ -14,7 +14,7 @@
 namespace speckv {
 
 namespace {
-constexpr size_t mail_max = 1024;              // control waits for room beyond it
+constexpr size_t mail_max = 1024;              // control tries again later beyond it
 constexpr size_t completed_reserved = 8192;    // completions of one turn; more would allocate
 constexpr uint64_t wait_ns_max = 50'000'000;   // the loop turns at least this often
 constexpr uint64_t finish_ns = 2'000'000'000;  // for what is in the rings at a stop
@@ -78,8 +78,8 @@ void DataThread::session_ended() {
   some_ended_.store(true, std::memory_order_release);
   poke();
 }
-void DataThread::lose(uint32_t space, const LostRange& range) {
-  while (!post({nullptr, space, range})) std::this_thread::yield();
+bool DataThread::lose(uint32_t space, const LostRange& range) {
+  return post({nullptr, space, range});
 }
 
 uint64_t DataThread::io_errors() const {

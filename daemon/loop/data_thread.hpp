@@ -42,8 +42,9 @@ class DataThread {
   [[nodiscard]] bool add_session(std::shared_ptr<Session> session);
   // After session.end(): its rings are not read again. Never fails, never waits.
   void session_ended();
-  // This part of a namespace's pool is gone. Waits while the mailbox is full.
-  void lose(uint32_t space, const LostRange& range);
+  // This part of a namespace's pool is gone. Returns: false when the mailbox is full: tell it
+  // again.
+  [[nodiscard]] bool lose(uint32_t space, const LostRange& range);
 
   const ShardCounters& counters(uint32_t space) const { return server_.shard_counters(space); }
   const ServerCounters& served() const { return server_.counters(); }

@@ -136,4 +136,14 @@ TEST(Stuck, TheWatchdogIsSilentThen) {
   unlink(path.c_str());
 }
 
+// Control tells of lost memory, and goes on: it has others to serve.
+TEST(Stuck, AFullMailboxIsSaidAndNotWaitedFor) {
+  DataThread thread(0, {}, std::make_unique<YieldingEngine>(make_cpu_engine()));  // not started
+  int told = 0;
+  while (told < 100'000 && thread.lose(0, {0, 1})) told++;
+  EXPECT_GT(told, 0);
+  EXPECT_LT(told, 100'000);
+  EXPECT_FALSE(thread.add_session(nullptr));
+}
+
 }  // namespace
