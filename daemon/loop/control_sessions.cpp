@@ -10,6 +10,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "assert.hpp"
 #include "loop/clock.hpp"
 
 namespace speckv {
@@ -26,6 +27,19 @@ Status full(int error, const std::string& own, bool of_all, const char* all_key)
   return {error,
           std::string("the daemon has no room for this now: its operator sees why ([session] ") +
               all_key + ")"};
+}
+
+// Every put of a layout that fits no shard would be -ENOSPC, however empty the pool is.
+Status fits_space(const Layout& layout, const Namespace& space) {
+  uint64_t units = space.units_of(0);
+  for (uint32_t shard = 1; shard < space.shards; shard++)
+    units = std::min(units, space.units_of(shard));
+  if (fits_shard(layout, units)) return {};
+  return {EMSGSIZE, "one block of this layout takes more than the " +
+                        std::to_string(units * (shm::unit_bytes >> 20)) +
+                        " MiB that a data thread has of namespace " + space.name +
+                        "'s pool: use fewer tokens in a block, or raise [[namespace]] bytes or "
+                        "lower [daemon] data_threads"};
 }
 }  // namespace
 
@@ -210,6 +224,7 @@ void Sessions::sweep() {
 }
 
 void Sessions::gone(size_t space, uint64_t arena_bytes) {
+  SPECKV_ASSERT(buried_ > 0 && arenas_bytes_ >= arena_bytes, "more memory went than sessions had");
   buried_--;
   used_[space].use.arenas_bytes -= arena_bytes;
   arenas_bytes_ -= arena_bytes;
@@ -258,6 +273,10 @@ Result<Sessions::Registered> Sessions::register_layout(Session& session, const s
     return added.status();
   }
   layouts_.retain(added.value());
+  if (const Status fits = fits_space(*added.value(), spaces_[space]); !fits.ok()) {
+    layouts_.release(added.value(), monotonic_ns());
+    return fits;
+  }
   widths = &added.value()->widths->current();
   const int number = session.add_layout(added.value(), widths);
   if (number < 0) return Status(-number, "this session has 64 layouts, its limit");

@@ -25,7 +25,9 @@
  *   -EAGAIN     the session's arena or ring is full: reap, then try again
  *   -ENOSPC     the pool is full and nothing in it may be evicted
  *   -EFBIG      one block of this layout is larger than the session's arena
- *   -EBUSY      the block is held: it can be neither removed nor replaced until the hold ends
+ *   -EMSGSIZE   one block of this layout is larger than a data thread's part of the pool
+ *   -EBUSY      the block is held: it can be neither removed nor replaced until the hold ends; of
+ *               speckv_open(): too many connections of this user have no session
  *   -EDQUOT     the namespace's quota of holds is used up
  *   -EBADF      no such layout, put, page or hold in this session
  *   -ERANGE     a layer range or a length lies outside the layout
@@ -38,8 +40,14 @@
  *   -ECONNRESET (completions) the daemon went away before it answered: the block may or may not be
  *               stored; (open puts and pages) their daemon went away: abort or release them
  *   -EPROTO     the daemon speaks another major version
- *   -EUSERS     the daemon has as many sessions as it may have
- *   -EMFILE     no descriptor, session or layout number is left: the text of the call says which
+ *   -EUSERS     the namespace, or the daemon, has as many sessions as it may have
+ *   -ENOBUFS    its sessions' arenas take all the memory that they may have
+ *   -EXFULL     its sessions name as many layouts as they may
+ *   -ENOSR      the bit widths of these layouts take all the memory that they may have
+ *   -EMFILE     the process or the daemon has no descriptor left, the process has 64 sessions, or
+ *               the session 64 layouts
+ *   -ENODEV     the namespace's memory is gone: its device was removed, or is poisoned
+ *   -ESTALE     the daemon changed a layout's bit widths 63 times: open a new session
  *   -EPERM      the daemon runs as a user that the caller did not expect; -EACCES: it refused this
  *               uid or namespace
  */
@@ -130,7 +138,8 @@ int speckv_layout_fits(struct speckv_session *session, const struct speckv_layou
 
 /*
  * Registers a layout with the session; handles stay valid across reconnects. -EMFILE past 64
- * layouts; -EFBIG, as speckv_layout_fits() explains it.
+ * layouts; -EFBIG, as speckv_layout_fits() explains it; -EMSGSIZE, -EXFULL and -ENOSR from the
+ * daemon.
  */
 int speckv_layout_register(struct speckv_session *session, const struct speckv_layout *layout,
                            uint32_t *ret_layout);

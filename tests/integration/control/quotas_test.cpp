@@ -17,10 +17,10 @@ class Quotas : public ::testing::Test {
   void begin(const std::string& session_lines, const std::string& namespace_lines = "") {
     DaemonOptions options;
     options.medium = "memfd";
-    options.pool_bytes = "8MiB";
+    options.pool_bytes = "16MiB";
     options.session_lines = session_lines;
     options.namespace_lines = namespace_lines;
-    options.more = "[[namespace]]\nname = \"other\"\nbytes = \"8MiB\"\n";
+    options.more = "[[namespace]]\nname = \"other\"\nbytes = \"16MiB\"\n";
     daemon_ = std::make_unique<DaemonProcess>(options);
     ASSERT_TRUE(daemon_->start()) << daemon_->log();
   }
@@ -72,6 +72,23 @@ TEST_F(Quotas, ArenasOfOneNamespace) {
   EXPECT_EQ(error, 0) << text_;
   held.clear();
   EXPECT_TRUE(status_becomes(path(), "arenas_bytes", 0));
+}
+
+// 16 MiB, of which a shard has 6: said when the layout comes, and not by each put.
+TEST_F(Quotas, ABlockThatFitsNoShardIsRefusedWithItsLayout) {
+  begin("");
+  int error = 0;
+  const auto session = open("default", &error);
+  ASSERT_EQ(error, 0) << text_;
+  speckv_layout layout = layout_number(1);
+  layout.layers = 32;
+  layout.block_tokens = 1024;  // 16 MiB
+  EXPECT_EQ(session->layout(layout), EMSGSIZE);
+  EXPECT_NE(session->text().find("MiB that a data thread has"), std::string::npos)
+      << session->text();
+  EXPECT_TRUE(status_becomes(path(), "layouts", 0)) << "a refused one counts for nobody";
+  layout.block_tokens = layout.page_tokens;
+  EXPECT_EQ(session->layout(layout), 0) << session->text();
 }
 
 TEST_F(Quotas, AShareSmallerThanADefaultArenaIsStillOpened) {
