@@ -29,8 +29,9 @@ Connection::Connection(Control& control, Control::Protocol::socket socket, Peer 
       deadline_(control.context()),
       again_(control.context()) {}
 
-void Connection::start() {
+void Connection::start(const Status& refusal) {
   control_.connections_.insert(this);
+  if (!refusal.ok()) return turn_out(refusal.error(), refusal.text());
   place_ = control_.wait({this, peer_.uid, control_.privileged(peer_)});
   expect_words(limits::hello_ms_max);
   if (!receive()) end();  // its hello is there already, most of the time
@@ -84,17 +85,21 @@ void Connection::end() {
   boost::system::error_code ignored;
   deadline_.cancel(ignored);
   again_.cancel(ignored);
-  socket_.close(ignored);
+  if (socket_.is_open()) control_.closer_.close_connection(socket_.release(ignored), peer_.uid);
   process_.reset();
 }
 
 bool Connection::receive() {
+  if (has_descriptors(socket_.native_handle())) {
+    control_.counters_.malformed++;
+    send_error(EPERM, "a message of a client carries no descriptors");
+    return false;  // unread: what drops them may wait
+  }
   std::array<std::byte, wire::message_bytes_max> message;
   iovec part{message.data(), message.size()};
   msghdr packet{};
   packet.msg_iov = &part;
-  packet.msg_iovlen =
-      1;  // no room for descriptors: whatever a client sends along is closed by the kernel
+  packet.msg_iovlen = 1;
   const ssize_t bytes = recvmsg(socket_.native_handle(), &packet, MSG_DONTWAIT);
   if (bytes < 0) return errno == EAGAIN || errno == EINTR;
   if (bytes == 0) return false;

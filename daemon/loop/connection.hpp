@@ -21,7 +21,7 @@ namespace speckv {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(Control& control, Control::Protocol::socket socket, Peer peer);
-  void start();
+  void start(const Status& refusal);  // one that is no error turns the peer out at once
   // Tells the peer why, and ends.
   void turn_out(int error, const std::string& why);
   void end();  // twice is once

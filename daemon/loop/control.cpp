@@ -20,7 +20,7 @@ Control::Control(const config::Config& config, Medium& medium, std::vector<Names
     : config_(config),
       spaces_(spaces),
       sessions_(context_, config, medium, spaces, threads, undertaker),
-      door_(context_, config.daemon.socket, config.daemon.socket_mode,
+      door_(context_, config.daemon.socket, config.daemon.socket_mode, closer_,
             [this](Protocol::socket socket) { admit(std::move(socket)); }) {}
 
 Control::~Control() {
@@ -47,8 +47,17 @@ bool Control::privileged(const Peer& peer) const {
 
 void Control::admit(Protocol::socket socket) {
   auto peer = peer_of(socket.native_handle(), foreign_);
-  if (!peer.ok()) return;  // it is gone again
-  std::make_shared<Connection>(*this, std::move(socket), std::move(peer.value()))->start();
+  if (!peer.ok()) {  // it is gone again
+    boost::system::error_code ignored;
+    return closer_.close_connection(socket.release(ignored), uid_t(-1));
+  }
+  const uid_t uid = peer.value().uid;
+  Status refusal;
+  if (closer_.unclosed_of(uid) >= limits::unclosed_of_uid_max)
+    refusal = {EBUSY, "what uid " + std::to_string(uid) +
+                          " sent along with messages cannot be closed yet: a client sends no "
+                          "descriptors"};
+  std::make_shared<Connection>(*this, std::move(socket), std::move(peer.value()))->start(refusal);
 }
 
 Control::Place Control::wait(const Waiting& next) {

@@ -24,6 +24,7 @@
 #include "loop/control_sessions.hpp"
 #include "loop/data_thread.hpp"
 #include "pool/namespace.hpp"
+#include "session/closer.hpp"
 #include "session/peer.hpp"
 
 namespace speckv {
@@ -65,6 +66,7 @@ class Control {
   const Sessions& sessions() const { return sessions_; }
   const ControlCounters& counters() const { return counters_; }
   size_t waiting() const { return waiting_.size(); }  // connections without a session
+  size_t unclosed() const { return closer_.unclosed(); }
 
  private:
   friend class Connection;
@@ -88,6 +90,7 @@ class Control {
   ControlCounters counters_;
   std::unordered_set<Connection*> connections_;
   std::list<Waiting> waiting_;  // oldest first
+  Closer closer_;
   boost::asio::io_context context_{1};
   Sessions sessions_;
   Door door_;

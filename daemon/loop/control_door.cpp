@@ -8,11 +8,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include <spdlog/spdlog.h>
 
 #include "session/messages.hpp"
+
+#ifndef SO_PASSRIGHTS  // Linux 6.16
+#define SO_PASSRIGHTS 83
+#endif
 
 namespace speckv {
 
@@ -48,10 +53,11 @@ Status nobody_listens(const std::string& path) {
 
 }  // namespace
 
-Door::Door(asio::io_context& context, std::string path, uint32_t mode, Guest guest)
+Door::Door(asio::io_context& context, std::string path, uint32_t mode, Closer& closer, Guest guest)
     : context_(context),
       path_(std::move(path)),
       mode_(mode),
+      closer_(closer),
       guest_(std::move(guest)),
       acceptor_(context),
       second_(context),
@@ -89,8 +95,9 @@ Status Door::open() {
 Status Door::bind() {
   unlink(path_.c_str());
   boost::system::error_code error;
-  acceptor_.close(error);
+  leave();
   acceptor_.open(Protocol(AF_UNIX, 0), error);
+  if (!error) refuse_descriptors();
   const sockaddr_un address = address_of(path_);
   if (!error) acceptor_.bind(Protocol::endpoint(&address, sizeof address), error);
   if (!error) find(path_, &file_);
@@ -103,6 +110,21 @@ Status Door::bind() {
                              "socket)"};
 }
 
+// Since Linux 6.16 whoever sends descriptors here is told EPERM at once, and so at every
+// connection. Before, closer.hpp has to do. SPECKVD_DESCRIPTORS_PASS (set: as before 6.16) is for
+// tests.
+void Door::refuse_descriptors() {
+  if (std::getenv("SPECKVD_DESCRIPTORS_PASS")) return;
+  const int off = 0;
+  setsockopt(acceptor_.native_handle(), SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof off);
+}
+
+// Connections that were not accepted go with their listener, and so does what they sent.
+void Door::leave() {
+  boost::system::error_code ignored;
+  if (acceptor_.is_open()) closer_.close_later(acceptor_.release(ignored), geteuid());
+}
+
 void Door::close() {
   boost::system::error_code ignored;
   second_.cancel(ignored);
@@ -110,9 +132,9 @@ void Door::close() {
   if (acceptor_.is_open()) {
     File there;
     if (find(path_, &there) && there == file_) unlink(path_.c_str());
-    acceptor_.close(ignored);
+    leave();
   }
-  for (int fd : turned_away_) ::close(fd);
+  for (int fd : turned_away_) closer_.close_connection(fd, uid_t(-1));
   for (int fd : reserve_) ::close(fd);
   turned_away_.clear();
   reserve_.clear();
@@ -195,7 +217,7 @@ bool Door::turn_away(int error) {
 }
 
 void Door::refill() {
-  for (int fd : turned_away_) ::close(fd);
+  for (int fd : turned_away_) closer_.close_connection(fd, uid_t(-1));
   turned_away_.clear();
   while (reserve_.size() < reserve_max) {
     const int fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);

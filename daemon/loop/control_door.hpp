@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "session/closer.hpp"
 #include "status.hpp"
 
 namespace speckv {
@@ -25,7 +26,8 @@ class Door {
   using Protocol = boost::asio::generic::seq_packet_protocol;
   using Guest = std::function<void(Protocol::socket)>;
 
-  Door(boost::asio::io_context& context, std::string path, uint32_t mode, Guest guest);
+  Door(boost::asio::io_context& context, std::string path, uint32_t mode, Closer& closer,
+       Guest guest);
   ~Door() { close(); }
   Door(const Door&) = delete;
   Door& operator=(const Door&) = delete;
@@ -45,6 +47,8 @@ class Door {
   static bool find(const std::string& path, File* ret_file);
 
   Status bind();
+  void refuse_descriptors();
+  void leave();
   void look();  // once a second: is the file still ours?
   void wait();
   bool accept_some();  // Returns: false when it can only go on later
@@ -54,6 +58,7 @@ class Door {
   boost::asio::io_context& context_;
   std::string path_;
   uint32_t mode_;
+  Closer& closer_;
   Guest guest_;
   boost::asio::basic_socket_acceptor<Protocol> acceptor_;
   boost::asio::steady_timer second_, retry_;

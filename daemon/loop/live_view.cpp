@@ -82,6 +82,7 @@ watch::DaemonFacts LiveView::daemon() const {
   facts.waiting = daemon_.control().waiting();
   facts.waiting_max = limits::waiting_max;
   facts.connections_ended = counters.connections_ended;
+  facts.unclosed = daemon_.control().unclosed();
   facts.log_lines_left_out = sessions.lines_left_out();
   facts.fds = open_fds();
   facts.fds_max = fd_limit();

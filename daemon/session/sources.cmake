@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 # session's answers to speckvctl: part of speckvd_core, beside what daemon/CMakeLists.txt names.
-target_sources(speckvd_core PRIVATE ${CMAKE_CURRENT_LIST_DIR}/control_requests.cpp
+target_sources(speckvd_core PRIVATE ${CMAKE_CURRENT_LIST_DIR}/closer.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/control_requests.cpp
   ${CMAKE_CURRENT_LIST_DIR}/undertaker.cpp)

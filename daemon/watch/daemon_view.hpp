@@ -38,6 +38,7 @@ struct DaemonFacts {
   uint64_t widths_bytes = 0, widths_bytes_max = 0;  // of these
   uint64_t waiting = 0, waiting_max = 0;            // connections without a session
   uint64_t connections_ended = 0;   // of these, that said nothing, or were one too many
+  uint64_t unclosed = 0;            // connections that ended and whose closing still waits
   uint64_t log_lines_left_out = 0;  // that clients caused too fast
   // Descriptors: open now, the process's limit, and what all sessions at once would take.
   uint64_t fds = 0, fds_max = 0, fds_wanted = 0;

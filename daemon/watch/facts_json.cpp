@@ -42,6 +42,7 @@ ordered_json daemon_json(const DaemonFacts& facts) {
           {"waiting", facts.waiting},
           {"waiting_max", facts.waiting_max},
           {"connections_ended", facts.connections_ended},
+          {"unclosed", facts.unclosed},
           {"log_lines_left_out", facts.log_lines_left_out},
           {"fds", facts.fds},
           {"fds_max", facts.fds_max},

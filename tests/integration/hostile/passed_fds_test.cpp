@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// passed_fds_test.cpp - descriptors that a client sends along cannot stop the daemon, by making its
+// last close wait.
+//
+// How: a TCP socket that lingers for ten minutes over bytes which nobody reads is sent in each
+// place where the daemon is the one to drop it: in its first message, in one that it will not read,
+// and to a listener that is about to go. Then somebody else asks for something. All of it as the
+// kernel is, and as on kernels that cannot refuse to pass descriptors (before 6.16).
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "client.hpp"
+#include "raw_client.hpp"
+
+namespace {
+
+using namespace speckv;
+using namespace speckv::test;
+
+// One whose close waits: more is on its way than its other end, which this keeps, will ever read.
+class Lingering {
+ public:
+  Lingering() {
+    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t bytes = sizeof address;
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    EXPECT_EQ(bind(listener, generic, bytes), 0);
+    EXPECT_EQ(listen(listener, 1), 0);
+    getsockname(listener, generic, &bytes);
+    fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(connect(fd_, generic, bytes), 0);
+    other_end_ = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    close(listener);
+    const std::vector<char> much(64 << 10);
+    while (::send(fd_, much.data(), much.size(), MSG_DONTWAIT) > 0) {
+    }
+    const linger ten_minutes{1, 600};
+    EXPECT_EQ(setsockopt(fd_, SOL_SOCKET, SO_LINGER, &ten_minutes, sizeof ten_minutes), 0);
+  }
+  ~Lingering() { close(other_end_); }
+  int fd() const { return fd_; }
+  // Its last descriptor is then one that is on its way. Were it the test's own, the test would
+  // wait.
+  void let_go(bool sent) {
+    const linger none{};
+    if (!sent) setsockopt(fd_, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    close(fd_);
+  }
+
+ private:
+  int fd_ = -1, other_end_ = -1;
+};
+
+int connected_to(const std::string& path) {
+  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::snprintf(address.sun_path, sizeof address.sun_path, "%s", path.c_str());
+  EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  return fd;
+}
+
+// Returns: whether it went; the kernel may refuse to pass descriptors there.
+bool send_along(int fd, const void* message, size_t bytes, int passed) {
+  iovec part{const_cast<void*>(message), bytes};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr packet{};
+  packet.msg_iov = &part;
+  packet.msg_iovlen = 1;
+  packet.msg_control = control;
+  packet.msg_controllen = sizeof control;
+  cmsghdr* rights = CMSG_FIRSTHDR(&packet);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(rights), &passed, sizeof passed);
+  return sendmsg(fd, &packet, MSG_NOSIGNAL | MSG_DONTWAIT) == ssize_t(bytes);
+}
+
+wire::Hello hello_to_default() {
+  wire::Hello hello{};
+  hello.header = {wire::magic,         uint16_t(wire::Type::hello), 0,
+                  wire::version_major, wire::version_minor,         sizeof hello};
+  std::snprintf(hello.namespace_name, sizeof hello.namespace_name, "default");
+  hello.arena_bytes = 64 << 10;
+  return hello;
+}
+
+class PassedFds : public ::testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override {
+    if (GetParam()) setenv("SPECKVD_DESCRIPTORS_PASS", "1", 1);
+    else unsetenv("SPECKVD_DESCRIPTORS_PASS");
+    ASSERT_TRUE(daemon_.start()) << daemon_.log();
+  }
+  void TearDown() override {
+    unsetenv("SPECKVD_DESCRIPTORS_PASS");
+    const pid_t pid = daemon_.pid();
+    ::kill(pid, SIGTERM);
+    siginfo_t ended{};
+    bool gone = false;
+    for (int i = 0; i < 20'000 && !gone; i++, usleep(1000))
+      gone = waitid(P_PID, id_t(pid), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid;
+    EXPECT_TRUE(gone) << "SIGTERM does not end it";
+  }
+  void victim_is_served() {
+    RawClient client;  // it has patience, and an end of it
+    ASSERT_EQ(client.open(daemon_.socket_path(), "default", 64 << 10), 0) << daemon_.log();
+  }
+
+  DaemonProcess daemon_{DaemonOptions{}};
+};
+
+TEST_P(PassedFds, WithTheFirstMessage) {
+  for (int i = 0; i < 3; i++) {
+    Lingering lingering;
+    const int fd = connected_to(daemon_.socket_path());
+    const wire::Hello hello = hello_to_default();
+    daemon_.pause();  // or the daemon lets go first, and it is the test that waits
+    lingering.let_go(send_along(fd, &hello, sizeof hello, lingering.fd()));
+    daemon_.resume();
+    victim_is_served();
+    close(fd);
+  }
+}
+
+TEST_P(PassedFds, WithAMessageThatIsNotRead) {
+  for (int i = 0; i < 3; i++) {
+    Lingering lingering;
+    const int fd = connected_to(daemon_.socket_path());
+    const wire::Hello hello = hello_to_default();
+    daemon_.pause();  // so that all of it is there when the first is looked at
+    EXPECT_EQ(::send(fd, "nonsense", 8, MSG_NOSIGNAL), 8);
+    lingering.let_go(send_along(fd, &hello, sizeof hello, lingering.fd()));
+    daemon_.resume();
+    victim_is_served();
+    close(fd);
+  }
+}
+
+// A message of no bytes looks like the end of the connection.
+TEST_P(PassedFds, BehindAnEmptyMessage) {
+  Lingering lingering;
+  const int fd = connected_to(daemon_.socket_path());
+  daemon_.pause();
+  EXPECT_EQ(::send(fd, "", 0, MSG_NOSIGNAL), 0);
+  lingering.let_go(send_along(fd, "x", 1, lingering.fd()));
+  close(fd);
+  daemon_.resume();
+  victim_is_served();
+}
+
+// Connections that nobody has accepted yet go with the listener: TearDown() is the test.
+TEST_P(PassedFds, ToAListenerThatGoes) {
+  daemon_.pause();
+  Lingering lingering;
+  std::vector<int> fds;
+  for (int i = 0; i < 40; i++) fds.push_back(connected_to(daemon_.socket_path()));
+  lingering.let_go(send_along(fds.back(), "x", 1, lingering.fd()));
+  ::kill(daemon_.pid(), SIGTERM);
+  daemon_.resume();
+  for (const int fd : fds) close(fd);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, PassedFds, ::testing::Bool(), [](const auto& info) {
+  return info.param ? "ThatCannotRefuse" : "AsItIs";
+});
+
+}  // namespace
