@@ -60,6 +60,10 @@ class Waker {
     struct sigaction action {};
     action.sa_handler = [](int) {};
     sigaction(signal(), &action, nullptr);
+    sigset_t ours;
+    sigemptyset(&ours);
+    sigaddset(&ours, signal());
+    pthread_sigmask(SIG_UNBLOCK, &ours, nullptr);
     sigevent event{};
     event.sigev_notify = SIGEV_THREAD_ID;
     event.sigev_signo = signal();

@@ -127,6 +127,8 @@ class PassedFds : public ::testing::TestWithParam<bool> {
 };
 
 TEST_P(PassedFds, WithTheFirstMessage) {
+  victim_is_served();
+  const size_t before = descriptors(daemon_.pid());
   for (int i = 0; i < 3; i++) {
     Lingering lingering;
     const int fd = connected_to(daemon_.socket_path());
@@ -137,6 +139,10 @@ TEST_P(PassedFds, WithTheFirstMessage) {
     victim_is_served();
     close(fd);
   }
+  bool back = false;
+  for (int i = 0; i < 20'000 && !back; i++, usleep(1000))
+    back = descriptors(daemon_.pid()) <= before;
+  EXPECT_TRUE(back) << "connections are not closed while what was sent into them lingers";
 }
 
 TEST_P(PassedFds, WithAMessageThatIsNotRead) {

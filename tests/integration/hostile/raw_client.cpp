@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "shm/atomics.hpp"
@@ -112,6 +113,15 @@ void fill(int event_fd) {
 void set_blocking(int fd, bool blocking) {
   const int flags = fcntl(fd, F_GETFL);
   fcntl(fd, F_SETFL, blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
+}
+
+size_t descriptors(pid_t pid) {
+  size_t count = 0;
+  std::error_code ignored;
+  const std::string folder = "/proc/" + std::to_string(pid) + "/fd";
+  for ([[maybe_unused]] const auto& each : std::filesystem::directory_iterator(folder, ignored))
+    count++;
+  return count;
 }
 
 }  // namespace speckv::test

@@ -5,6 +5,8 @@
 // Used by tests of this folder only. Nothing here checks what the daemon says: a test does.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -53,5 +55,7 @@ class RawClient {
 void fill(int event_fd);
 // Clears or sets O_NONBLOCK of the open file, for everybody who has it.
 void set_blocking(int fd, bool blocking);
+// Open ones of a process.
+size_t descriptors(pid_t pid);
 
 }  // namespace speckv::test

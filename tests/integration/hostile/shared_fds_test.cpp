@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <thread>
@@ -49,15 +48,6 @@ size_t session_maps(pid_t pid) {
   size_t count = 0;
   for (std::string line; std::getline(maps, line);)
     count += line.find("memfd:speckv:session") != std::string::npos;
-  return count;
-}
-
-size_t descriptors(pid_t pid) {
-  size_t count = 0;
-  std::error_code ignored;
-  const std::string folder = "/proc/" + std::to_string(pid) + "/fd";
-  for ([[maybe_unused]] const auto& each : std::filesystem::directory_iterator(folder, ignored))
-    count++;
   return count;
 }
 

@@ -138,7 +138,7 @@ TEST(Stuck, TheWatchdogIsSilentThen) {
 
 // Control tells of lost memory, and goes on: it has others to serve.
 TEST(Stuck, AFullMailboxIsSaidAndNotWaitedFor) {
-  DataThread thread(0, {}, std::make_unique<YieldingEngine>(make_cpu_engine()));  // not started
+  DataThread thread(0, {}, make_cpu_engine());  // not started
   int told = 0;
   while (told < 100'000 && thread.lose(0, {0, 1})) told++;
   EXPECT_GT(told, 0);
