@@ -9,7 +9,7 @@ were reused, and then the prompt: how a prompt is split changes the rounding, so
 splits can be compared. The control: with every restored K and V zeroed, answers must change."""
 import threading
 
-from servers import FLAGS, LIBRARY, PRELOADED, TEXT, Daemon, Server, check, run_test
+from servers import FLAGS, HELPER, LIBRARY, TEXT, Daemon, Server, check, run_test
 
 BLOCK = 64  # tokens, of the library
 
@@ -97,7 +97,7 @@ def at_the_same_time(folder, place, reference):
 
 
 def other_settings(folder, place, reference):
-    zeroed = Server(folder, *FLAGS, preload=[*PRELOADED, LIBRARY], **place)
+    zeroed = Server(folder, *FLAGS, preload=[HELPER, LIBRARY], **place)
     answers = run(zeroed)
     check(not reference.agrees(answers), "zeroed KV answers otherwise: the test can fail")
     check(zeroed.restored()[:1] == [128], "though as much was restored")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """servers.py - a daemon and stock llama-servers over HTTP, for this folder's tests.
 
-Each test is started with ENGINE SPECKVD LIBRARY PRELOADED..., the last being libraries of its own,
-and calls run_test(), which ends every process that is left and fails when a check() did."""
+Each test is started with ENGINE SPECKVD LIBRARY HELPER, the last being a library or program of its
+own, and calls run_test(), which ends every process that is left and fails when a check() did."""
 import json
 import os
 import pathlib
@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 
-ENGINE, SPECKVD, LIBRARY, *PRELOADED = (pathlib.Path(word).resolve() for word in sys.argv[1:])
+ENGINE, SPECKVD, LIBRARY, HELPER = (pathlib.Path(word).resolve() for word in sys.argv[1:])
 ANSWER = 16
 START_SECONDS = 120  # only a bound: a machine under load takes long to load a model
 MODEL = ENGINE / "models/smollm2-135m-q4_0.gguf"
