@@ -2,10 +2,11 @@
 // engine.hpp - who runs the codec: jobs of one segment, started now and completed at any later
 // time, in any order. One interface, so that nobody ever asks which engine it is.
 //
-// A job belongs to who starts it: it stays where it is, and so do the memory and the tables that it
-// names, until reap() or cancel() has given it back. An engine does no I/O of its own accord, never
-// evicts, and may refuse a segment (then the caller stores it otherwise). It may be full, fail, or
-// never answer: its caller has a deadline for that.
+// A job belongs to who starts it. The memory and the tables that it names stay where they are until
+// reap() or cancel() has given it back; the job itself until the engine has stopped, since a worker
+// may still look at the state of one that was cancelled. An engine does no I/O of its own accord,
+// never evicts, and may refuse a segment (then the caller stores it otherwise). It may be full,
+// fail, or never answer: its caller has a deadline for that.
 //
 // Between taking a job and its first store an engine runs a release fence: the slot's gen was made
 // odd by another thread perhaps, and readers rely on the order of the two (docs/protocol.md §4.2).

@@ -71,6 +71,7 @@ TEST_P(Workers, EveryJobComesBackOnceWithItsBytes) {
     ASSERT_EQ(job.stored, alone.stored);
     ASSERT_EQ(job.checksum, alone.checksum);
   }
+  engine_->stop();
 }
 
 TEST_P(Workers, WhatIsTakenBackIsNotRunAndMayBeStartedAgain) {
@@ -89,6 +90,7 @@ TEST_P(Workers, WhatIsTakenBackIsNotRunAndMayBeStartedAgain) {
   EXPECT_EQ(done + cancelled, started);
   EXPECT_TRUE(reap(false).empty());
   EXPECT_EQ(engine_->facts().busy, 0u);
+  engine_->stop();  // before the jobs go
 }
 
 TEST_P(Workers, AStopLeavesNobodyBehind) {
