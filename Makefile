@@ -11,8 +11,8 @@ export JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 PRESET ?= release
 
-.PHONY: help run test test-all sim test-vm test-fpga demo-cxl bench quality install deps format
-.PHONY: format-check lint clean calibrate test-llama-server
+.PHONY: help run test test-all sim test-vm test-fpga fpga demo-cxl bench quality install deps
+.PHONY: format format-check lint clean calibrate test-llama-server
 
 help: ## this list
 	@echo 'speckv: a KV-cache tier in CXL memory for LLM servers. See README.md.'
@@ -50,6 +50,10 @@ test-vm: ## [tests/vm/vm-test] the kernel driver on two kernels in QEMU
 test-fpga: ## [fpga/test] the codec engine's RTL: lint, benches, proofs, seeded faults
 	@tools/need fpga
 	@fpga/test
+
+fpga: ## [fpga/full] a million pages, every seeded fault, place and route: an hour
+	@tools/need fpga
+	@fpga/full
 
 demo-cxl: ## [tests/vm/e2e/e2e] a CXL card in QEMU: put, get, crash, pull the card
 	@tools/need build test vm

@@ -48,6 +48,7 @@ module dma_read
   count_t reserved_q;
   logic [6:0] burst, page_left;
   logic start, asked, pop, queue_ready;
+  count_t held;
 
   assign start = move_valid_i && move_ready_o;
   assign move_ready_o = give_q == '0 && !stop_i;
@@ -61,8 +62,7 @@ module dma_read
     if (`MUT(43, page_left < burst, 1'b0)) burst = page_left;
     if (ask_q < beats_t'(burst)) burst = 7'(ask_q);
   end
-  assign
-      addr_valid_o = ask_q != '0 && !stop_i && reserved_q + count_t'(burst) <= count_t'(QueueDepth);
+  assign addr_valid_o = ask_q != '0 && !stop_i && 32'(reserved_q) + 32'(burst) <= 32'(QueueDepth);
   assign addr_device_o = device_q;
   assign addr_o = '{addr: addr_q, len: 8'(burst) - 8'd1};
   assign asked = addr_valid_o && addr_ready_i;
@@ -107,10 +107,13 @@ module dma_read
       .valid_o,
       .ready_i,
       .data_o(beat_o),
-      .count_o()
+      .count_o(held)
   );
   assign last_o = give_q == beats_t'(1);
   assign half_o = last_o && half_q;
+
+  logic unused_held;
+  assign unused_held = ^held;
 
   `SPECKV_PAST
   `SPECKV_ASSERT(DmaReadQueueHasRoom, !read_valid_i || queue_ready)
@@ -119,4 +122,28 @@ module dma_read
   `SPECKV_ASSERT(DmaReadHeld, stop_i || `SPECKV_NEXT(addr_valid_o && !addr_ready_i && !start,
                                                      addr_valid_o && addr_o == $past(addr_o)))
   `SPECKV_ASSUME(DmaReadAnswersAreAskedFor, !read_valid_i || open_q != '0)
+
+`ifdef SPECKV_FORMAL
+  // Every beat of a move is asked for, on its way, in the queue, or delivered; and every burst lies
+  // within what the command named.
+  beat_addr_t base_q;
+  beats_t size_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) size_q <= '0;
+    else if (start) begin
+      base_q <= move_i.addr;
+      size_q <= beats_t'((move_i.size + 1'b1) >> 1);
+    end
+  end
+  `SPECKV_ASSERT(DmaReadReserved, beats_t'(reserved_q) == open_q + beats_t'(held))
+  `SPECKV_ASSERT(DmaReadReservedFits, reserved_q <= count_t'(QueueDepth))
+  `SPECKV_ASSERT(DmaReadOpenFits, open_q <= beats_t'(QueueDepth))
+  `SPECKV_ASSERT(DmaReadNoneLost, give_q == ask_q + open_q + beats_t'(held))
+  `SPECKV_ASSERT(DmaReadSizeBound, size_q <= beats_t'(1) << 16)
+  `SPECKV_ASSERT(DmaReadSize, ask_q <= size_q && give_q <= size_q)
+  `SPECKV_ASSERT(DmaReadPlace, ask_q == '0 || addr_q == base_q + BeatAddrBits'(size_q - ask_q))
+  `SPECKV_ASSERT(DmaReadInMove, !addr_valid_o || beats_t'(burst) <= ask_q)
+  `SPECKV_ASSUME(DmaReadSizeIsSegment, !start || move_i.size < SegmentUnitBits'(2) << 16)
+  `SPECKV_COVER(DmaReadSecondBurst, asked && ask_q != size_q)
+`endif
 endmodule

@@ -70,4 +70,18 @@ module segment_walker
 
   `SPECKV_ASSERT(WalkerStaysInside,
                  !valid_q || (page_q < layout_q.pages && head_q < layout_q.heads))
+
+`ifdef SPECKV_FORMAL
+  `SPECKV_PAST
+  `SPECKV_ASSUME(WalkerLayout, !start_i || (layout_i.heads != '0 && layout_i.pages != '0))
+  // Pages of a head follow each other, heads too, K before V; the last one ends it.
+  `SPECKV_ASSERT(WalkerPageStep, !(past_valid && $past(valid_q && next_i && !start_i && !page_end)
+                 ) || (valid_q && page_q == $past(page_q) + 9'd1 && head_q == $past(head_q)))
+  logic first_page;
+  assign first_page = valid_q && first_block_q && page_q == '0;
+  `SPECKV_ASSERT(WalkerFirstPages, !first_page || page_cfg_o.codec == layout_q.codec_first)
+  `SPECKV_ASSERT(WalkerEnds, !(past_valid && $past(valid_q && next_i && !start_i)
+                 ) || valid_q == !$past(last_o))
+  `SPECKV_COVER(WalkerLast, valid_q && last_o && index_q == 16'd7)
+`endif
 endmodule

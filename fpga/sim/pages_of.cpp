@@ -64,9 +64,10 @@ Values any_page(const PageShape& shape, Random& random, bool calm) {
   const auto texture = codec::testing::textures[random() % textures];
   Values page = codec::testing::make_page(shape, texture, random);
   if (!calm && random() % 8 == 0) {
-    // One value around an encoder's limit, alone: the others do not make the page refused.
+    // Few values around an encoder's limit: the others do not make the page refused.
     const uint16_t lowest = codec::is_bf16(shape.dtype) ? 0x4880 : 0x6c00;
-    page[random() % page.size()] = uint16_t(lowest + random() % 0x1000);
+    for (uint64_t left = uint64_t{1} << random() % 7; left > 0; --left)
+      page[random() % page.size()] = uint16_t(lowest + random() % 0x1000);
   }
   return page;
 }
