@@ -212,7 +212,7 @@ module lane
   logic decode_error, encode_error, memory_error, flip, flip_q;
   refusal_e refusal, refusal_q;
   logic [15:0] refused_page, page_q;
-  logic [63:0] sum;
+  logic [63:0] sum_made;
   // Beats in, beats out; the stored ones of the two are summed up.
   logic in_valid, in_ready, in_half, in_last, out_valid, out_ready;
   logic decode_in_ready, decode_out_valid, encode_in_ready, encode_out_valid, encode_half;
@@ -298,7 +298,7 @@ module lane
       .half_i(stored_half),
       .beat_i(encode ? encode_out : in_beat),
       .valid_o(sum_valid),
-      .sum_o(sum)
+      .sum_o(sum_made)
   );
 
   dma_write u_write (
@@ -346,7 +346,7 @@ module lane
       if (write_done) written_q <= 1'b1;
       if (memory_error) memory_error_q <= 1'b1;
     end
-    if (sum_valid) sum_q <= sum;
+    if (sum_valid) sum_q <= sum_made;
   end
 
   // ---- result ----

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// cut_rowq_encode_path - rowq_encode_path alone between a shift register and a fold, to be placed and timed.
+// cut_rowq_encode_path - rowq_encode_path alone between a shift register and a fold, to be placed
+// and timed.
 module cut_rowq_encode_path (
     input  logic clk_i,
     input  logic bit_i,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// prim_mul18_ecp5 - prim_mul18 as one MULT18X18D of ECP5, with the block's own registers at its inputs
-// and its output. Only synthesis sees it (SYN_ECP5).
+// prim_mul18_ecp5 - prim_mul18 as one MULT18X18D of ECP5, with the block's own registers at its
+// inputs and its output. Only synthesis sees it (SYN_ECP5).
 module prim_mul18_ecp5 (
     input  logic               clk_i,
     input  logic signed [17:0] a_i,
@@ -21,13 +21,14 @@ module prim_mul18_ecp5 (
     .B12(b_i[12]), .B13(b_i[13]), .B14(b_i[14]), .B15(b_i[15]), .B16(b_i[16]), .B17(b_i[17]),
     .SIGNEDA(1'b1), .SIGNEDB(1'b1), .SOURCEA(1'b0), .SOURCEB(1'b0),
     .CLK0(clk_i), .CE0(1'b1), .RST0(1'b0),
-    .P0(product_o[0]), .P1(product_o[1]), .P2(product_o[2]), .P3(product_o[3]), .P4(product_o[4]),
-    .P5(product_o[5]), .P6(product_o[6]), .P7(product_o[7]), .P8(product_o[8]), .P9(product_o[9]),
-    .P10(product_o[10]), .P11(product_o[11]), .P12(product_o[12]), .P13(product_o[13]), .P14(product_o[14]),
-    .P15(product_o[15]), .P16(product_o[16]), .P17(product_o[17]), .P18(product_o[18]), .P19(product_o[19]),
-    .P20(product_o[20]), .P21(product_o[21]), .P22(product_o[22]), .P23(product_o[23]), .P24(product_o[24]),
-    .P25(product_o[25]), .P26(product_o[26]), .P27(product_o[27]), .P28(product_o[28]), .P29(product_o[29]),
-    .P30(product_o[30]), .P31(product_o[31]), .P32(product_o[32]), .P33(product_o[33]), .P34(product_o[34]),
-    .P35(product_o[35])
+    .P0(product_o[0]), .P1(product_o[1]), .P2(product_o[2]), .P3(product_o[3]),
+    .P4(product_o[4]), .P5(product_o[5]), .P6(product_o[6]), .P7(product_o[7]),
+    .P8(product_o[8]), .P9(product_o[9]), .P10(product_o[10]), .P11(product_o[11]),
+    .P12(product_o[12]), .P13(product_o[13]), .P14(product_o[14]), .P15(product_o[15]),
+    .P16(product_o[16]), .P17(product_o[17]), .P18(product_o[18]), .P19(product_o[19]),
+    .P20(product_o[20]), .P21(product_o[21]), .P22(product_o[22]), .P23(product_o[23]),
+    .P24(product_o[24]), .P25(product_o[25]), .P26(product_o[26]), .P27(product_o[27]),
+    .P28(product_o[28]), .P29(product_o[29]), .P30(product_o[30]), .P31(product_o[31]),
+    .P32(product_o[32]), .P33(product_o[33]), .P34(product_o[34]), .P35(product_o[35])
   );
 endmodule

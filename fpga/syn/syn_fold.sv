@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// syn_fold - Width bits to one, by registered exclusive ors of four: the way out of a module that is
-// placed alone, so that nothing of it is optimised away and no pin is in a path.
+// syn_fold - Width bits to one, by registered exclusive ors of four: the way out of a module that
+// is placed alone, so that nothing of it is optimised away and no pin is in a path.
 module syn_fold #(
     parameter int unsigned Width = 64
 ) (
