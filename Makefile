@@ -13,6 +13,7 @@ PRESET ?= release
 
 .PHONY: help run test test-all sim test-vm test-fpga fpga demo-cxl bench quality install deps
 .PHONY: format format-check lint clean calibrate test-llama-server
+.PHONY: test-engines
 
 help: ## this list
 	@echo 'speckv: a KV-cache tier in CXL memory for LLM servers. See README.md.'
@@ -42,6 +43,10 @@ sim: ## [tests/sim/README.md] one seed (SEED=n) of the simulation, with its trac
 	@tools/need build test
 	@tools/build $(PRESET) speckv_sim
 	@build/$(PRESET)/bin/speckv_sim $(or $(SEED),1)
+
+test-engines: build ## [tests/engines/run] LMCache's own suites against speckv (5.5 GB, once)
+	@tools/need binding
+	@tests/engines/run
 
 test-vm: ## [tests/vm/vm-test] the kernel driver on two kernels in QEMU
 	@tools/need build test vm
