@@ -76,12 +76,13 @@ class PythonObjects {
       for (size_t i = 0; i < list.size() && error == 0; i++) {
         uint32_t number = 0;
         error = speckv_layout_register(session, list.data() + i, &number);
-        if (error == 0)
-          shapes.emplace_back(list.data()[i], number, rows ? Fill::rows : Fill::bytes);
-        // the arena came out smaller: the classes that it takes are left
-        if (error == -EFBIG && !shapes.empty()) break;
+        // larger than the arena, or than a shard of the pool: the classes that fit are left
+        if ((error == -EFBIG || error == -EMSGSIZE) && !shapes.empty()) {
+          error = 0;
+          break;
+        }
+        shapes.emplace_back(list.data()[i], number, rows ? Fill::rows : Fill::bytes);
       }
-      if (error == -EFBIG && !shapes.empty()) error = 0;
       if (error) speckv_close(session);
     }
     checked(error, session ? "speckv_layout_register" : "speckv_open");
