@@ -17,16 +17,18 @@ void Shard::lose(uint64_t offset, uint64_t bytes) {
     return at < end && at + slot_bytes > offset;
   };
   std::vector<uint8_t> leaving(blocks_.size(), 0);
-  uint64_t blocks = 0;
   slabs_.for_each_live_slot([&](uint64_t at, uint32_t slot_bytes, uint32_t owner) {
     if (owner >= blocks_.size() || !is_lost(at, slot_bytes) || leaving[owner]) return;
     if (blocks_[owner].state == BlockState::allocated) return;  // its put gives back the others
     leaving[owner] = 1;
-    blocks++;
   });
   drop_holds_of(leaving);
-  for (uint32_t block = 0; blocks && block < blocks_.size(); block++)
-    if (leaving[block] && blocks_[block].state == BlockState::published) unpublish(block);
+  uint64_t blocks = 0;  // of those in limbo it was said already that they were evicted
+  for (uint32_t block = 0; block < blocks_.size(); block++) {
+    if (!leaving[block] || blocks_[block].state != BlockState::published) continue;
+    unpublish(block);
+    blocks++;
+  }
   std::erase_if(limbo_, [&](uint32_t block) { return leaving[block]; });
   shm::full_fence();
   slabs_.for_each_live_slot([&](uint64_t at, uint32_t slot_bytes, uint32_t owner) {

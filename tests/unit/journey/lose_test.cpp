@@ -69,6 +69,24 @@ TEST_F(Lose, WhatIsLostTwiceIsLostOnce) {
   EXPECT_EQ(space_.shard().counters().lost.load(), lost);
 }
 
+// A reader names it still when it is evicted, so it lies in limbo when its memory goes.
+TEST_F(Lose, WhatWasEvictedIsNotLostAsWell) {
+  shm::Entry entry;
+  ASSERT_TRUE(space_.find(0, &entry));
+  shm::GuardSlot guards[shm::guard_slots]{};
+  guards[0].names[0] = {entry.ref, entry.gen};
+  guards[0].since_ns = 1000;
+  guards[0].slots_used = 1;
+  space_.shard().set_guards({guards});
+  const ShardCounters& counters = space_.shard().counters();
+  for (uint64_t number = 1000; number < 3000 && space_.find(0); number++)
+    ASSERT_EQ(space_.put(layout_, number, 1000), 0);
+  ASSERT_GT(counters.guarded.load(), 0u);
+  lose(0, units + 1);
+  EXPECT_EQ(counters.puts - counters.evicted - counters.lost, 0u);
+  EXPECT_EQ(counters.blocks.load(), 0u);
+}
+
 TEST_F(Lose, AllOfItMeansMissesAndNoRoom) {
   lose(0, units + 1);
   EXPECT_TRUE(found().empty());
