@@ -159,6 +159,12 @@ void Simulation::get(Client& client) {
       oracle_.missed(names[i], daemon_->gone(client.space), daemon_->lost(client.space), now_ns);
   }
   operations_ += count - 1;
+  struct speckv_stats stats {};
+  stats.size = sizeof stats;
+  speckv_stats(client.library->handle(), &stats);
+  demand(stats.corrupt == 0, text("block %s or a later one: a get found bytes that were no block "
+                                  "under a gen that had not changed",
+                                  first.text().c_str()));
 }
 
 void Simulation::hold(Client& client) {

@@ -2,6 +2,8 @@
 // simulation.cpp - see simulation.hpp.
 #include "simulation.hpp"
 
+#include <cerrno>
+
 #include "kill_switch.hpp"
 
 namespace speckv::sim {
@@ -162,7 +164,8 @@ void Simulation::while_reading() {
   if (inside_ || !may(turns_while_reading) || !random_.chance(60)) return;
   inside_ = true;
   now_ns += random_.below(1'000'000);
-  daemon_step();
+  for (uint64_t left = random_.chance(512) ? 1 : random_.range(2, 12); left > 0; left--)
+    daemon_step();
   inside_ = false;
 }
 
@@ -235,15 +238,44 @@ void Simulation::end() {
     if (client.library) disconnect(client);
   daemon_->server().dismiss_ended();
   for (int i = 0; i < 12; i++) {
-    now_ns += 3'000'000'000;
+    now_ns += i ? 3'000'000'000 : tick_ns;
     daemon_->engine().complete_all();
     daemon_turn();
+    for (uint32_t space = 0; space < sizes_.spaces; space++)
+      demand(daemon_->counters(space).held_blocks == 0, "no session is left, and blocks are held");
   }
   demand(daemon_->server().under_way() == 0, "all quiet, and puts are under way");
   demand(daemon_->server().sessions() == 0, "all sessions ended, and the server has some");
   demand(daemon_->server().leaving() == 0, "all sessions ended, and some are leaving still");
   demand(daemon_->server().counters().engine_mistaken == 0, "the engine gave back what it had not");
   for (uint32_t space = 0; space < sizes_.spaces; space++) daemon_->demand_balance(space);
+  for (uint32_t space = 0; space < sizes_.spaces; space++) remove_all(space);
+}
+
+// Nothing is held any more, so everything can go, and leaves nothing behind.
+void Simulation::remove_all(uint32_t space) {
+  Client last;
+  last.space = space;
+  connect(last);
+  for (uint32_t layout = 0; layout < layouts_.size(); layout++)
+    for (uint32_t key = 0; key < keys_; key++) {
+      const Name name{space, layout, key};
+      uint8_t keys[1][SPECKV_KEY_BYTES];
+      key_bytes(name, keys[0]);
+      demand(speckv_remove(last.library->handle(), layout, SPECKV_KEYS(keys), 1, key) == 1,
+             "a removal from an idle daemon was refused");
+      daemon_turn();
+      speckv_completion done{};
+      demand(speckv_reap(last.library->handle(), &done, 1) == 1, "a removal was not answered");
+      demand(done.result == 0 || done.result == -ENOENT,
+             text("block %s: all quiet, nothing held, and its removal gave %d", name.text().c_str(),
+                  done.result));
+    }
+  disconnect(last);
+  daemon_->server().dismiss_ended();
+  now_ns += tick_ns;
+  daemon_turn();
+  daemon_->demand_balance(space);
 }
 
 void Simulation::say(const std::string& what) {

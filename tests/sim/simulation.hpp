@@ -86,6 +86,7 @@ class Simulation : public World {
   void after_death();
   void end();
   void wait_for_all();
+  void remove_all(uint32_t space);
   void say(const std::string& what);
 
   // clients.cpp
