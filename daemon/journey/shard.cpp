@@ -30,7 +30,10 @@ Shard::Shard(const ShardOptions& options)
   gen_ = gen_end_ = header->gen_reserved[options.shard];
 }
 
+// One that was evicted while a reader names it goes too: a restart would find it whole.
 int Shard::remove(const Key& key, const Layout& layout) {
+  for (size_t i = limbo_.size(); i-- > 0;)
+    if (blocks_[limbo_[i]].entry.key == key) free_limbo(limbo_[i]);
   shm::Entry known;
   if (!index_.find(key, hash_key(key), &known) || !layout.widths->takes(known.fingerprint))
     return -ENOENT;

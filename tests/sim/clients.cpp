@@ -278,6 +278,18 @@ void Simulation::submit_anything(Client& client) {
   shm::store_release(area.sq_tail.value, tail + 1);
 }
 
+// As a reader that has stopped in the middle: what it names goes to limbo when it is evicted.
+void Simulation::name_some_blocks(Client& client, shm::GuardSlot& guard) {
+  const shm::IndexView view(daemon_->memory_of(*client.session).index, 0);
+  guard.since_ns = now_ns;
+  guard.slots_used |= 1;
+  for (shm::GuardName& name : guard.names) {
+    const shm::Bucket& bucket = view.bucket(uint32_t(random_.below(view.buckets())));
+    const shm::Entry& entry = bucket.entries[random_.below(shm::bucket_entries)];
+    name = {entry.ref, entry.gen};
+  }
+}
+
 // Anywhere in what it shares with the daemon, arena and all: names of guards, tails, entries.
 void Simulation::scribble(Client& client) {
   std::byte* memory = daemon_->memory_of(*client.session).session;
@@ -288,7 +300,7 @@ void Simulation::scribble(Client& client) {
     memory[from + random_.below(std::min(window, bytes - from))] = std::byte(random_.next());
   auto* guards = reinterpret_cast<shm::GuardSlot*>(memory + shm::guards_offset);
   guards[0].slots_used = uint32_t(random_.below(70));
-  guards[random_.below(8)].since_ns = now_ns;
+  name_some_blocks(client, guards[0]);
   say(text("client %u scribbles", client.number));
 }
 

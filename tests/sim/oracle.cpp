@@ -152,6 +152,12 @@ void Oracle::owner_ended(uint32_t owner) {
   std::erase_if(holds_, [owner](const auto& hold) { return hold.second.owner == owner; });
 }
 
-void Oracle::daemon_died() { holds_.clear(); }
+// What was evicted while a reader named it may be found whole, whatever was put after it.
+void Oracle::daemon_died() {
+  holds_.clear();
+  for (auto& [name, known] : known_)
+    for (Put& put : known.puts)
+      if (put.state == State::replaced) put.state = State::unknown;
+}
 
 }  // namespace speckv::sim

@@ -85,10 +85,10 @@ void Simulation::choose_rates() {
   rates_.complete = uint32_t(random_.range(100, 900));
   rates_.kill = maybe(400, 8);
   rates_.kill_soon = maybe(500, 24);
-  rates_.lose = maybe(200, 4);
+  rates_.lose = maybe(200, 8);
   rates_.forget = maybe(200, 24);
   rates_.session_end = maybe(500, 16);
-  rates_.scribble = uint32_t(random_.range(1, 64));
+  rates_.scribble = uint32_t(random_.range(1, 200));
   rates_.slow = maybe(300, 6);
   const uint32_t most[] = {12, 4, 16, 4, 3, 2, 5, 4, 10};
   for (uint32_t action = 0; action < std::size(most); action++)

@@ -103,6 +103,7 @@ class Simulation : public World {
   void touch(Client& client);
   void reap(Client& client);
   void scribble(Client& client);
+  void name_some_blocks(Client& client, shm::GuardSlot& guard);
   void submit_anything(Client& client);
   void answered(const Pending& pending, int result, bool existed);
   Name any_name(const Client& client);

@@ -165,5 +165,26 @@ TEST(Restart, ASmallerIndexKeepsWhatFitsAndWholeBeginningsOfSequences) {
   EXPECT_TRUE(space.readable(layout, 159, true)) << "the newest";
 }
 
+// It was evicted while a reader named it, so its slots are whole still.
+TEST(Restart, WhatWasRemovedDoesNotComeBackFromLimbo) {
+  Space space(8);
+  const Layout& layout = space.layout(1, SPECKV_PRESET_EXACT);
+  ASSERT_EQ(space.put(layout, 1, 100), 0);
+  shm::Entry entry;
+  ASSERT_TRUE(space.find(1, &entry));
+  shm::GuardSlot guards[shm::guard_slots]{};
+  guards[0].names[0] = {entry.ref, entry.gen};
+  guards[0].since_ns = 100;
+  guards[0].slots_used = 1;
+  space.shard().set_guards({guards});
+  for (uint64_t number = 10; number < 2000 && space.find(1); number++)
+    space.put(layout, number, 200);
+  ASSERT_EQ(space.shard().counters().guarded, 1u);
+  EXPECT_EQ(space.shard().remove(key_of(1), layout), -ENOENT);
+  space.restart();
+  space.shard().restore(3'600'000'000'000);
+  EXPECT_FALSE(space.find(1));
+}
+
 }  // namespace
 }  // namespace speckv
