@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pages_of.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <fstream>
@@ -68,6 +69,13 @@ Values any_page(const PageShape& shape, Random& random, bool calm) {
     const uint16_t lowest = codec::is_bf16(shape.dtype) ? 0x4880 : 0x6c00;
     for (uint64_t left = uint64_t{1} << random() % 7; left > 0; --left)
       page[random() % page.size()] = uint16_t(lowest + random() % 0x1000);
+  }
+  if (!calm && random() % 8 == 0) {
+    // A row of equal values: the transform makes one large value of it, around a row's own limit.
+    const bool bf16 = codec::is_bf16(shape.dtype);
+    const auto value = uint16_t(bf16 ? 0x7b00 + random() % 0x480 : 0x4c00 + random() % 0x2c00);
+    const auto row = page.begin() + ptrdiff_t(random() % shape.tokens * shape.head_dim);
+    std::fill_n(row, shape.head_dim, value);
   }
   return page;
 }
