@@ -78,8 +78,8 @@ constexpr uint32_t waiting_kept = 8;         // of these, for root and the daemo
 constexpr uint32_t waiting_of_uid_max = 16;  // one user's, root and the daemon's own excepted
 constexpr uint32_t unclosed_of_uid_max =
     8;  // sockets of one user whose closing waits for what was sent into them
-constexpr uint32_t hello_ms_max = 2'000;     // until a client has said what it wants
-constexpr uint32_t asker_ms_max = 60'000;    // until speckvctl asks again: `top` does each second
+constexpr uint32_t hello_ms_max = 2'000;   // until a client has said what it wants
+constexpr uint32_t asker_ms_max = 60'000;  // until speckvctl asks again: `top` does each second
 
 // ---- log ----
 constexpr uint32_t log_lines_at_once = 30;         // that one namespace's clients may cause
