@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // token_bound.hpp - what a preset that is `bounded` promises of every token, and the test of it.
 //
-// The promise: no value of a token comes back further from itself than 1/32 of the token's largest
-// value, however loud its page mates are. A codec shares steps between the tokens of a page (chanq)
-// or of a row (rowq), so one loud token can spoil the others; q8 and raw share nothing between
-// tokens and keep the promise (q8 1/200) whatever the values are.
+// The promise: no value of a token of K comes back further from itself than 1/32 of the token's
+// largest value, however loud its page mates are. Of V the same holds for what row mates cost a
+// token; the rounding that rowq8 has by itself is not asked about. A codec shares steps between the
+// tokens of a page (chanq) or of a row (rowq), so one loud token can spoil the others; q8 and raw
+// share nothing between tokens and keep the promise (q8 1/200) whatever the values are.
 //
 // Encoders ask after each page; decoders know nothing of it. Called by segment.cpp and tests.
 // Threading: reentrant. Never allocates. The answer is the same on every vector target.
