@@ -25,6 +25,7 @@
 #include "engine/engine.hpp"
 #include "journey/block_state.hpp"
 #include "journey/hold_table.hpp"
+#include "journey/promote.hpp"
 #include "journey/put.hpp"
 #include "layout.hpp"
 #include "pool/index_writer.hpp"
@@ -106,6 +107,18 @@ class Shard {
   int remove(const Key& key, const Layout& layout);
   void touch(uint32_t block, uint64_t now_ns);
   void touch_key(const Key& key, const Layout& layout, uint64_t now_ns);
+
+  // Asks that a block can be read by deadline_ns (0: whenever), for at most bytes_max bytes from
+  // below. Of what is on its way the end follows; asked again meanwhile, it is on its way still.
+  FetchReply fetch(const Key& key, const Layout& layout, uint64_t deadline_ns, uint64_t bytes_max,
+                   uint64_t now_ns);
+  // Nobody waits for it any more: it may be dropped, and its end follows all the same.
+  void cancel_fetch(const Key& key);
+  // Moves the fetches that have ended since the last call to the end of *ret.
+  void take_fetched(std::vector<FetchEnd>* ret) {
+    ret->insert(ret->end(), fetched_.begin(), fetched_.end());
+    fetched_.clear();
+  }
 
   int hold(const shm::Submission& submission, const Layout& layout, const Asker& asker,
            uint64_t now_ns);
@@ -228,6 +241,7 @@ class Shard {
   };
   Plan plan_;
   HoldTable holds_;
+  std::vector<FetchEnd> fetched_;  // whose ends nobody has taken yet
   std::vector<const shm::GuardSlot*> guards_;
   uint64_t guards_read_ = 0;
   uint32_t look_ = 0;  // counts the looks at the guards: Block::named

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// promote.hpp - what a fetch of a block says at once, and how one that was on its way ended.
+//
+// A fetch asks that a block can be read in the pool: one that is there already is ready, one that
+// lies in a tier below comes up. Shard::fetch() answers without waiting; what is on its way ends
+// any number of turns later, exactly once, and Shard::take_fetched() tells of it. Who may ask for
+// how much is the asker's business (loop/prefetches.hpp), not this room's.
+#pragma once
+
+#include <cstdint>
+
+#include "shm/key.hpp"
+
+namespace speckv {
+
+enum class Fetch : uint8_t {
+  ready,       // it can be read now
+  on_its_way,  // its end follows
+  clipped,     // more bytes than it may take, or no room in the pool for it
+  rejected,    // the tier below takes no more, or does not answer
+  missing      // no tier has it
+};
+
+struct FetchReply {
+  Fetch outcome = Fetch::missing;
+  uint64_t bytes = 0;  // that are read from below for it; 0 unless it is on its way
+};
+
+// Of a fetch that was on its way: ready, clipped, rejected or missing.
+struct FetchEnd {
+  Key key;
+  Fetch outcome = Fetch::missing;
+};
+
+}  // namespace speckv
