@@ -29,16 +29,18 @@ module decode_lane
     input  logic    flip_i,
     output logic    error_o          // the ring's parity, a pulse
 );
-  localparam int unsigned Cores = 3;
+  localparam int unsigned Cores = 4;
   localparam int unsigned CoreBits = 2;
   localparam int unsigned OpenPages = 4;
   localparam int unsigned CoreRaw = 0;
   localparam int unsigned CoreRowq = 1;
   localparam int unsigned CoreXpack = 2;
+  localparam int unsigned CoreQ8 = 3;
   typedef logic [RingAddrBits:0] count_t;  // units, one bit more than an address
 
   function automatic logic [CoreBits-1:0] core_of(input logic [4:0] codec);
     if (codec == CodecXpack) return CoreBits'(CoreXpack);
+    if (codec == CodecQ8 || codec == CodecQ8sink) return CoreBits'(CoreQ8);
     return is_rowq(codec) ? CoreBits'(CoreRowq) : CoreBits'(CoreRaw);
   endfunction
 
@@ -210,6 +212,23 @@ module decode_lane
       .ready_i(core_ready[CoreXpack]),
       .beat_o(core_beat[CoreXpack]),
       .last_o(core_last[CoreXpack])
+  );
+  q8_decode u_q8 (
+      .clk_i,
+      .rst_ni,
+      .page_valid_i(core_page[CoreQ8]),
+      .page_cfg_i(core_cfg[CoreQ8]),
+      .page_base_i(core_base[CoreQ8]),
+      .page_done_o(page_done[CoreQ8]),
+      .read_o(want[CoreQ8]),
+      .read_half_o(half[CoreQ8]),
+      .read_addr_o(read_addr[CoreQ8]),
+      .read_grant_i(grant[CoreQ8]),
+      .read_data_i(read_data),
+      .valid_o(core_valid[CoreQ8]),
+      .ready_i(core_ready[CoreQ8]),
+      .beat_o(core_beat[CoreQ8]),
+      .last_o(core_last[CoreQ8])
   );
 
   // ---- whose beats come next ----

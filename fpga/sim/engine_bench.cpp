@@ -49,7 +49,7 @@ const std::vector<CodecId> codecs = {CodecId::raw,   CodecId::rowq3, CodecId::ro
                                      CodecId::rowq5, CodecId::rowq6, CodecId::rowq8};
 const std::vector<CodecId> decoded = {CodecId::raw,   CodecId::rowq3, CodecId::rowq4,
                                       CodecId::rowq5, CodecId::rowq6, CodecId::rowq8,
-                                      CodecId::xpack};
+                                      CodecId::xpack, CodecId::q8,    CodecId::q8sink};
 
 // The target and 64 bytes on either side, to see that nothing else was written.
 constexpr size_t guard = 64;
