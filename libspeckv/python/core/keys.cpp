@@ -2,10 +2,12 @@
 // keys.cpp - what needs no session: layouts, key chains, digests.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <cstring>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "array.hpp"
 #include "bind.hpp"
@@ -71,6 +73,19 @@ nb::bytes file_digest(const std::string& path) {
   return bytes_of(digest);
 }
 
+nb::bytes files_digest(const std::vector<std::string>& paths) {
+  std::vector<const char*> names;
+  for (const std::string& path : paths) names.push_back(path.c_str());
+  Digest digest;
+  int error = 0;
+  {
+    const nb::gil_scoped_release free;
+    error = speckv_files_digest(names.data(), unsigned(names.size()), digest);
+  }
+  checked(error, paths.empty() ? "speckv_files_digest" : paths.front().c_str());
+  return bytes_of(digest);
+}
+
 nb::bytes variant_digest(const std::string& engine, const std::string& kv_format,
                          const std::optional<nb::bytes>& lora) {
   if (lora && lora->size() != digest_bytes) raise_value_error("lora: expected 32 bytes");
@@ -103,6 +118,7 @@ void bind_keys(nb::module_& module) {
   module.def("key_chain", &key_chain, "tokens"_a, "block_tokens"_a, "ret_keys"_a,
              "parent"_a = nb::none(), "salt"_a = nb::bytes("", 0));
   module.def("file_digest", &file_digest, "path"_a);
+  module.def("files_digest", &files_digest, "paths"_a);
   module.def("variant_digest", &variant_digest, "engine"_a, "kv_format"_a, "lora"_a = nb::none());
   module.def("version", [] { return std::string(speckv_version()); });
 }

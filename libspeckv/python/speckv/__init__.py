@@ -16,10 +16,12 @@ a session. After a fork the child opens its own (every call of the parent's rais
 Imports numpy and nothing else.
 """
 
-from ._core import BATCH_MAX, POSITION_UNKNOWN, Put, file_digest, variant_digest, version
+from ._core import (BATCH_MAX, POSITION_UNKNOWN, Put, Puts, file_digest, files_digest,
+                    variant_digest, version)
 from .batch import GetBatch, PutBatch, key_chain
 from .layout import Layout
 from .objects import Objects
+from .paged import Paged
 from .session import Session
 
 __all__ = [
@@ -28,10 +30,13 @@ __all__ = [
     "Layout",
     "Objects",
     "POSITION_UNKNOWN",
+    "Paged",
     "Put",
     "PutBatch",
+    "Puts",
     "Session",
     "file_digest",
+    "files_digest",
     "key_chain",
     "variant_digest",
     "version",

@@ -85,6 +85,12 @@ def _place(views, array, strides):
     views["channel_stride"] = strides["c"]
 
 
+def writeable(arrays):
+    """Raises ValueError unless all of them may be written."""
+    if not all(array.flags.writeable for array in arrays):
+        raise ValueError("k, v: expected arrays that may be written")
+
+
 class _Batch:
     """keys: uint8 [n, 32]. k, v: arrays that hold all n blocks, or lists with one array a layer;
     axes names their dimensions in order, e.g. "blhtc", or "bhtc" for lists; a dimension of size 1
@@ -95,13 +101,18 @@ class _Batch:
 
     def __init__(self, layout, keys, k, v, axes):
         keys = np.asarray(keys, np.uint8).reshape(-1, 32)
-        self.views = np.zeros((len(keys), layout.layers, 2), abi.view)
+        views = np.zeros((len(keys), layout.layers, 2), abi.view)
         k_axes, v_axes = (axes, axes) if isinstance(axes, str) else axes
-        self._sources = [*_fill(self.views[:, :, 0], k, k_axes, layout, "k"),
-                         *_fill(self.views[:, :, 1], v, v_axes, layout, "v")]
+        sources = [*_fill(views[:, :, 0], k, k_axes, layout, "k"),
+                   *_fill(views[:, :, 1], v, v_axes, layout, "v")]
+        self._aim(keys, views, sources)
+
+    def _aim(self, keys, views, sources):
+        """The operations themselves, where the views are known. sources: arrays to keep alive."""
+        self.views, self._sources = views, sources
         self.ops = np.zeros(len(keys), self.op)
         self.ops["key"] = keys
-        self.ops["buf"]["layer_count"] = layout.layers
+        self.ops["buf"]["layer_count"] = views.shape[1]
         row = self.views.strides[0] if len(keys) else 0
         self.ops["buf"]["views"] = (self.views.__array_interface__["data"][0]
                                     + np.arange(len(keys), dtype=np.uint64) * np.uint64(row))
@@ -127,9 +138,7 @@ class GetBatch(_Batch):
 
     def __init__(self, layout, keys, k, v, axes, stream=False):
         super().__init__(layout, keys, k, v, axes)
-        for array in self._sources:
-            if not array.flags.writeable:
-                raise ValueError("k, v: expected arrays that may be written")
+        writeable(self._sources)
         self.ops["flags"] = abi.GET_STREAM if stream else 0
 
     def layers(self, first, count):

@@ -71,6 +71,12 @@ class Session:
         meta["position"] = _core.POSITION_UNKNOWN if position is None else position
         return _core.Put(self._core, _number(layout), np.asarray(key, np.uint8), meta)
 
+    def begin_batch(self, layout, batch):
+        """A PutBatch layer by layer: Puts. batch.results says of each block whether it stands (0),
+        or why not (EAGAIN: the arena is full; store() it afterwards). `with` aborts what was not
+        committed; each committed block gives a completion with its op's user_data."""
+        return _core.Puts(self._core, _number(layout), batch.ops, batch)
+
     def exists(self, layout, keys):
         """Returns (how many leading keys hit, bool array of all)."""
         keys, hits = _keys_and_hits(keys)
