@@ -9,6 +9,7 @@
 
 #include "config/config.hpp"
 #include "loop/control_watchdog.hpp"
+#include "loop/cores.hpp"
 #include "loop/daemon.hpp"
 #include "loop/live_view.hpp"
 #include "loop/notify.hpp"
@@ -93,6 +94,9 @@ int check_only(const speckv::config::Config& config) {
               static_cast<unsigned long long>(speckv::fd_limit()));
   for (const std::string& line : speckv::Daemon::what_a_start_drops(config))
     std::printf("a start drops    %s\n", line.c_str());
+  const auto encoders = speckv::encode_threads(config.daemon, speckv::usable_cores());
+  std::printf("encode_threads   %s\n", encoders.text.c_str());
+  if (!encoders.warning.empty()) std::printf("warning: %s\n", encoders.warning.c_str());
   const std::string missing = speckv::fds_missing(config);
   if (!missing.empty()) std::printf("warning: %s\n", missing.c_str());
   const speckv::Status machine = speckv::check_machine(config);

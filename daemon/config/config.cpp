@@ -141,7 +141,9 @@ std::string describe(const Config& config) {
   append(&text, "socket", config.daemon.socket + ", mode " + mode);
   append(&text, "runtime_dir", config.daemon.runtime_dir);
   append(&text, "data_threads", std::to_string(config.daemon.data_threads));
-  append(&text, "encode_threads", std::to_string(config.daemon.encode_threads));
+  append(&text, "encode_threads",
+         config.daemon.encode_threads ? std::to_string(*config.daemon.encode_threads)
+                                      : "chosen at start, by cores");
   const bool tables = !config.daemon.tables.empty();
   append(&text, "tables", tables ? config.daemon.tables : "none");
   append(&text, "measure_widths",

@@ -26,6 +26,7 @@
 
 #include <cstdint>
 #include <span>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,8 +43,9 @@ struct DaemonConfig {
   uint32_t socket_mode = limits::socket_mode_default;
   std::string runtime_dir = "/run/speckv";
   uint32_t data_threads = limits::data_threads_default;
-  // Beside the data threads, and shared out among them; 0: these encode themselves.
-  uint32_t encode_threads = limits::encode_threads_default;
+  // Beside the data threads, and shared out among them; 0: these encode themselves. Without a
+  // value loop/cores.hpp chooses.
+  std::optional<uint32_t> encode_threads;
   std::string tables;              // folder of calibration tables (*.chan); empty: none
   bool measure_widths = true;      // of layouts that have no table there
   std::string log_level = "info";  // trace, debug, info, warn, error, off

@@ -36,7 +36,8 @@ void read_daemon(TableReader table, DaemonConfig* ret) {
     table.fail("runtime_dir", " is too long: the socket in it, " + ret->socket + ", may have " +
                                   std::to_string(limits::socket_path_bytes_max) + " bytes");
   table.integer("data_threads", 1, limits::data_threads_max, &ret->data_threads);
-  table.integer("encode_threads", 0, limits::encode_threads_max, &ret->encode_threads);
+  if (table.has("encode_threads"))
+    table.integer("encode_threads", 0, limits::encode_threads_max, &ret->encode_threads.emplace(0));
   read_path(table, "tables", limits::path_bytes_max, &ret->tables);
   table.flag("measure_widths", &ret->measure_widths);
   table.one_of("log_level", log_levels, &ret->log_level);

@@ -19,9 +19,11 @@ constexpr uint64_t tib = 1024 * gib;
 constexpr uint32_t data_threads_default = 1;
 constexpr uint32_t data_threads_max =
     64;  // threads; = shm::shards_max, each thread is one shard of every index
-constexpr uint32_t encode_threads_max = 256;    // threads; more than one socket has cores: a typo
-constexpr uint32_t encode_threads_default = 0;  // the cores are the engine's, unless told otherwise
-constexpr uint32_t socket_path_bytes_max = 107;  // bytes; sockaddr_un.sun_path without its NUL
+constexpr uint32_t encode_threads_max = 256;  // threads; more than one socket has cores: a typo
+// When the configuration does not say: the cores are the engine's first.
+constexpr uint32_t cores_per_encode_thread = 8;
+constexpr uint32_t encode_threads_chosen_max = 8;  // fill the link of one expander, 10 to 16 GB/s
+constexpr uint32_t socket_path_bytes_max = 107;    // bytes; sockaddr_un.sun_path without its NUL
 constexpr uint32_t socket_mode_default =
     0660;  // owner and group; the namespace's own list decides on top of it
 constexpr uint32_t path_bytes_max =

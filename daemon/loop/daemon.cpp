@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include "loop/clock.hpp"
+#include "loop/cores.hpp"
 #include "loop/preflight.hpp"
 #include "loop/supervisor.hpp"
 #include "pool/mapped_region.hpp"
@@ -95,13 +96,10 @@ Status Daemon::open_spaces() {
 
 Status Daemon::start_threads() {
   const uint32_t shards = config_.daemon.data_threads;
-  const uint32_t workers = config_.daemon.encode_threads;
-  const uint32_t cores = std::thread::hardware_concurrency();
-  if (workers == 0)
-    spdlog::info("encode_threads = 0: {} data threads encode themselves ({} cores)", shards, cores);
-  else
-    spdlog::info("{} encode threads beside {} data threads ({} cores{})", workers, shards, cores,
-                 workers + shards > cores ? ": fewer than these, they share them" : "");
+  const EncodeThreads encoders = encode_threads(config_.daemon, usable_cores());
+  const uint32_t workers = encoders.count;
+  spdlog::info("encode_threads {}", encoders.text);
+  if (!encoders.warning.empty()) spdlog::warn("{}", encoders.warning);
   undertaker_ = std::make_unique<Undertaker>();
   std::vector<std::vector<LostRange>> lost;  // before anybody looks for blocks there
   for (Namespace& space : spaces_) lost.push_back(LossWatch::take_lost(space));

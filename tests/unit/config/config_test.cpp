@@ -105,7 +105,7 @@ groups = ["root"]
   EXPECT_EQ(config.daemon.socket_mode, 0600u);
   EXPECT_EQ(config.daemon.runtime_dir, "/tmp/rt");
   EXPECT_EQ(config.daemon.data_threads, 3u);
-  EXPECT_EQ(config.daemon.encode_threads, 4u);
+  EXPECT_EQ(config.daemon.encode_threads, std::optional<uint32_t>(4));
   EXPECT_EQ(config.daemon.log_level, "debug");
   EXPECT_EQ(config.daemon.metrics_host, "::1");
   EXPECT_EQ(config.daemon.metrics_port, 80);
