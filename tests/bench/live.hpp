@@ -58,7 +58,10 @@ class Live {
                   uint64_t count, const std::function<const std::byte*(uint64_t)>& raw);
   // Waits until all submitted puts have completed. Returns: how many failed.
   uint64_t drain(uint64_t* submitted);
-  double daemon_cpu_s() const { return daemon_.cpu_s(); }
+  // thread: of those whose name begins so.
+  double daemon_cpu_s(const std::string& thread = "") const { return daemon_.cpu_s(thread); }
+  void pause() { daemon_.signal(SIGSTOP); }
+  void resume() { daemon_.signal(SIGCONT); }
   // "shm pool of 512MiB, 2MiB pages"
   std::string setting() const;
 

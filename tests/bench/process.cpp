@@ -102,12 +102,15 @@ std::string Process::start(const std::vector<std::string>& arguments, const std:
   return arguments[0] + " does not listen on " + socket_path + ": " + end_of(log_path);
 }
 
-double Process::cpu_s() const {
+double Process::cpu_s(const std::string& thread) const {
   double total_ns = 0;
   std::error_code error;
   const std::string tasks = "/proc/" + std::to_string(pid_) + "/task";
   for (const auto& task : std::filesystem::directory_iterator(tasks, error)) {
     double on_cpu_ns = 0;
+    std::string name;
+    std::getline(std::ifstream(task.path() / "comm"), name);
+    if (name.rfind(thread, 0) != 0) continue;
     std::ifstream in(task.path() / "schedstat");
     if (in >> on_cpu_ns) total_ns += on_cpu_ns;
   }

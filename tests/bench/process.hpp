@@ -7,6 +7,7 @@
 // there, and the directory.
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <string>
@@ -41,8 +42,9 @@ class Process {
   // Returns: "" or one sentence with the end of the log.
   std::string start(const std::vector<std::string>& arguments, const std::string& log_path,
                     const std::string& socket_path);
-  // CPU time that all its threads have had so far.
-  double cpu_s() const;
+  void signal(int number) const { kill(pid_, number); }
+  // CPU time that its threads have had so far, those whose name begins so.
+  double cpu_s(const std::string& thread = "") const;
   // SIGTERM, then after five seconds SIGKILL.
   void stop();
 

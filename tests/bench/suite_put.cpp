@@ -11,6 +11,7 @@
 // another CPU has just written, as a client does for the data thread: what of put-sustained is the
 // machine's caches and not the daemon.
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <thread>
@@ -25,6 +26,7 @@ namespace {
 
 constexpr uint64_t kArenaBytes = 64 << 20;
 constexpr uint64_t kBurstMax = 512;  // small objects fill the submission ring first
+constexpr const char* kDataThread = "speckv-data";
 
 using SetViews = void(const speckv_layout&, const std::byte*, std::vector<speckv_view>*);
 
@@ -109,12 +111,14 @@ bool start(Report& report, const std::string& name, uint32_t preset, Bench& benc
   return true;
 }
 
-// Where a put costs its caller memcpy, 15 % and 3 us, as a ratio of what memcpy takes here.
-std::string near_memcpy(double copy_s) {
+// A goal in seconds as a ratio of what the other takes here.
+std::string near_ratio(double goal_s, double other_s, const char* how = "<=") {
   char text[32];
-  std::snprintf(text, sizeof text, "<= %.3f", 1.15 + 3e-6 / copy_s);
+  std::snprintf(text, sizeof text, "%s %.3f", how, goal_s / other_s);
   return text;
 }
+// Where a put costs its caller memcpy, 15 % and 3 us.
+std::string near_memcpy(double copy_s) { return near_ratio(1.15 * copy_s + 3e-6, copy_s); }
 
 void run_busy(Report& report, uint64_t bytes, bool by_token) {
   const std::string name = (by_token ? "put-tokens/" : "put-busy/") + size_text(bytes);
@@ -257,13 +261,81 @@ void run_handed_over(Report& report, uint64_t bytes, uint32_t preset, const std:
            "encode_segment() of a " + size_text(kArenaBytes) + " arena that another CPU wrote");
 }
 
+// A full arena of puts that a daemon finds when it goes on, its client asleep: workers beside one
+// that encodes itself.
+void run_workers(Report& report, uint64_t bytes, uint32_t preset, const std::string& codec,
+                 uint32_t threads) {
+  const std::string name =
+      "put-workers/" + size_text(bytes) + "/" + codec + "/workers-" + std::to_string(threads);
+  if (!report.wants(name)) return;
+  report.progress(name);
+  codec::Preset how;
+  if (!codec::preset(preset, &how)) return report.skip(name, "no such preset in this build");
+  Bench alone(bytes), beside(bytes);
+  if (!start(report, name, preset, alone) || !start(report, name, preset, beside, threads)) return;
+  const uint64_t burst = kArenaBytes * 3 / 4 / bytes;
+  uint64_t failed = 0;
+  const auto measure = [&](Bench& bench, Writer& writer) {
+    bench.live.pause();
+    const uint64_t submitted = writer.submit(burst, false);
+    const auto begin = std::chrono::steady_clock::now();
+    bench.live.resume();
+    writer.drain();
+    failed += writer.failed() + burst - submitted;
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() /
+           double(burst);
+  };
+  Writer one(alone.hot, alone.live, alone.number, alone.layout);
+  Writer other(beside.hot, beside.live, beside.number, beside.layout);
+  std::vector<double> alone_s, beside_s;
+  const uint32_t rounds = report.options().quick ? 10 : 60;
+  for (uint32_t round = 0; round <= rounds; ++round) {
+    const double first_s = measure(alone, one), second_s = measure(beside, other);
+    if (round == 0) continue;
+    alone_s.push_back(first_s);
+    beside_s.push_back(second_s);
+  }
+  if (failed > 0) return report.skip(name, std::to_string(failed) + " puts failed");
+  Row row;
+  const Timing timing = timing_of(beside_s);
+  row.name = name;
+  row.value = double(bytes) / timing.median_s / 1e9;
+  row.unit = "GB/s";
+  row.against = "inline";
+  row.ratio = timing_of(alone_s).median_s / timing.median_s;
+  if (threads <= std::thread::hardware_concurrency()) row.goal = near_ratio(0.9 * threads, 1, ">=");
+  row.setting = "wall time of " + std::to_string(burst) + " puts whose client sleeps, " +
+                std::to_string(threads) + " encode threads beside none; " + beside.live.setting();
+  row.samples = timing.samples;
+  row.spread = timing.spread;
+  report.add(row);
+}
+
+// What a put costs the data thread itself: the workers encode.
+void add_own_cpu(Report& report, const std::string& what, const Timing& own, const Timing& encode,
+                 const std::string& setting) {
+  Row row;
+  row.name = "put-own-cpu/" + what;
+  row.value = own.median_s * 1e6;
+  row.unit = "us";
+  row.against = "encode";
+  row.ratio = own.median_s / encode.median_s;
+  row.goal = near_ratio(10e-6, encode.median_s);
+  row.setting = "the data thread's CPU time per object, " + setting;
+  row.samples = own.samples;
+  row.spread = own.spread;
+  report.add(row);
+}
+
 // threads: that encode beside the data thread.
 void run_sustained(Report& report, uint64_t bytes, uint32_t preset, const std::string& codec,
                    uint32_t threads) {
   const std::string what =
       size_text(bytes) + "/" + codec + (threads ? "/workers-" + std::to_string(threads) : "");
   const std::string name = "put-sustained/" + what;
-  if (!report.wants(name) && !report.wants("put-cpu/" + what)) return;
+  if (!report.wants(name) && !report.wants("put-cpu/" + what) &&
+      !report.wants("put-own-cpu/" + what))
+    return;
   report.progress(name);
   codec::Preset how;
   if (!codec::preset(preset, &how)) return report.skip(name, "no such preset in this build");
@@ -272,7 +344,7 @@ void run_sustained(Report& report, uint64_t bytes, uint32_t preset, const std::s
   Writer writer(bench.hot, bench.live, bench.number, bench.layout);
   Encoder encoder(bench.hot, bench.layout, how);
   const uint64_t per_turn = (128 << 20) / bytes;
-  std::vector<double> encode_s, put_s, encode_cpu_s, daemon_cpu_s;
+  std::vector<double> encode_s, put_s, encode_cpu_s, daemon_cpu_s, thread_cpu_s;
   const uint32_t rounds = report.options().quick ? 3 : 12;
   for (uint32_t round = 0; round <= rounds; ++round) {
     const auto wall =
@@ -280,6 +352,7 @@ void run_sustained(Report& report, uint64_t bytes, uint32_t preset, const std::s
     const auto cpu = take_turns({{"encode", [&] { return encoder.turn(per_turn); }}}, 1,
                                 Clock::thread_cpu, false);
     const double before_s = bench.live.daemon_cpu_s();
+    const double thread_before_s = bench.live.daemon_cpu_s(kDataThread);
     const auto put = take_turns({{"put",
                                   [&] {
                                     const uint64_t n = writer.submit(per_turn, true);
@@ -289,6 +362,8 @@ void run_sustained(Report& report, uint64_t bytes, uint32_t preset, const std::s
                                 1, Clock::wall, false);
     if (round == 0) continue;
     daemon_cpu_s.push_back((bench.live.daemon_cpu_s() - before_s) / double(per_turn));
+    thread_cpu_s.push_back((bench.live.daemon_cpu_s(kDataThread) - thread_before_s) /
+                           double(per_turn));
     encode_s.push_back(wall[0].median_s);
     encode_cpu_s.push_back(cpu[0].median_s);
     put_s.push_back(put[0].median_s);
@@ -302,6 +377,7 @@ void run_sustained(Report& report, uint64_t bytes, uint32_t preset, const std::s
            "wall time, " + setting);
   add_rate(report, "put-cpu/" + what, bytes, timing_of(daemon_cpu_s), timing_of(encode_cpu_s), "",
            "the daemon's CPU time per object, " + setting);
+  if (threads) add_own_cpu(report, what, timing_of(thread_cpu_s), timing_of(encode_cpu_s), setting);
 }
 
 }  // namespace
@@ -311,6 +387,10 @@ void suite_put(Report& report) {
   for (uint64_t bytes = 64 << 10; bytes <= 4 << 20; bytes *= 4) run_busy(report, bytes, true);
   run_handed_over(report, 1 << 20, SPECKV_PRESET_EXACT, "exact");
   run_handed_over(report, 1 << 20, SPECKV_PRESET_Q8, "q8");
+  for (uint32_t threads : {1, 2}) {
+    run_workers(report, 1 << 20, SPECKV_PRESET_Q8, "q8", threads);
+    run_workers(report, 1 << 20, SPECKV_PRESET_COMPACT, "compact", threads);
+  }
   for (uint32_t threads : {0, 1, 2}) {
     run_sustained(report, 1 << 20, SPECKV_PRESET_EXACT, "exact", threads);
     run_sustained(report, 1 << 20, SPECKV_PRESET_Q8, "q8", threads);
