@@ -126,6 +126,8 @@ void LayoutTable::release(const Layout* layout, uint64_t now_ns) {
 void LayoutTable::forget(std::map<WidthsName, SharedWidths>::iterator widths) {
   spaces_[widths->first.first].used.widths_bytes -= widths->second.bytes;
   used_.widths_bytes -= widths->second.bytes;
+  spaces_[widths->first.first].used.fds -= widths->second.fds;
+  used_.fds -= widths->second.fds;
   widths_.erase(widths);
 }
 
@@ -178,6 +180,9 @@ Result<LayoutWidths*> LayoutTable::widths_for(const speckv_layout& desc, const W
   spaces_[name.first].used.widths_bytes += bytes;
   used_.widths_bytes += bytes;
   SharedWidths& shared = widths_[name];
+  shared.fds = made.value()->has_own_table() ? 1 : 0;
+  spaces_[name.first].used.fds += shared.fds;
+  used_.fds += shared.fds;
   shared.widths = std::move(made.value());
   shared.bytes = bytes;
   return shared.widths.get();

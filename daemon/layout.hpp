@@ -45,6 +45,7 @@ struct Layout {
 struct LayoutRoom {
   uint32_t layouts = limits::layouts_max_default;
   uint64_t widths_bytes = limits::widths_bytes_max_default;
+  uint32_t fds = 0;  // of tables that were or will be measured, one each; bounded by layouts
 };
 
 class LayoutTable {
@@ -53,6 +54,7 @@ class LayoutTable {
   void limit(const LayoutRoom& room) { most_ = room; }
   void limit(const std::string& space, const LayoutRoom& room) { spaces_[space].most = room; }
   LayoutRoom used(const std::string& space) const;
+  LayoutRoom used() const { return used_; }
 
   // Checks, resolves the preset and returns the one Layout for it, with no user yet. space: the
   // namespace's name. EXFULL: no room for another layout, ENOSR: for its widths. Thread: control,
@@ -87,6 +89,7 @@ class LayoutTable {
     std::unique_ptr<LayoutWidths> widths;
     uint64_t bytes = 0;
     uint32_t layouts = 0;  // that use them
+    uint32_t fds = 0;      // of a table of its own
     uint64_t idle_ns = 0;  // since when none does
   };
   struct Known {

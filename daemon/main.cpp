@@ -112,10 +112,14 @@ int serve(speckv::config::Config config, const Arguments& arguments) {
     std::fprintf(stderr, "speckvd: %s\n", started.text().c_str());
     return 1;
   }
-  const speckv::LiveView view(daemon);
+  speckv::LiveView view(daemon);
   daemon.control().set_answer(
       [&view](std::string_view request) { return speckv::answer_control(view, request); });
-  speckv::watch::Watch watch(view, daemon.control().context());
+  speckv::watch::HttpLimits scrapers;
+  scrapers.connections_max = daemon.config().daemon.metrics_connections_max;
+  speckv::watch::Watch watch(view, daemon.control().context(), speckv::watch::stalled_after_ms,
+                             scrapers);
+  view.count_scrapers([&watch] { return watch.connections(); });
   watch_at(daemon.config().daemon, watch);
   speckv::Watchdog watchdog(daemon.control().context(), view);
   watchdog.start();

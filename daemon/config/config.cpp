@@ -91,27 +91,43 @@ Result<Config> load_config(const std::string& path, const KnownNames& known) {
   return parse_config(text.value(), path, known);
 }
 
-Config default_config(const KnownNames& known) {
-  Config config;
+NamespaceConfig default_space(const KnownNames& known) {
   NamespaceConfig space;
   space.name = "default";
+  space.preset = known.preset_default;
+  for (const auto& [name, id] : known.presets)
+    if (name == space.preset) space.preset_id = id;
+  return space;
+}
+
+Config default_config(const KnownNames& known) {
+  Config config;
+  NamespaceConfig space = default_space(known);
   space.bytes = limits::pool_bytes_default;
   space.index_entries =
       std::max(space.bytes / limits::bytes_per_index_entry, limits::index_entries_min);
   space.policy = known.policy_default;
-  space.preset = known.preset_default;
-  for (const auto& [name, id] : known.presets)
-    if (name == space.preset) space.preset_id = id;
-  space.holds_max = config.session.holds_max;
   config.pool.bytes = space.bytes;
   config.namespaces.push_back(std::move(space));
   share_limits(&config);
   return config;
 }
 
+uint64_t fds_for(const Config& config, uint64_t sessions, uint64_t layouts) {
+  return sessions * (limits::fds_of_session + config.daemon.data_threads) + layouts;
+}
+
 void share_limits(Config* config) {
-  const SessionConfig& all = config->session;
+  SessionConfig& all = config->session;
   const uint64_t tenants = config->namespaces.size();
+  const bool derived = !all.holds_max;
+  if (derived) {
+    uint64_t sum = 0;
+    for (const NamespaceConfig& space : config->namespaces)
+      sum += space.holds_max.value_or(limits::holds_of_namespace_default);
+    all.holds_max = uint32_t(std::min<uint64_t>(sum, limits::holds_max_max));
+  }
+  if (all.fds_max == 0) all.fds_max = uint32_t(fds_for(*config, all.sessions_max, all.layouts_max));
   for (NamespaceConfig& space : config->namespaces) {
     const auto share = [tenants](auto most, uint64_t least) {
       return static_cast<decltype(most)>(std::max<uint64_t>(most / tenants, least));
@@ -122,6 +138,13 @@ void share_limits(Config* config) {
       space.arenas_bytes_max = share(all.arenas_bytes_max, limits::arena_bytes_min);
     if (space.widths_bytes_max == 0)
       space.widths_bytes_max = share(all.widths_bytes_max, limits::widths_bytes_min);
+    if (!space.holds_max)
+      space.holds_max = derived ? limits::holds_of_namespace_default : share(*all.holds_max, 0);
+    if (space.fds_max == 0)
+      space.fds_max = uint32_t(
+          std::min<uint64_t>(all.fds_max, fds_for(*config, space.sessions_max, space.layouts_max)));
+    if (space.log_lines_max == 0)
+      space.log_lines_max = std::min(all.log_lines_max, limits::log_lines_of_namespace_default);
   }
 }
 
@@ -153,6 +176,7 @@ std::string describe(const Config& config) {
          config.daemon.metrics_port ? "http://" + config.daemon.metrics_host + ":" +
                                           std::to_string(config.daemon.metrics_port) + "/metrics"
                                     : "off");
+  append(&text, "at once", std::to_string(config.daemon.metrics_connections_max) + " scrapers");
   text += "[pool]\n";
   append(&text, "medium", describe_medium(config.pool));
   append(&text, "bytes", format_bytes(config.pool.bytes));
@@ -163,10 +187,18 @@ std::string describe(const Config& config) {
              format_bytes(config.session.arenas_bytes_max));
   append(&text, "sessions_max", std::to_string(config.session.sessions_max));
   append(&text, "hold_ms_max", std::to_string(config.session.hold_ms_max));
-  append(&text, "holds_max", std::to_string(config.session.holds_max) + " blocks of one namespace");
+  append(&text, "holds_max", std::to_string(*config.session.holds_max) + " blocks");
   append(&text, "layouts_max",
          std::to_string(config.session.layouts_max) + ", their widths " +
              format_bytes(config.session.widths_bytes_max));
+  append(&text, "fds_max", std::to_string(config.session.fds_max));
+  append(&text, "connections_max",
+         std::to_string(config.session.connections_max) + " without a session, of one user " +
+             std::to_string(config.session.connections_of_uid_max) + ", for at most " +
+             std::to_string(config.session.hello_ms_max) + " ms");
+  append(&text, "log_lines_max",
+         std::to_string(config.session.log_lines_max) + " in " +
+             std::to_string(limits::log_period_ns / 1'000'000'000) + " s");
   for (const NamespaceConfig& space : config.namespaces) {
     text += "[[namespace]] " + space.name + "\n";
     append(&text, "bytes", format_bytes(space.bytes));
@@ -178,7 +210,8 @@ std::string describe(const Config& config) {
            std::to_string(space.sessions_max) + " sessions, arenas " +
                format_bytes(space.arenas_bytes_max) + ", " + std::to_string(space.layouts_max) +
                " layouts, their widths " + format_bytes(space.widths_bytes_max) + ", " +
-               std::to_string(space.holds_max) + " holds");
+               std::to_string(*space.holds_max) + " holds, " + std::to_string(space.fds_max) +
+               " descriptors, " + std::to_string(space.log_lines_max) + " lines of the log");
   }
   text += "memory at most   " +
           std::to_string((memory_bytes_max(config) + limits::mib - 1) / limits::mib) + " MiB\n";

@@ -11,12 +11,14 @@
 // user database, no more.
 //
 //   [daemon]       socket, socket_mode, runtime_dir, data_threads, encode_threads, tables,
-//                  measure_widths, log_level, metrics
+//                  measure_widths, log_level, metrics, metrics_connections_max
 //   [pool]         medium, path, bytes, numa_node, huge_pages, emulated_gb_s, emulated_ns
 //   [session]      arena_bytes, arena_bytes_max, arenas_bytes_max, sessions_max, hold_ms_max,
-//                  holds_max, layouts_max, widths_bytes_max
+//                  holds_max, layouts_max, widths_bytes_max, fds_max, connections_max,
+//                  connections_of_uid_max, hello_ms_max, log_lines_max
 //   [[namespace]]  name, bytes, index_entries, policy, preset, uids, gids, users, groups, anyone,
-//                  sessions_max, arenas_bytes_max, layouts_max, widths_bytes_max, holds_max
+//                  sessions_max, arenas_bytes_max, layouts_max, widths_bytes_max, holds_max,
+//                  fds_max, log_lines_max
 //
 // Sizes are integers or strings: 268435456, "256MiB", "2 GiB", "1.5GiB" (KiB, MiB, GiB, TiB; powers
 // of 1024).
@@ -25,6 +27,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <optional>
 #include <string>
@@ -51,6 +54,7 @@ struct DaemonConfig {
   std::string log_level = "info";  // trace, debug, info, warn, error, off
   std::string metrics_host = "127.0.0.1";
   uint16_t metrics_port = 9108;  // 0: no metrics server (metrics = "")
+  uint32_t metrics_connections_max = limits::metrics_connections_max_default;
 };
 
 struct PoolConfig {
@@ -64,9 +68,15 @@ struct SessionConfig {
   uint64_t arenas_bytes_max = limits::arenas_bytes_max_default;  // of all sessions together
   uint32_t sessions_max = limits::sessions_max_default;
   uint64_t hold_ms_max = limits::hold_ms_default;
-  uint32_t holds_max = limits::holds_max_default;      // blocks held at once in one namespace
-  uint32_t layouts_max = limits::layouts_max_default;  // of all sessions together
+  std::optional<uint32_t> holds_max;  // blocks held at once; not written: 4096 for each namespace
+  uint32_t layouts_max = limits::layouts_max_default;            // of all sessions together
   uint64_t widths_bytes_max = limits::widths_bytes_max_default;  // of these layouts' widths
+  uint32_t fds_max = 0;  // descriptors of sessions and layouts; not written: what all of these take
+  // Connections that have no session, and how long one may say nothing.
+  uint32_t connections_max = limits::connections_max_default;
+  uint32_t connections_of_uid_max = limits::connections_of_uid_max_default;
+  uint32_t hello_ms_max = limits::hello_ms_max_default;
+  uint32_t log_lines_max = limits::log_lines_max_default;  // in limits::log_period_ns
 };
 
 struct NamespaceConfig {
@@ -86,9 +96,10 @@ struct NamespaceConfig {
   std::vector<uint32_t> uids, gids;
   bool anyone = false;
   // What its clients may have at once, under the limits of [session]. Not written: an equal share
-  // of these, so that no tenant can take all; holds_max: [session]'s, which is each namespace's
-  // own.
-  uint32_t sessions_max = 0, layouts_max = 0, holds_max = 0;
+  // of these, so that no tenant can take all; fds_max: what its sessions_max and layouts_max take;
+  // log_lines_max: 30.
+  uint32_t sessions_max = 0, layouts_max = 0, fds_max = 0, log_lines_max = 0;
+  std::optional<uint32_t> holds_max;  // 0 is a limit, too: no holds
   uint64_t arenas_bytes_max = 0, widths_bytes_max = 0;
 };
 
@@ -117,12 +128,16 @@ Result<Config> parse_config(std::string_view text, const std::string& source_nam
 Result<Config> load_config(const std::string& path, const KnownNames& known);
 // One namespace "default" of 256 MiB for the daemon's own uid; what runs when no file is given.
 Config default_config(const KnownNames& known);
+// Its namespace, before it has its share of anything.
+NamespaceConfig default_space(const KnownNames& known);
 
 // The configuration as resolved, for --check-config: a line each, with what was derived and the
 // memory it can take.
 std::string describe(const Config& config);
 // Gives namespaces the limits that their configuration leaves open.
 void share_limits(Config* config);
+// Descriptors that this many sessions and layouts take.
+uint64_t fds_for(const Config& config, uint64_t sessions, uint64_t layouts);
 // Upper bound of a namespace's index file, whatever rounding its writer does: every bucket at most
 // half full.
 uint64_t index_bytes_max(const NamespaceConfig& space);

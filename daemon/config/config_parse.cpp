@@ -41,6 +41,8 @@ void read_daemon(TableReader table, DaemonConfig* ret) {
   read_path(table, "tables", limits::path_bytes_max, &ret->tables);
   table.flag("measure_widths", &ret->measure_widths);
   table.one_of("log_level", log_levels, &ret->log_level);
+  table.integer("metrics_connections_max", 1, limits::metrics_connections_max_max,
+                &ret->metrics_connections_max);
   std::string mode;
   if (table.string("socket_mode", 8, &mode) && !parse_mode(mode, &ret->socket_mode))
     table.fail("socket_mode",
@@ -75,7 +77,7 @@ void read_pool(TableReader table, PoolConfig* ret) {
   table.finish();
 }
 
-void read_session(TableReader table, SessionConfig* ret) {
+void read_session(TableReader table, uint32_t data_threads, SessionConfig* ret) {
   const uint64_t top = limits::arena_bytes_max_max;
   table.size("arena_bytes_max", limits::arena_bytes_min, top, &ret->arena_bytes_max);
   if (!table.has("arena_bytes"))
@@ -94,10 +96,21 @@ void read_session(TableReader table, SessionConfig* ret) {
                                        format_bytes(ret->arena_bytes_max));
   table.integer("sessions_max", 1, limits::sessions_max_max, &ret->sessions_max);
   table.integer("hold_ms_max", 1, int64_t(limits::hold_ms_max_max), &ret->hold_ms_max);
-  table.integer("holds_max", 0, limits::holds_max_max, &ret->holds_max);
+  uint32_t holds = 0;
+  if (table.integer("holds_max", 0, limits::holds_max_max, &holds)) ret->holds_max = holds;
   table.integer("layouts_max", 1, limits::layouts_max_max, &ret->layouts_max);
   table.size("widths_bytes_max", limits::widths_bytes_min, limits::widths_bytes_max_max,
              &ret->widths_bytes_max);
+  table.integer("fds_max", limits::fds_of_session + data_threads, limits::fds_max_max,
+                &ret->fds_max);
+  table.integer("connections_max", limits::connections_max_min, limits::connections_max_max,
+                &ret->connections_max);
+  const uint32_t users = ret->connections_max - limits::connections_kept;
+  ret->connections_of_uid_max = std::min(ret->connections_of_uid_max, users);
+  table.integer("connections_of_uid_max", 1, users, &ret->connections_of_uid_max);
+  table.integer("hello_ms_max", limits::hello_ms_max_min, limits::hello_ms_max_max,
+                &ret->hello_ms_max);
+  table.integer("log_lines_max", 1, limits::log_lines_max_max, &ret->log_lines_max);
   table.finish();
 }
 
@@ -122,18 +135,23 @@ std::vector<std::string_view> preset_names(const KnownNames& known) {
 }
 
 // What one namespace may have is a part of what all may have. 0 stays for what is not written.
-void read_limits(TableReader& table, const SessionConfig& all, NamespaceConfig* ret) {
+void read_limits(TableReader& table, const SessionConfig& all, uint32_t data_threads,
+                 NamespaceConfig* ret) {
   table.integer("sessions_max", 1, all.sessions_max, &ret->sessions_max);
   table.size("arenas_bytes_max", limits::arena_bytes_min, all.arenas_bytes_max,
              &ret->arenas_bytes_max);
   table.integer("layouts_max", 1, all.layouts_max, &ret->layouts_max);
   table.size("widths_bytes_max", limits::widths_bytes_min, all.widths_bytes_max,
              &ret->widths_bytes_max);
-  ret->holds_max = all.holds_max;
-  table.integer("holds_max", 0, limits::holds_max_max, &ret->holds_max);
+  uint32_t holds = 0;
+  if (table.integer("holds_max", 0, all.holds_max.value_or(limits::holds_max_max), &holds))
+    ret->holds_max = holds;
+  table.integer("fds_max", limits::fds_of_session + data_threads,
+                all.fds_max ? all.fds_max : limits::fds_max_max, &ret->fds_max);
+  table.integer("log_lines_max", 1, all.log_lines_max, &ret->log_lines_max);
 }
 
-void read_namespace(TableReader table, const KnownNames& known, const SessionConfig& session,
+void read_namespace(TableReader table, const KnownNames& known, const Config& config,
                     NamespaceConfig* ret) {
   if (!table.has("name")) table.fail("name", " is missing: every namespace needs one");
   if (table.string("name", limits::namespace_name_bytes_max, &ret->name) &&
@@ -151,7 +169,7 @@ void read_namespace(TableReader table, const KnownNames& known, const SessionCon
   for (const auto& [name, id] : known.presets)
     if (name == ret->preset) ret->preset_id = id;
   read_access(table, ret);
-  read_limits(table, session, ret);
+  read_limits(table, config.session, config.daemon.data_threads, ret);
   table.finish();
 }
 
@@ -159,12 +177,7 @@ void read_namespaces(const toml::table& root, const KnownNames& known, Config* r
                      Errors* errors) {
   const toml::node* node = root.get("namespace");
   if (!node) {
-    ret->namespaces.push_back(default_config(known).namespaces.front());
-    ret->namespaces.back().bytes = 0;
-    ret->namespaces.back().policy.clear();
-    ret->namespaces.back().sessions_max = ret->namespaces.back().layouts_max = 0;
-    ret->namespaces.back().arenas_bytes_max = ret->namespaces.back().widths_bytes_max = 0;
-    ret->namespaces.back().holds_max = ret->session.holds_max;
+    ret->namespaces.push_back(default_space(known));
     return;
   }
   const toml::array* array = node->as_array();
@@ -180,8 +193,7 @@ void read_namespaces(const toml::table& root, const KnownNames& known, Config* r
   }
   for (const toml::node& item : *array) {
     NamespaceConfig space;
-    read_namespace(TableReader(item.as_table(), "[[namespace]]", errors), known, ret->session,
-                   &space);
+    read_namespace(TableReader(item.as_table(), "[[namespace]]", errors), known, *ret, &space);
     for (const NamespaceConfig& other : ret->namespaces)
       if (!space.name.empty() && other.name == space.name)
         errors->add(item.source(),
@@ -305,7 +317,7 @@ Result<Config> parse_config(std::string_view text, const std::string& source_nam
   read_daemon(TableReader(section(root, "daemon", &errors), "[daemon]", &errors), &config.daemon);
   read_pool(TableReader(section(root, "pool", &errors), "[pool]", &errors), &config.pool);
   read_session(TableReader(section(root, "session", &errors), "[session]", &errors),
-               &config.session);
+               config.daemon.data_threads, &config.session);
   read_namespaces(root, known, &config, &errors);
   if (config.pool.medium.kind == "devdax" && config.namespaces.size() > 1)
     errors.add(

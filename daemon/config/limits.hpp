@@ -23,7 +23,9 @@ constexpr uint32_t encode_threads_max = 256;  // threads; more than one socket h
 // When the configuration does not say: the cores are the engine's first.
 constexpr uint32_t cores_per_encode_thread = 8;
 constexpr uint32_t encode_threads_chosen_max = 8;  // fill the link of one expander, 10 to 16 GB/s
-constexpr uint32_t socket_path_bytes_max = 107;    // bytes; sockaddr_un.sun_path without its NUL
+constexpr uint32_t metrics_connections_max_default = 16;  // a scraper or two, a few browsers
+constexpr uint32_t metrics_connections_max_max = 1024;    // a descriptor each
+constexpr uint32_t socket_path_bytes_max = 107;  // bytes; sockaddr_un.sun_path without its NUL
 constexpr uint32_t socket_mode_default =
     0660;  // owner and group; the namespace's own list decides on top of it
 constexpr uint32_t path_bytes_max =
@@ -64,7 +66,7 @@ constexpr uint32_t sessions_max_max =
     4096;  // about 6 descriptors each; below the usual hard limit of 2^19
 constexpr uint64_t hold_ms_default = 30'000;     // from a scheduler's lookup to a worker's load
 constexpr uint64_t hold_ms_max_max = 3'600'000;  // an hour: longer is not a hold, it is a leak
-constexpr uint32_t holds_max_default = 4096;     // of one namespace, blocks
+constexpr uint32_t holds_of_namespace_default = 4096;  // blocks; [session] holds_max: their sum
 constexpr uint32_t holds_max_max = 1u << 24;
 constexpr uint32_t layouts_max_default =
     1024;  // distinct (layout, preset) that open sessions name, all namespaces together
@@ -73,20 +75,29 @@ constexpr uint64_t widths_bytes_max_default =
     512 * mib;  // of their widths: 400 layouts of 80 layers and 8 kv heads
 constexpr uint64_t widths_bytes_min = 1 * mib;
 constexpr uint64_t widths_bytes_max_max = 64 * gib;
+// Descriptors of a session beside its doorbells, one a data thread: memory twice, event fd,
+// connection, pidfd.
+constexpr uint32_t fds_of_session = 5;
+constexpr uint32_t fds_max_max = 1u << 20;  // what sessions_max_max and layouts_max_max can take
 
 // ---- connections that have no session: clients before their hello, and speckvctl ----
-constexpr uint32_t waiting_max = 64;         // all of them
-constexpr uint32_t waiting_kept = 8;         // of these, for root and the daemon's own user alone
-constexpr uint32_t waiting_of_uid_max = 16;  // one user's, root and the daemon's own excepted
+constexpr uint32_t connections_max_default = 64;         // all of them
+constexpr uint32_t connections_max_min = 16;             // twice what is kept
+constexpr uint32_t connections_max_max = 4096;           // a descriptor each
+constexpr uint32_t connections_kept = 8;                 // for root and the daemon's own user alone
+constexpr uint32_t connections_of_uid_max_default = 16;  // root and the daemon's own excepted
 constexpr uint32_t unclosed_of_uid_max =
     8;  // sockets of one user whose closing waits for what was sent into them
-constexpr uint32_t hello_ms_max = 2'000;   // until a client has said what it wants
+constexpr uint32_t hello_ms_max_default = 2'000;  // until a client has said what it wants
+constexpr uint32_t hello_ms_max_min = 10;         // a client on a busy core needs its turn
+constexpr uint32_t hello_ms_max_max = 60'000;
 constexpr uint32_t asker_ms_max = 60'000;  // until speckvctl asks again: `top` does each second
 
 // ---- log ----
-constexpr uint32_t log_lines_at_once = 30;         // that one namespace's clients may cause
-constexpr uint64_t log_refill_ns = 1'000'000'000;  // then one a second
-constexpr uint32_t log_lines_at_once_all = 300;
-constexpr uint64_t log_refill_ns_all = 100'000'000;
+// Lines that clients may cause at once, and again in each log_period_ns.
+constexpr uint32_t log_lines_max_default = 300;          // all of them
+constexpr uint32_t log_lines_of_namespace_default = 30;  // then one a second
+constexpr uint32_t log_lines_max_max = 1'000'000;        // 33,000 lines a second
+constexpr uint64_t log_period_ns = 30'000'000'000;
 
 }  // namespace speckv::limits

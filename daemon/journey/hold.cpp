@@ -16,9 +16,12 @@ int Shard::hold(const shm::Submission& submission, const Layout& layout, const A
   if (!index_.find(submission.key, hash_key(submission.key), &known) ||
       !layout.widths->takes(known.fingerprint))
     return -ENOENT;
-  if (holds_.full() || blocks_[known.block].holds == UINT8_MAX) return -EDQUOT;
   HoldTable::Hold* hold = holds_.find(submission.hold);
   if (hold && hold->session_id != asker.session_id) return -EBADF;
+  if (blocks_[known.block].holds == UINT8_MAX || !holds_.take_place()) {
+    counters_.holds_refused.fetch_add(1, std::memory_order_relaxed);
+    return -EDQUOT;
+  }
   if (!hold) {
     hold = holds_.make(submission.hold);
     hold->session_id = asker.session_id;

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // hold_table.hpp - holds by their number, and the blocks that each keeps: sized at start.
 //
-// Used by hold.cpp and lose.cpp on the shard's data thread. Every hold has at least one block, so
-// there are never more holds than held blocks. Never allocates after construction; which hold ends,
-// and what that means for a block, is the caller's.
+// Places beyond this table's own are taken from the namespace's HoldRoom, and go back there. Used
+// by hold.cpp and lose.cpp on the shard's data thread. Every hold has at least one block, so there
+// are never more holds than held blocks. Never allocates after construction; which hold ends, and
+// what that means for a block, is the caller's.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "assert.hpp"
+#include "journey/hold_room.hpp"
 #include "shm/key.hpp"
 
 namespace speckv {
@@ -27,8 +29,9 @@ class HoldTable {
     bool used = false;
   };
 
-  explicit HoldTable(uint32_t blocks_max)
-      : holds_(blocks_max), nodes_(blocks_max), heads_(2 * blocks_max + 1, none) {
+  // room: outlives this; nullptr: the table is the only limit.
+  explicit HoldTable(uint32_t blocks_max, HoldRoom* room = nullptr)
+      : room_(room), holds_(blocks_max), nodes_(blocks_max), heads_(2 * blocks_max + 1, none) {
     for (uint32_t i = 0; i < blocks_max; i++) {
       holds_[i].next = i + 1 < blocks_max ? i + 1 : none;
       nodes_[i].next = holds_[i].next;
@@ -37,7 +40,8 @@ class HoldTable {
   }
 
   uint32_t blocks() const { return blocks_; }  // held ones, each as often as it is held
-  bool full() const { return unused_node_ == none; }
+  // Takes a place for one more block. Returns: false when there is none.
+  bool take_place() { return unused_node_ != none && (!room_ || room_->take()); }
 
   // Returns: nullptr when there is none.
   Hold* find(uint64_t number) {
@@ -45,7 +49,7 @@ class HoldTable {
       if (holds_[i].number == number) return &holds_[i];
     return nullptr;
   }
-  // Requires: not full(), and no hold has this number.
+  // Requires: take_place(), and no hold has this number.
   Hold* make(uint64_t number) {
     SPECKV_ASSERT(unused_hold_ != none, "more holds than held blocks");
     SPECKV_ASSERT(!holds_[unused_hold_].used, "a hold in use was listed as unused");
@@ -58,7 +62,7 @@ class HoldTable {
     heads_[place(number)] = fresh;
     return &holds_[fresh];
   }
-  // Requires: not full().
+  // Requires: take_place(), once for each.
   void add(Hold& hold, uint32_t block) {
     SPECKV_ASSERT(unused_node_ != none, "more held blocks than the table has room for");
     const uint32_t fresh = unused_node_;
@@ -109,6 +113,7 @@ class HoldTable {
       nodes_[node].next = unused_node_;
       unused_node_ = node;
       blocks_--;
+      if (room_) room_->give_back();
       visit(block);
     }
   }
@@ -123,6 +128,7 @@ class HoldTable {
     unused_hold_ = number;
   }
 
+  HoldRoom* const room_;
   std::vector<Hold> holds_;
   std::vector<Node> nodes_;
   std::vector<uint32_t> heads_;

@@ -17,7 +17,7 @@ Shard::Shard(const ShardOptions& options)
       blocks_(options.blocks_max),
       pinned_(options.blocks_max, 0),
       records_(puts_max),
-      holds_(options.holds_max) {
+      holds_(options.holds_max, options.hold_room) {
   free_records_.reserve(puts_max);
   under_way_.reserve(puts_max);
   reaped_.reserve(puts_max);

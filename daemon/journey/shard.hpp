@@ -42,6 +42,7 @@ struct ShardCounters {
       put_stored_bytes{0};
   std::atomic<uint64_t> segments_refused{0};  // stored raw since the codec refused a page
   std::atomic<uint64_t> segments_bounded{0};  // stored as q8 since a token would have lost too much
+  std::atomic<uint64_t> holds_refused{0};     // by the limits of held blocks
   std::atomic<uint64_t> evicted{0}, removed{0}, guarded{0}, touches{0};
   std::atomic<uint64_t> lost{0};                                 // blocks whose memory went
   std::atomic<uint64_t> puts_under_way{0}, puts_quarantined{0};  // of which slots are not free yet
@@ -58,7 +59,8 @@ struct ShardOptions {
   uint64_t first_unit = 0, units = 0;
   uint32_t blocks_max = 0;
   std::string policy = "lru";
-  uint32_t holds_max = 4096;  // held blocks of this shard
+  uint32_t holds_max = 4096;      // held blocks of this shard
+  HoldRoom* hold_room = nullptr;  // of its namespace; outlives the shard
   uint64_t hold_ns_max = 60'000'000'000;
   Engine* engine = nullptr;
   // Called on the data thread, once for a layout: its reach() has enough, control may adopt().

@@ -33,7 +33,7 @@ void Connection::start(const Status& refusal) {
   control_.connections_.insert(this);
   if (!refusal.ok()) return turn_out(refusal.error(), refusal.text());
   place_ = control_.wait({this, peer_.uid, control_.privileged(peer_)});
-  expect_words(limits::hello_ms_max);
+  expect_words(control_.config_.session.hello_ms_max);
   if (!receive()) end();  // its hello is there already, most of the time
   else read();
 }

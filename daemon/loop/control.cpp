@@ -67,14 +67,15 @@ Control::Place Control::wait(const Waiting& next) {
   const size_t privileged = size_t(std::count_if(waiting_.begin(), waiting_.end(),
                                                  [](const Waiting& w) { return w.privileged; }));
   const size_t others = waiting_.size() - privileged;
-  if (next.privileged && privileged >= limits::waiting_max) {
+  const uint32_t most = config_.session.connections_max;
+  if (next.privileged && privileged >= most) {
     end_oldest_of(next.uid);
-  } else if (!next.privileged && of_uid[next.uid] >= limits::waiting_of_uid_max) {
+  } else if (!next.privileged && of_uid[next.uid] >= config_.session.connections_of_uid_max) {
     end_oldest_of(next.uid);
-  } else if (!next.privileged && others >= limits::waiting_max - limits::waiting_kept) {
-    const auto most = std::max_element(of_uid.begin(), of_uid.end(),
-                                       [](auto& a, auto& b) { return a.second < b.second; });
-    end_oldest_of(most->first);
+  } else if (!next.privileged && others >= most - limits::connections_kept) {
+    const auto busiest = std::max_element(of_uid.begin(), of_uid.end(),
+                                          [](auto& a, auto& b) { return a.second < b.second; });
+    end_oldest_of(busiest->first);
   }
   return waiting_.insert(waiting_.end(), next);
 }

@@ -50,7 +50,10 @@ Sessions::Sessions(asio::io_context& context, const config::Config& config, Medi
       spaces_(spaces),
       threads_(threads),
       undertaker_(undertaker),
-      used_(spaces.size()),
+      used_(config.namespaces.begin(), config.namespaces.end()),
+      all_lines_(line_budget(config.session.log_lines_max)),
+      strangers_(line_budget(
+          std::min(config.session.log_lines_max, limits::log_lines_of_namespace_default))),
       sweep_(context),
       idle_(context) {
   layouts_.limit({config.session.layouts_max, config.session.widths_bytes_max});
@@ -98,6 +101,26 @@ uint64_t Sessions::arena_bytes_for(size_t space, uint64_t wanted) const {
   return std::max<uint64_t>(bytes / shm::arena_chunk_bytes, 1) * shm::arena_chunk_bytes;
 }
 
+uint64_t Sessions::fds_of(size_t space) const {
+  return used_[space].use.fds + layouts_.used(config_.namespaces[space].name).fds;
+}
+
+bool Sessions::fds_fit(size_t space, uint64_t more, bool* ret_of_all) const {
+  *ret_of_all = fds_of(space) + more <= config_.namespaces[space].fds_max;
+  return *ret_of_all && session_fds_ + layouts_.used().fds + more <= config_.session.fds_max;
+}
+
+Status Sessions::no_fds(size_t space, bool of_all) {
+  const config::NamespaceConfig& most = config_.namespaces[space];
+  used_[space].use.fds_refused++;
+  return full(ENFILE,
+              "sessions and layouts of namespace " + most.name + " have " +
+                  std::to_string(most.fds_max) + " descriptors at most, " +
+                  std::to_string(fds_of(space)) +
+                  " are in use: close some, or raise [[namespace]] fds_max",
+              of_all, "fds_max");
+}
+
 Status Sessions::take_room(size_t space, uint64_t arena_bytes, uint32_t tries) {
   const config::NamespaceConfig& most = config_.namespaces[space];
   SpaceUse& use = used_[space].use;
@@ -121,10 +144,27 @@ Status Sessions::take_room(size_t space, uint64_t arena_bytes, uint32_t tries) {
                     " are in use: ask for less, or raise [[namespace]] arenas_bytes_max",
                 !own_full, "arenas_bytes_max");
   }
+  bool of_all = false;
+  if (!fds_fit(space, session_fds(), &of_all)) {
+    if (room_may_come(tries)) return {EINPROGRESS, ""};
+    return no_fds(space, of_all);
+  }
   use.sessions++;
   use.arenas_bytes += arena_bytes;
   arenas_bytes_ += arena_bytes;
+  use.fds += session_fds();
+  session_fds_ += session_fds();
   return {};
+}
+
+// The memory and descriptors of a session that is gone.
+void Sessions::give_back(size_t space, uint64_t arena_bytes) {
+  SPECKV_ASSERT(arenas_bytes_ >= arena_bytes && session_fds_ >= session_fds(),
+                "more memory or descriptors went than sessions had");
+  used_[space].use.arenas_bytes -= arena_bytes;
+  arenas_bytes_ -= arena_bytes;
+  used_[space].use.fds -= session_fds();
+  session_fds_ -= session_fds();
 }
 
 Result<std::shared_ptr<Session>> Sessions::open(const Peer& peer, const wire::Hello& hello,
@@ -153,8 +193,7 @@ Result<std::shared_ptr<Session>> Sessions::open(const Peer& peer, const wire::He
       session = made.value();
     } else {
       used_[space].use.sessions--;
-      used_[space].use.arenas_bytes -= arena;
-      arenas_bytes_ -= arena;
+      give_back(space, arena);
     }
   }
   for (size_t i = 0; status.ok() && i < threads_.size(); i++) {
@@ -224,10 +263,9 @@ void Sessions::sweep() {
 }
 
 void Sessions::gone(size_t space, uint64_t arena_bytes) {
-  SPECKV_ASSERT(buried_ > 0 && arenas_bytes_ >= arena_bytes, "more memory went than sessions had");
+  SPECKV_ASSERT(buried_ > 0, "a session went twice");
   buried_--;
-  used_[space].use.arenas_bytes -= arena_bytes;
-  arenas_bytes_ -= arena_bytes;
+  give_back(space, arena_bytes);
 }
 
 void Sessions::sweep_soon() {
@@ -264,6 +302,11 @@ Result<Sessions::Registered> Sessions::register_layout(Session& session, const s
   }
   if (count == session_layouts_max)
     return Status(EMFILE, "this session has 64 layouts, its limit: open another session");
+  bool of_all = false;
+  if (!known && !fds_fit(space, 1, &of_all)) {
+    if (room_may_come(tries)) return Status(EINPROGRESS, "");
+    return no_fds(space, of_all);
+  }
   const auto added = layouts_.add(desc, config.preset_id, config.name);
   if (!added.ok()) {
     const int error = added.status().error();
@@ -292,6 +335,7 @@ std::vector<std::shared_ptr<Session>> Sessions::all() const {
 SpaceUse Sessions::use(size_t space) const {
   SpaceUse use = used_[space].use;
   use.layouts = layouts_.used(config_.namespaces[space].name);
+  use.fds = fds_of(space);
   use.lines_left_out = used_[space].lines.left_out_total();
   return use;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // control_sessions.hpp - sessions' beginnings and ends, and what each namespace's clients have at
-// once: sessions, arenas, layouts, lines of the log.
+// once: sessions, arenas, layouts, descriptors, lines of the log.
 //
 // Every one of these has a limit a namespace and one above it for all, and goes back when its last
 // user goes: places at hang-up, memory and layouts when the last data thread has let go of the
@@ -35,7 +35,8 @@ struct SpaceUse {
   uint32_t sessions = 0;
   uint64_t arenas_bytes = 0;  // of sessions that ended, too, until their memory is given back
   LayoutRoom layouts{0, 0};
-  uint64_t sessions_refused = 0, arenas_refused = 0, layouts_refused = 0;
+  uint64_t fds = 0;  // of sessions, ended ones as above, and of layouts
+  uint64_t sessions_refused = 0, arenas_refused = 0, layouts_refused = 0, fds_refused = 0;
   uint64_t lines_left_out = 0;
 };
 
@@ -73,16 +74,26 @@ class Sessions {
 
  private:
   struct Space {
+    explicit Space(const config::NamespaceConfig& config)
+        : lines(line_budget(config.log_lines_max)) {}
     SpaceUse use;
     uint64_t opened = 0;  // ever: a session's number, as its client sees it
-    LineBudget lines{limits::log_lines_at_once, limits::log_refill_ns};
+    LineBudget lines;
   };
+  static LineBudget line_budget(uint32_t lines) {
+    return LineBudget(lines, limits::log_period_ns / lines);
+  }
 
   int find_space(const char* name) const;
   Status check_access(int space, const Peer& peer, const char* name) const;
   Status take_room(size_t space, uint64_t arena_bytes, uint32_t tries);
   bool room_may_come(uint32_t tries);
   uint64_t arena_bytes_for(size_t space, uint64_t wanted) const;
+  uint64_t session_fds() const { return config::fds_for(config_, 1, 0); }
+  uint64_t fds_of(size_t space) const;
+  bool fds_fit(size_t space, uint64_t more, bool* ret_of_all) const;
+  Status no_fds(size_t space, bool of_all);
+  void give_back(size_t space, uint64_t arena_bytes);
   void leave(std::shared_ptr<Session> session);
   void gone(size_t space, uint64_t arena_bytes);
   void sweep();
@@ -96,14 +107,13 @@ class Sessions {
   Threads& threads_;
   Undertaker& undertaker_;
   LayoutTable layouts_;
-  std::vector<Space> used_;  // by number of the namespace
-  uint64_t arenas_bytes_ = 0;
+  std::vector<Space> used_;                      // by number of the namespace
+  uint64_t arenas_bytes_ = 0, session_fds_ = 0;  // of all
   std::unordered_map<uint64_t, std::shared_ptr<Session>> open_;
   std::vector<std::shared_ptr<Session>> leaving_;  // until no data thread knows them
   uint32_t buried_ = 0;                            // with the undertaker, not gone yet
   uint64_t next_id_ = 1, opened_ = 0, closed_ = 0, refused_ = 0;
-  LineBudget all_lines_{limits::log_lines_at_once_all, limits::log_refill_ns_all};
-  LineBudget strangers_{limits::log_lines_at_once, limits::log_refill_ns};
+  LineBudget all_lines_, strangers_;
   boost::asio::steady_timer sweep_, idle_;
   bool sweeping_ = false;
 };

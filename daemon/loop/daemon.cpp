@@ -4,6 +4,8 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include <spdlog/spdlog.h>
 
 #include "loop/clock.hpp"
@@ -23,6 +25,12 @@ std::string mount_path(const config::Config& config) {
   const MediumOptions& options = config.pool.medium;
   return options.path.empty() || options.kind != "shm" ? config.daemon.runtime_dir + "/pool"
                                                        : options.path;
+}
+
+// Keys fall on shards by chance: each has room for twice its part, and the namespace's limit
+// counts.
+uint32_t holds_of_shard(uint32_t holds, uint32_t shards) {
+  return shards == 1 ? holds : std::min(holds, 2 * (holds / shards) + 16);
 }
 }  // namespace
 
@@ -101,6 +109,9 @@ Status Daemon::start_threads() {
   spdlog::info("encode_threads {}", encoders.text);
   if (!encoders.warning.empty()) spdlog::warn("{}", encoders.warning);
   undertaker_ = std::make_unique<Undertaker>();
+  hold_rooms_.push_back(std::make_unique<HoldRoom>(*config_.session.holds_max));
+  for (const config::NamespaceConfig& space : config_.namespaces)
+    hold_rooms_.push_back(std::make_unique<HoldRoom>(*space.holds_max, hold_rooms_[0].get()));
   std::vector<std::vector<LostRange>> lost;  // before anybody looks for blocks there
   for (Namespace& space : spaces_) lost.push_back(LossWatch::take_lost(space));
   for (uint32_t shard = 0; shard < shards; shard++) {
@@ -117,7 +128,8 @@ Status Daemon::start_threads() {
       options.units = space.units_of(shard);
       options.blocks_max = uint32_t(config_.namespaces[i].index_entries / shards + 1);
       options.policy = config_.namespaces[i].policy;
-      options.holds_max = config_.namespaces[i].holds_max / shards + 1;
+      options.hold_room = hold_rooms_[i + 1].get();
+      options.holds_max = holds_of_shard(*config_.namespaces[i].holds_max, shards);
       options.hold_ns_max = config_.session.hold_ms_max * 1'000'000;
       options.engine = engine.get();
       options.on_measured = [this] { control_->measured(); };  // sessions come after control_

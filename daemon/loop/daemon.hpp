@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "config/config.hpp"
+#include "journey/hold_room.hpp"
 #include "loop/control.hpp"
 #include "loop/control_losses.hpp"
 #include "loop/data_thread.hpp"
@@ -38,6 +39,7 @@ class Daemon {
   const std::vector<Namespace>& spaces() const { return spaces_; }
   const std::vector<std::unique_ptr<DataThread>>& threads() const { return threads_; }
   Control& control() { return *control_; }
+  uint64_t held_blocks() const { return hold_rooms_.empty() ? 0 : hold_rooms_[0]->used(); }
   uint64_t started_ns() const { return started_ns_; }
 
  private:
@@ -47,6 +49,8 @@ class Daemon {
   config::Config config_;
   std::unique_ptr<Medium> medium_;
   std::vector<Namespace> spaces_;
+  // Of all namespaces first, then one each.
+  std::vector<std::unique_ptr<HoldRoom>> hold_rooms_;
   std::unique_ptr<Undertaker> undertaker_;  // before everybody who may let go of a session last
   std::vector<std::unique_ptr<DataThread>> threads_;
   std::unique_ptr<Control> control_;

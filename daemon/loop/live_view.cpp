@@ -24,6 +24,7 @@ void add_shard(const ShardCounters& from, watch::SpaceFacts* to) {
   add(&to->raw_bytes, from.raw_bytes);
   add(&to->stored_bytes, from.stored_bytes);
   add(&to->held_blocks, from.held_blocks);
+  add(&to->holds_refused, from.holds_refused);
   add(&to->limbo_blocks, from.limbo_blocks);
   add(&to->written_blocks, from.puts);
   add(&to->existed_blocks, from.puts_existed);
@@ -75,12 +76,18 @@ watch::DaemonFacts LiveView::daemon() const {
     facts.arenas_bytes += use.arenas_bytes;
     facts.layouts += use.layouts.layouts;
     facts.widths_bytes += use.layouts.widths_bytes;
+    facts.client_fds += use.fds;
   }
+  facts.client_fds_max = config.session.fds_max;
+  facts.held_blocks = daemon_.held_blocks();
+  facts.holds_max = *config.session.holds_max;
+  facts.scrapers = scrapers_ ? scrapers_() : 0;
+  facts.metrics_connections_max = config.daemon.metrics_connections_max;
   facts.arenas_bytes_max = config.session.arenas_bytes_max;
   facts.layouts_max = config.session.layouts_max;
   facts.widths_bytes_max = config.session.widths_bytes_max;
   facts.waiting = daemon_.control().waiting();
-  facts.waiting_max = limits::waiting_max;
+  facts.connections_max = config.session.connections_max;
   facts.connections_ended = counters.connections_ended;
   facts.unclosed = daemon_.control().unclosed();
   facts.log_lines_left_out = sessions.lines_left_out();
@@ -129,7 +136,11 @@ std::vector<watch::SpaceFacts> LiveView::spaces() const {
     facts.arenas_bytes_max = config.arenas_bytes_max;
     facts.layouts_max = config.layouts_max;
     facts.widths_bytes_max = config.widths_bytes_max;
-    facts.holds_max = config.holds_max;
+    facts.holds_max = *config.holds_max;
+    facts.fds = use.fds;
+    facts.fds_max = config.fds_max;
+    facts.fds_refused = use.fds_refused;
+    facts.log_lines_max = config.log_lines_max;
     all.push_back(std::move(facts));
   }
   return all;

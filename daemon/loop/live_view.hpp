@@ -5,6 +5,8 @@
 // Control thread only, like everything that asks. Changes nothing.
 #pragma once
 
+#include <functional>
+
 #include "loop/daemon.hpp"
 #include "watch/daemon_view.hpp"
 
@@ -17,6 +19,9 @@ class LiveView : public watch::DaemonView {
  public:
   explicit LiveView(Daemon& daemon) : daemon_(daemon) {}  // started; must outlive this
 
+  // Who knows how many connections the metrics server has.
+  void count_scrapers(std::function<uint32_t()> scrapers) { scrapers_ = std::move(scrapers); }
+
   watch::DaemonFacts daemon() const override;
   std::vector<watch::SpaceFacts> spaces() const override;
   std::vector<watch::SessionFacts> sessions() const override;
@@ -26,6 +31,7 @@ class LiveView : public watch::DaemonView {
 
  private:
   Daemon& daemon_;
+  std::function<uint32_t()> scrapers_;
 };
 
 }  // namespace speckv

@@ -16,8 +16,6 @@ namespace speckv {
 
 namespace {
 
-// Of a session beside its doorbells: memory twice, event fd, connection, pidfd.
-constexpr uint64_t fds_of_session = 5;
 // Log, epoll, timers, mailboxes, metrics, reserve: what there is in a daemon without sessions.
 constexpr uint64_t fds_of_daemon = 64;
 constexpr uint64_t fds_of_space = 6;   // pool and index: file and its clients' each, and a copy
@@ -68,8 +66,9 @@ Status check_machine(const config::Config& config) {
 
 uint64_t fds_wanted(const config::Config& config) {
   const uint64_t threads = config.daemon.data_threads;
-  return config.session.sessions_max * (fds_of_session + threads) + limits::waiting_max +
-         config.namespaces.size() * fds_of_space + threads * fds_of_thread + fds_of_daemon;
+  return config.session.fds_max + config.session.connections_max +
+         config.daemon.metrics_connections_max + config.namespaces.size() * fds_of_space +
+         threads * fds_of_thread + fds_of_daemon;
 }
 
 uint64_t fd_limit() {

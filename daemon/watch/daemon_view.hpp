@@ -36,10 +36,13 @@ struct DaemonFacts {
   uint64_t arenas_bytes = 0, arenas_bytes_max = 0;
   uint64_t layouts = 0, layouts_max = 0;            // that open sessions name
   uint64_t widths_bytes = 0, widths_bytes_max = 0;  // of these
-  uint64_t waiting = 0, waiting_max = 0;            // connections without a session
-  uint64_t connections_ended = 0;   // of these, that said nothing, or were one too many
-  uint64_t unclosed = 0;            // connections that ended and whose closing still waits
-  uint64_t log_lines_left_out = 0;  // that clients caused too fast
+  uint64_t waiting = 0, connections_max = 0;        // connections without a session
+  uint64_t connections_ended = 0;           // of these, that said nothing, or were one too many
+  uint64_t unclosed = 0;                    // connections that ended and whose closing still waits
+  uint64_t log_lines_left_out = 0;          // that clients caused too fast
+  uint64_t held_blocks = 0, holds_max = 0;  // each as often as it is held
+  uint64_t client_fds = 0, client_fds_max = 0;         // of sessions and layouts
+  uint64_t scrapers = 0, metrics_connections_max = 0;  // connections to the metrics server
   // Descriptors: open now, the process's limit, and what all sessions at once would take.
   uint64_t fds = 0, fds_max = 0, fds_wanted = 0;
   // Of the control group that leaves the least, and what it leaves; 0: none has a limit.
@@ -57,12 +60,14 @@ struct SpaceFacts {
   double waste = 0;                             // share of the pool that no slot can use
   // gauges
   uint64_t blocks = 0, raw_bytes = 0, stored_bytes = 0, held_blocks = 0, limbo_blocks = 0;
-  uint64_t sessions = 0, arenas_bytes = 0, layouts = 0, widths_bytes = 0;
+  uint64_t sessions = 0, arenas_bytes = 0, layouts = 0, widths_bytes = 0, fds = 0;
   // limits of these, and of held_blocks
   uint64_t sessions_max = 0, arenas_bytes_max = 0, layouts_max = 0, widths_bytes_max = 0;
-  uint64_t holds_max = 0;
+  uint64_t holds_max = 0, fds_max = 0, log_lines_max = 0;
   // counters
-  uint64_t sessions_refused = 0, arenas_refused = 0, layouts_refused = 0;  // by these limits
+  // by these limits
+  uint64_t sessions_refused = 0, arenas_refused = 0, layouts_refused = 0, fds_refused = 0;
+  uint64_t holds_refused = 0;
   uint64_t log_lines_left_out = 0;  // that its clients caused too fast
   uint64_t written_blocks = 0;      // puts that ended well, those that were there already included
   uint64_t existed_blocks = 0, failed_blocks = 0;

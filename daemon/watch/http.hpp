@@ -25,7 +25,7 @@
 namespace speckv::watch {
 
 struct HttpLimits {
-  uint32_t connections_max = 16;  // a scraper or two, a few browsers
+  uint32_t connections_max = 16;  // [daemon] metrics_connections_max
   uint32_t header_bytes_max = 8 << 10;
   uint32_t idle_s = 10;          // for a request to arrive, and for an answer to be taken
   uint32_t first_request_s = 2;  // a scraper speaks at once

@@ -6,10 +6,12 @@
 
 namespace speckv::watch {
 
-Watch::Watch(const DaemonView& view, boost::asio::io_context& context, uint64_t after_ms)
+Watch::Watch(const DaemonView& view, boost::asio::io_context& context, uint64_t after_ms,
+             HttpLimits limits)
     : view_(view),
       after_ms_(after_ms),
-      server_(context, [this](std::string_view path) { return page(path); }) {}
+      server_(
+          context, [this](std::string_view path) { return page(path); }, limits) {}
 
 HttpAnswer Watch::page(std::string_view path) const {
   if (path == "/metrics")

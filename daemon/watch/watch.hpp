@@ -21,11 +21,12 @@ class Watch {
  public:
   // view must outlive this.
   Watch(const DaemonView& view, boost::asio::io_context& context,
-        uint64_t after_ms = stalled_after_ms);
+        uint64_t after_ms = stalled_after_ms, HttpLimits limits = {});
 
   // port 0 in the configuration means that nobody listens: do not call this then.
   Status start(const std::string& host, uint16_t port) { return server_.listen(host, port); }
   uint16_t port() const { return server_.port(); }
+  uint32_t connections() const { return server_.connections(); }
 
  private:
   HttpAnswer page(std::string_view path) const;

@@ -48,6 +48,8 @@ class LayoutWidths {
   // nullptr: nothing (more) to measure.
   KeyReach* reach() { return reach_ && reach_->wanted() ? reach_.get() : nullptr; }
 
+  // Whether there is, or is to be, a table that was measured here: it keeps a descriptor.
+  bool has_own_table() const { return own_ || reach_; }
   // Control thread: some of what is wanted is measured, and would be lost with this.
   bool measuring() const { return reach_ && !adopted_ && reach_->tokens() > 0; }
 

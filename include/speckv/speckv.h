@@ -44,6 +44,7 @@
  *   -ENOBUFS    its sessions' arenas take all the memory that they may have
  *   -EXFULL     its sessions name as many layouts as they may
  *   -ENOSR      the bit widths of these layouts take all the memory that they may have
+ *   -ENFILE     its sessions and layouts take all the descriptors that they may have
  *   -EMFILE     the process or the daemon has no descriptor left, the process has 64 sessions, or
  *               the session 64 layouts
  *   -ENODEV     the namespace's memory is gone: its device was removed, or is poisoned

@@ -109,8 +109,7 @@ void check_descriptors(const ordered_json& daemon, Findings* ret) {
   if (!has(daemon, "fds_max")) return;
   const double limit = number(daemon, "fds_max"), wanted = number(daemon, "fds_wanted");
   add(ret, wanted <= limit, "descriptors",
-      format("%.0f open, at most %.0f, sessions_max needs %.0f", number(daemon, "fds"), limit,
-             wanted),
+      format("%.0f open, at most %.0f, all limits need %.0f", number(daemon, "fds"), limit, wanted),
       "sessions are refused before sessions_max: raise LimitNOFILE, or lower sessions_max");
 }
 
@@ -157,17 +156,23 @@ void check_quotas(const ordered_json& status, Findings* ret) {
   check_quota(daemon, "", "arenas", "arenas_bytes", "arenas_bytes_max", nullptr, ret);
   check_quota(daemon, "", "layouts", "layouts", "layouts_max", nullptr, ret);
   check_quota(daemon, "", "widths", "widths_bytes", "widths_bytes_max", nullptr, ret);
-  check_quota(daemon, "", "connections", "waiting", "waiting_max", nullptr, ret);
+  check_quota(daemon, "", "connections", "waiting", "connections_max", nullptr, ret);
+  check_quota(daemon, "", "scrapers", "scrapers", "metrics_connections_max", nullptr, ret);
+  check_quota(daemon, "", "holds", "held_blocks", "holds_max", nullptr, ret);
   const ordered_json open = {{"sessions", status.at("sessions").size()},
                              {"sessions_max", daemon.at("sessions_max")}};
   check_quota(open, "", "sessions", "sessions", "sessions_max", nullptr, ret);
+  if (has(daemon, "client_fds"))  // fds_max is the process's own there
+    check_quota({{"fds", daemon.at("client_fds")}, {"fds_max", daemon.at("client_fds_max")}}, "",
+                "descriptors of clients", "fds", "fds_max", nullptr, ret);
   for (const ordered_json& space : status.at("namespaces")) {
     const std::string of = " of " + word(space, "name");
     check_quota(space, of, "sessions", "sessions", "sessions_max", "sessions_refused", ret);
     check_quota(space, of, "arenas", "arenas_bytes", "arenas_bytes_max", "arenas_refused", ret);
     check_quota(space, of, "layouts", "layouts", "layouts_max", "layouts_refused", ret);
     check_quota(space, of, "widths", "widths_bytes", "widths_bytes_max", nullptr, ret);
-    check_quota(space, of, "holds", "held_blocks", "holds_max", nullptr, ret);
+    check_quota(space, of, "holds", "held_blocks", "holds_max", "holds_refused", ret);
+    check_quota(space, of, "descriptors", "fds", "fds_max", "fds_refused", ret);
   }
   if (has(daemon, "log_lines_left_out") && number(daemon, "log_lines_left_out") > 0)
     add(ret, false, "log", format("%.0f lines left out", number(daemon, "log_lines_left_out")),

@@ -116,6 +116,27 @@ TEST_F(Limits, AClientThatOpensAndClosesFillsNoLog) {
   EXPECT_LT(std::count(log.begin(), log.end(), '\n'), 300);
 }
 
+TEST_F(Limits, AreWrittenInTheConfiguration) {
+  if (geteuid() != 0) GTEST_SKIP() << "becomes other users";
+  DaemonOptions options;
+  options.session_lines =
+      "hello_ms_max = 100\nconnections_max = 16\nconnections_of_uid_max = 3\nlog_lines_max = 5\n";
+  options.namespace_lines = "anyone = true\n";
+  begin(options);
+  const auto flood = [&] {
+    const auto held = idle(path(), 9);
+    int ended = 0;
+    for (const auto& each : held) ended += each->receive() != 0 && each->error() == EBUSY;
+    return ended == 6;  // the other three are told after 100 ms: ETIMEDOUT
+  };
+  EXPECT_EQ(as_uid(attacker, {}, flood), 0);
+  for (int i = 0; i < 50; i++) ASSERT_EQ(Wire(path()).hello("default"), 0) << i;
+  const nlohmann::json status = status_of(path());
+  EXPECT_EQ(status["daemon"]["connections_max"], 16);
+  EXPECT_EQ(status["namespaces"][0]["log_lines_max"], 5);
+  EXPECT_GT(status["namespaces"][0]["log_lines_left_out"].get<uint64_t>(), 80u);
+}
+
 TEST_F(Limits, SupplementaryGroupsCount) {
   if (geteuid() != 0) GTEST_SKIP() << "becomes other users";
   DaemonOptions options;

@@ -156,6 +156,49 @@ TEST_F(Quotas, ASessionThatIsFullAddsNothing) {
   EXPECT_EQ(status_of(path())["namespaces"][0]["layouts"], 64);
 }
 
+// Seven of a session each (2 data threads), one of a layout that is to be measured.
+TEST_F(Quotas, DescriptorsOfOneNamespace) {
+  begin("", "fds_max = 16\n");
+  int error = 0;
+  const auto first = open("default", &error);
+  EXPECT_EQ(error, 0) << text_;
+  auto second = open("default", &error);
+  EXPECT_EQ(error, 0) << text_;
+  open("default", &error);
+  EXPECT_EQ(error, ENFILE);
+  EXPECT_NE(text_.find("have 16 descriptors at most, 14 are in use"), std::string::npos) << text_;
+  EXPECT_EQ(first->layout(layout_number(1)), 0) << first->text();
+  EXPECT_EQ(first->layout(layout_number(1)), 0) << "the same one";
+  EXPECT_EQ(second->layout(layout_number(2)), 0) << second->text();
+  EXPECT_EQ(second->layout(layout_number(3)), ENFILE);
+  const auto other = open("other", &error);
+  EXPECT_EQ(error, 0) << text_;
+  const nlohmann::json space = status_of(path())["namespaces"][0];
+  EXPECT_EQ(space["fds"], 16);
+  EXPECT_EQ(space["fds_max"], 16);
+  EXPECT_EQ(space["fds_refused"], 2);
+  EXPECT_EQ(status_of(path())["daemon"]["client_fds"], 16 + 7);
+  second = open("default", &error);
+  EXPECT_EQ(error, ENFILE) << "the one that ends meanwhile comes after";
+  EXPECT_TRUE(status_becomes(path(), "fds", 8));
+}
+
+TEST_F(Quotas, DescriptorsOfAllNamespaces) {
+  begin("fds_max = 21\n");
+  int error = 0;
+  std::vector<std::unique_ptr<Wire>> held;
+  for (int i = 0; i < 2; i++) held.push_back(open("default", &error));
+  EXPECT_EQ(error, 0) << text_;
+  const auto other = open("other", &error);
+  EXPECT_EQ(error, 0) << text_;
+  open("other", &error);
+  EXPECT_EQ(error, ENFILE);
+  EXPECT_NE(text_.find("the daemon has no room"), std::string::npos) << text_;
+  held.clear();  // and at once again: what is about to come back is waited for
+  held.push_back(open("other", &error));
+  EXPECT_EQ(error, 0) << text_;
+}
+
 TEST_F(Quotas, WrittenSharesCount) {
   begin("sessions_max = 12\n", "sessions_max = 1\n");
   int error = 0;

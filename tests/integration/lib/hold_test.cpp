@@ -3,6 +3,7 @@
 // another session, and are bounded; and that a daemon which does not answer costs the caller its
 // timeout and no more.
 
+#include <algorithm>
 #include <thread>
 
 #include "client.hpp"
@@ -96,10 +97,47 @@ TEST_F(Holds, TheQuotaIsAnErrorAndNotAHit) {
   uint64_t held = 0, more = 0;
   const int got = hold(client(), 0, 12, &held);
   EXPECT_LT(got, 12);
+  EXPECT_EQ(std::count(hits_.begin(), hits_.end(), 1), 2) << "of two data threads together";
   EXPECT_NE(held, 0u);
   EXPECT_EQ(hold(client(), 0, 12, &more), -EDQUOT);
   EXPECT_EQ(more, 0u);
   EXPECT_EQ(speckv_unhold(client().get(), held), 0);
+}
+
+// Two namespaces that may hold 8 each and 10 together: who asks last gets what is left, and all of
+// it is back when the first has let go.
+TEST_F(Holds, ALimitForAllNamespacesStandsAboveEachOnes) {
+  DaemonOptions options;
+  options.pool_bytes = "16MiB";
+  options.session_lines = "holds_max = 10";
+  options.namespace_lines = "holds_max = 8";
+  options.more = "[[namespace]]\nname = \"other\"\nbytes = \"16MiB\"\nholds_max = 8\n";
+  begin(options);
+  layout_ = small_layout(4);
+  number_ = client().add_layout(layout_);
+  kv_ = std::make_unique<Kv>(layout_, Arrangement::token_major);
+  Client other(daemon().socket_path(), "other");
+  ASSERT_EQ(other.opened(), 0);
+  other.add_layout(layout_);
+  for (uint64_t i = 0; i < 12; i++) {
+    ASSERT_EQ(client().put(number_, i, *kv_), 0);
+    ASSERT_EQ(other.put(number_, i, *kv_), 0);
+  }
+  uint64_t first = 0, second = 0, third = 0;
+  hold(client(), 0, 12, &first);
+  EXPECT_EQ(std::count(hits_.begin(), hits_.end(), 1), 8) << "its namespace's own";
+  hold(other, 0, 12, &second);
+  EXPECT_EQ(std::count(hits_.begin(), hits_.end(), 1), 2) << "what is left of all";
+  EXPECT_EQ(speckv_unhold(client().get(), first), 0);
+  hold(other, 0, 12, &third);
+  EXPECT_EQ(std::count(hits_.begin(), hits_.end(), 1), 6) << "its own again";
+}
+
+TEST_F(Holds, NoneWhereNoneAreAllowed) {
+  begin_small("holds_max = 0");
+  ASSERT_EQ(client().put(number_, 1, *kv_), 0);
+  uint64_t held = 0;
+  EXPECT_EQ(hold(client(), 1, 1, &held), -EDQUOT);
 }
 
 TEST_F(Holds, ADaemonThatSleepsCostsTheTimeout) {

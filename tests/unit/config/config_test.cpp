@@ -133,6 +133,29 @@ groups = ["root"]
   EXPECT_EQ(space.gids, (std::vector<uint32_t>{3, 0}));
 }
 
+TEST(Config, limits_of_clients_arrive_where_they_belong) {
+  const Config config = good(R"(
+[daemon]
+metrics_connections_max = 3
+[session]
+holds_max = 9
+fds_max = 500
+connections_max = 40
+connections_of_uid_max = 4
+hello_ms_max = 700
+log_lines_max = 100
+)");
+  EXPECT_EQ(config.daemon.metrics_connections_max, 3u);
+  EXPECT_EQ(config.session.fds_max, 500u);
+  EXPECT_EQ(config.session.connections_max, 40u);
+  EXPECT_EQ(config.session.connections_of_uid_max, 4u);
+  EXPECT_EQ(config.session.hello_ms_max, 700u);
+  EXPECT_EQ(config.session.log_lines_max, 100u);
+  EXPECT_EQ(config.namespaces[0].holds_max, 9u);
+  EXPECT_EQ(config.namespaces[0].fds_max, 500u);
+  EXPECT_EQ(config.namespaces[0].log_lines_max, 30u);
+}
+
 TEST(Config, namespaces_without_bytes_share_what_is_left) {
   const Config config = good(R"(
 [pool]
@@ -148,6 +171,23 @@ name = "c"
   EXPECT_EQ(config.namespaces[0].bytes, 512u << 20);
   EXPECT_EQ(config.namespaces[1].bytes, 256u << 20);
   EXPECT_EQ(config.namespaces[2].bytes, 256u << 20);
+}
+
+TEST(Config, what_clients_may_have_is_shared_and_adds_up) {
+  const Config open = good("[[namespace]]\nname = \"a\"\n[[namespace]]\nname = \"b\"");
+  EXPECT_EQ(open.session.holds_max, 8192u);
+  EXPECT_EQ(open.namespaces[1].holds_max, 4096u);
+  EXPECT_EQ(open.session.fds_max, 64u * 6 + 1024);
+  EXPECT_EQ(open.namespaces[1].fds_max, 32u * 6 + 512);
+  const Config written = good(
+      "[daemon]\ndata_threads = 3\n[session]\nholds_max = 7\nsessions_max = 10\n"
+      "[[namespace]]\nname = \"a\"\nholds_max = 0\nfds_max = 8\n[[namespace]]\nname = \"b\"");
+  EXPECT_EQ(written.namespaces[0].holds_max, 0u);
+  EXPECT_EQ(written.namespaces[1].holds_max, 3u);
+  EXPECT_EQ(written.namespaces[0].fds_max, 8u);
+  EXPECT_EQ(written.session.fds_max, 10u * 8 + 1024);
+  const Config summed = good("[[namespace]]\nname = \"a\"\nholds_max = 5");
+  EXPECT_EQ(summed.session.holds_max, 5u);
 }
 
 TEST(Config, socket_follows_runtime_dir) {
@@ -173,7 +213,14 @@ const Mistake mistakes[] = {
     {"[session]\nzzz = 1",
      "t.toml:2:1: unknown key in [session]: \"zzz\"; known are arena_bytes_max arena_bytes "
      "arenas_bytes_max "
-     "sessions_max hold_ms_max holds_max layouts_max widths_bytes_max"},
+     "sessions_max hold_ms_max holds_max layouts_max widths_bytes_max fds_max connections_max "
+     "connections_of_uid_max hello_ms_max log_lines_max"},
+    {"[session]\nholds_max = 5\n[[namespace]]\nname = \"a\"\nholds_max = 6",
+     "t.toml:5:13: [[namespace]] holds_max = 6 must be from 0 to 5"},
+    {"[daemon]\ndata_threads = 4\n[session]\nfds_max = 8",
+     "t.toml:4:11: [session] fds_max = 8 must be from 9 to 1048576"},
+    {"[session]\nconnections_max = 20\nconnections_of_uid_max = 13",
+     "t.toml:3:26: [session] connections_of_uid_max = 13 must be from 1 to 12"},
     {"[daemon]\ndata_threads = \"two\"",
      "t.toml:2:16: [daemon] data_threads is a string, expected a whole number"},
     {"[daemon]\nencode_threads = 257",
