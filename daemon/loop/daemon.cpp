@@ -46,6 +46,7 @@ std::vector<std::string> Daemon::what_a_start_drops(const config::Config& config
 Daemon::Daemon(config::Config config) : config_(std::move(config)) {}
 
 Daemon::~Daemon() {
+  if (undertaker_) undertaker_->leave_memory();
   for (auto& thread : threads_) thread->stop();
   losses_.reset();
   control_.reset();  // sessions end while data threads' mailboxes still exist

@@ -70,6 +70,7 @@ class MappedRegion : public Region {
   std::vector<LostRange> take_lost() override {
     return guard_ ? guard_->take_lost() : std::vector<LostRange>();
   }
+  void leave() override { give_back_ = false; }
 
  private:
   MappedRegion() = default;

@@ -50,6 +50,8 @@ class Region {
   virtual bool existed() const = 0;         // true: the bytes are those of an earlier daemon
   // Parts that were lost since the last call.
   virtual std::vector<LostRange> take_lost() { return {}; }
+  // A session's: its end does not empty the file.
+  virtual void leave() {}
 };
 
 class Medium {

@@ -39,6 +39,7 @@ void Undertaker::run() {
       Session* next = session->next_ended_;
       const Session::Identity identity = session->identity();
       const uint64_t arena_bytes = session->arena_bytes();
+      if (leave_.load(std::memory_order_acquire)) session->memory_->leave();
       delete session;
       {
         std::lock_guard lock(on_gone_lock_);

@@ -30,13 +30,16 @@ class Undertaker {
   // Called on the undertaker's thread for each session that has given back all it had. nullptr:
   // nobody wants to know any more; on_gone is not running when this returns.
   void set_on_gone(GoneFn on_gone);
+  // The daemon ends: from now on files are left as they are, since clients have yet to read there
+  // what became of their puts. They go with their clients' maps then.
+  void leave_memory() { leave_.store(true, std::memory_order_release); }
 
  private:
   void run();
 
   std::atomic<Session*> ended_{nullptr};  // newest first
   std::atomic<uint32_t> calls_{0};        // waited for: something was taken, or it is over
-  std::atomic<bool> stopping_{false};
+  std::atomic<bool> stopping_{false}, leave_{false};
   std::mutex on_gone_lock_;
   GoneFn on_gone_;
   std::thread thread_;  // last: it uses the rest

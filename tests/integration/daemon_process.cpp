@@ -55,12 +55,18 @@ std::string pool_table(const DaemonOptions& options) {
   return "medium = \"" + options.medium + "\"\n" + options.pool_lines;
 }
 
+// A whole run of tests on another kind of daemon: what a test asks for itself goes before.
+std::string daemon_lines(const DaemonOptions& options) {
+  const char* other = std::getenv("SPECKV_TEST_DAEMON");
+  return other && options.daemon_lines.empty() ? other : options.daemon_lines;
+}
+
 void write_config(const std::string& path, const std::string& folder,
                   const DaemonOptions& options) {
   std::ofstream file(path);
   file << "[daemon]\nsocket = \"" << folder << "/s\"\nruntime_dir = \"" << folder << "\"\n"
        << "data_threads = " << options.data_threads << "\nmetrics = \"\"\n"
-       << options.daemon_lines << "\n[pool]\n"
+       << daemon_lines(options) << "\n[pool]\n"
        << pool_table(options) << "\n[session]\n"
        << options.session_lines << "\n"
        << "[[namespace]]\nname = \"default\"\nbytes = \"" << options.pool_bytes << "\"\n"

@@ -11,96 +11,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <bit>
 #include <cstring>
-#include <ctime>
-#include <deque>
 #include <random>
 
-#include "client.hpp"
 #include "raw_client.hpp"
 #include "siege.hpp"
+#include "victim.hpp"
 
 namespace speckv::test {
 namespace {
-
-uint64_t now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return uint64_t(now.tv_sec) * 1'000'000'000ull + uint64_t(now.tv_nsec);
-}
-
-class Victim {
- public:
-  Victim(const std::string& socket_path, Tally& tally, bool down)
-      : client_(socket_path, victim_space),
-        tally_(tally),
-        down_(down),
-        kv_(small_layout(), Arrangement::token_major) {}
-
-  void run() {
-    if (client_.opened() != 0) {
-      tally_.failed_puts += 1'000'000;  // no siege was lost that was not held: the test says so
-      return;
-    }
-    layout_ = client_.add_layout(small_layout());
-    for (uint64_t number = uint64_t(getpid()) << 32; !tally_.stop; number++) {
-      put(number);
-      look(number);
-      if (kept_.size() > 1) look(kept_[random_() % kept_.size()]);
-      if (kept_.size() > blocks_max) remove_oldest();
-    }
-  }
-
- private:
-  static constexpr size_t blocks_max = 500;  // 36 KiB each, in a pool of 32 MiB: none is evicted
-
-  void put(uint64_t number) {
-    const uint64_t begin = now_ns();
-    const int result = client_.put(layout_, number, kv_);
-    const uint64_t took = now_ns() - begin;
-    if (result != 0) {
-      tally_.failed_puts += !down_;
-      if (down_) usleep(2000);
-      return;
-    }
-    tally_.puts++;
-    tally_.put_log2[size_t(std::bit_width(took | 1) - 1)]++;
-    kept_.push_back(number);
-  }
-
-  void look(uint64_t number) {
-    if (std::find(kept_.begin(), kept_.end(), number) == kept_.end()) return;
-    int result = -ENOENT;
-    for (int tries = 0; tries < 4000 && result != 0; tries++) {
-      result = client_.get(layout_, number, kv_);
-      if (result != 0) usleep(tries < 4 ? 0 : 5000);
-      if (result != 0 && tally_.stop) return;
-    }
-    tally_.gets++;
-    if (result != 0) {
-      tally_.lost++;
-      kept_.erase(std::find(kept_.begin(), kept_.end(), number));
-    } else {
-      tally_.wrong += kv_.wrong(number);
-    }
-  }
-
-  void remove_oldest() {
-    const auto keys = keys_of(kept_.front(), 1);
-    kept_.pop_front();
-    if (speckv_remove(client_.get(), layout_, as_keys(keys), 1, 0) == 1) client_.reap(1);
-  }
-
-  Client client_;
-  Tally& tally_;
-  const bool down_;
-  Kv kv_;
-  uint32_t layout_ = 0;
-  std::deque<uint64_t> kept_;
-  std::minstd_rand random_{1};
-};
 
 int dial(const std::string& socket_path) {
   const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -187,7 +106,9 @@ void send_with(int socket, const void* bytes, size_t count, const std::vector<in
 }  // namespace
 
 void be_victim(const std::string& socket_path, Tally& tally, bool down) {
-  Victim(socket_path, tally, down).run();
+  Habits habits;
+  habits.down = down;
+  Victim(socket_path, victim_space, tally, habits).run();
 }
 
 void scribble(const std::string& socket_path, Tally& tally, uint64_t seed) {

@@ -84,6 +84,8 @@ class SiegeTest : public ::testing::Test {
     EXPECT_GT(tally.attacks, 0u);
     EXPECT_EQ(tally.wrong, 0u);
     EXPECT_EQ(tally.lost, 0u);
+    EXPECT_EQ(tally.ghosts, 0u);
+    EXPECT_EQ(tally.unanswered, 0u);
     EXPECT_EQ(tally.failed_puts, 0u);
     expect_given_back();
     const uint64_t after = resident_bytes(siege_.daemon().pid());
@@ -139,6 +141,8 @@ TEST_F(SiegeTest, KillsOfTheDaemonLoseNothing) {
   siege_.end();
   EXPECT_EQ(tally.wrong, 0u);
   EXPECT_EQ(tally.lost, 0u);
+  EXPECT_EQ(tally.ghosts, 0u);
+  EXPECT_EQ(tally.unanswered, 0u);
   expect_given_back();
   std::cout << kills << " kills, " << tally.puts << " puts, " << tally.gets << " gets\n";
 }

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "victim.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <ctime>
+
+namespace speckv::test {
+namespace {
+
+constexpr size_t removed_max = 64;
+constexpr int tries_max = 4000;  // of a get: a reader may miss for a moment
+
+uint64_t now_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return uint64_t(now.tv_sec) * 1'000'000'000ull + uint64_t(now.tv_nsec);
+}
+
+}  // namespace
+
+Victim::Victim(const std::string& socket_path, const char* space, Tally& tally,
+               const Habits& habits)
+    : client_(socket_path, space), tally_(tally), habits_(habits), random_(uint32_t(habits.seed)) {}
+
+void Victim::run() {
+  if (client_.opened() != 0) {
+    tally_.failed_puts += 1'000'000;  // no siege was lost that was not held: the test says so
+    return;
+  }
+  for (const uint32_t layers : habits_.layers)
+    kinds_.push_back({client_.add_layout(small_layout(layers)),
+                      Kv(small_layout(layers), Arrangement::token_major)});
+  for (uint64_t number = uint64_t(getpid()) << 32; !tally_.stop; number++) {
+    const Block block{number, uint32_t(random_() % kinds_.size())};
+    put(block);
+    if (is_kept(block)) look(block);
+    if (kept_.size() > 1) look(kept_[random_() % kept_.size()]);
+    if (kept_.size() > habits_.blocks_max) remove_oldest();
+    if (!removed_.empty() && random_() % 4 == 0) look_for_ghost();
+  }
+}
+
+void Victim::put(const Block& block) {
+  const uint64_t begin = now_ns();
+  const int result = client_.put(kinds_[block.kind].layout, block.number, kinds_[block.kind].kv);
+  const uint64_t took = now_ns() - begin;
+  if (result != 0) {
+    tally_.unanswered += result == -ETIMEDOUT;
+    tally_.failed_puts += !habits_.down;
+    if (habits_.down) usleep(2000);
+    return;
+  }
+  tally_.puts++;
+  tally_.put_log2[size_t(std::bit_width(took | 1) - 1)]++;
+  kept_.push_back(block);
+}
+
+bool Victim::is_kept(const Block& block) const {
+  return !kept_.empty() && kept_.back().number == block.number;
+}
+
+void Victim::look(const Block& block) {
+  Kind& kind = kinds_[block.kind];
+  int result = -ENOENT;
+  for (int tries = 0; tries < tries_max && result != 0; tries++) {
+    result = client_.get(kind.layout, block.number, kind.kv);
+    if (result == -ENOENT && habits_.evicted && tries > 0) break;
+    if (result != 0) usleep(tries < 4 ? 0 : 5000);
+    if (result != 0 && tally_.stop) return;
+  }
+  tally_.gets++;
+  if (result == 0) {
+    tally_.wrong += kind.kv.wrong(block.number);
+    return;
+  }
+  tally_.lost += !habits_.evicted;
+  std::erase_if(kept_, [&](const Block& each) { return each.number == block.number; });
+}
+
+// What was removed, and that was answered, is gone for good.
+void Victim::look_for_ghost() {
+  const Block block = removed_[random_() % removed_.size()];
+  Kind& kind = kinds_[block.kind];
+  tally_.ghosts += client_.get(kind.layout, block.number, kind.kv) == 0;
+}
+
+void Victim::remove_oldest() {
+  const Block block = kept_.front();
+  kept_.pop_front();
+  const auto keys = keys_of(block.number, 1);
+  if (speckv_remove(client_.get(), kinds_[block.kind].layout, as_keys(keys), 1, 0) != 1) return;
+  const auto done = client_.reap(1);
+  tally_.unanswered += done.empty();
+  if (done.empty() || done[0].result != 0) return;
+  tally_.removals++;
+  removed_.push_back(block);
+  if (removed_.size() > removed_max) removed_.pop_front();
+}
+
+}  // namespace speckv::test
