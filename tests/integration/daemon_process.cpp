@@ -90,6 +90,7 @@ bool answers(const std::string& socket_path) {
 DaemonProcess::DaemonProcess(const DaemonOptions& options)
     : folder_(make_folder()),
       socket_path_(folder_ + "/s"),
+      cgroup_(options.cgroup),
       uid_(options.uid),
       keeper_(options.keeper) {
   write_config(folder_ + "/speckvd.toml", folder_, options);
@@ -105,6 +106,8 @@ bool DaemonProcess::start() {
     const int fd = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(fd, 1);
     dup2(fd, 2);
+    if (!cgroup_.empty() && !(std::ofstream(cgroup_ + "/cgroup.procs") << getpid() << std::flush))
+      _exit(125);
     const char* other = std::getenv("SPECKVD");  // a build to test other than this one
     const std::string daemon = other ? other : SPECKVD_PATH, keeper = daemon + "-keeper";
     if (uid_ != 0 && (setgid(uid_) != 0 || setuid(uid_) != 0)) _exit(126);

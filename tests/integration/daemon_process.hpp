@@ -24,7 +24,8 @@ struct DaemonOptions {
   std::string namespace_lines;  // more of the namespace `default`
   std::string more;             // more tables
   uid_t uid = 0;                // whom it runs as, when the test is root
-  bool keeper = false;          // started by speckvd-keeper: pid() is then the keeper's
+  std::string cgroup;   // folder of the control group that it runs in; empty: the test's own
+  bool keeper = false;  // started by speckvd-keeper: pid() is then the keeper's
 };
 
 class DaemonProcess {
@@ -50,6 +51,7 @@ class DaemonProcess {
 
   std::string folder_;
   std::string socket_path_;
+  std::string cgroup_;
   uid_t uid_;
   bool keeper_;
   pid_t pid_ = -1;

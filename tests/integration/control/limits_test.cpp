@@ -131,6 +131,7 @@ TEST_F(Limits, AreWrittenInTheConfiguration) {
   };
   EXPECT_EQ(as_uid(attacker, {}, flood), 0);
   for (int i = 0; i < 50; i++) ASSERT_EQ(Wire(path()).hello("default"), 0) << i;
+  EXPECT_TRUE(status_becomes(path(), "sessions", 0)) << "of the last one, too, a line or none";
   const nlohmann::json status = status_of(path());
   EXPECT_EQ(status["daemon"]["connections_max"], 16);
   EXPECT_EQ(status["namespaces"][0]["log_lines_max"], 5);
