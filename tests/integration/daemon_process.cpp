@@ -65,7 +65,7 @@ void write_config(const std::string& path, const std::string& folder,
                   const DaemonOptions& options) {
   std::ofstream file(path);
   file << "[daemon]\nsocket = \"" << folder << "/s\"\nruntime_dir = \"" << folder << "\"\n"
-       << "data_threads = " << options.data_threads << "\nmetrics = \"\"\n"
+       << "data_threads = " << options.data_threads << "\nmetrics = \"" << options.metrics << "\"\n"
        << daemon_lines(options) << "\n[pool]\n"
        << pool_table(options) << "\n[session]\n"
        << options.session_lines << "\n"

@@ -20,6 +20,7 @@ struct DaemonOptions {
   std::string medium = "shm";
   std::string pool_lines;       // more of [pool], TOML
   std::string daemon_lines;     // more of [daemon]
+  std::string metrics;          // address of its metrics; empty: none
   std::string session_lines;    // more of [session], TOML
   std::string namespace_lines;  // more of the namespace `default`
   std::string more;             // more tables

@@ -20,10 +20,12 @@ namespace speckv::test {
 struct Tally {
   std::atomic<bool> stop;
   std::atomic<uint64_t> puts, gets, removals, failed_puts;
-  std::atomic<uint64_t> wrong;                     // values that are not what was put
-  std::atomic<uint64_t> lost;                      // blocks that had to be there
-  std::atomic<uint64_t> ghosts;                    // blocks that were removed, and found
-  std::atomic<uint64_t> unanswered;                // calls that had to end and did not
+  std::atomic<uint64_t> wrong;       // values that are not what was put
+  std::atomic<uint64_t> lost;        // blocks that had to be there
+  std::atomic<uint64_t> ghosts;      // blocks that were removed, and found
+  std::atomic<uint64_t> unanswered;  // calls that had to end and did not
+  std::atomic<uint64_t> let_in, kept_out, scrapes, failed_scrapes;  // of newcomers
+  std::atomic<uint64_t> hoards;                    // rounds of taking all and giving it back
   std::atomic<uint64_t> attacks;                   // whatever a hostile role counts as one
   std::array<std::atomic<uint64_t>, 64> put_log2;  // puts by the logarithm of their nanoseconds
   // Returns: below which nanoseconds this share of the puts lay, as a power of two.

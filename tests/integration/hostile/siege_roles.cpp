@@ -21,16 +21,6 @@
 namespace speckv::test {
 namespace {
 
-int dial(const std::string& socket_path) {
-  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, socket_path.c_str(), sizeof address.sun_path - 1);
-  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return fd;
-  close(fd);
-  return -1;
-}
-
 // A word that might do harm: limits, signs, small numbers, and anything.
 uint64_t nasty(std::mt19937_64& random) {
   switch (random() % 8) {
@@ -104,6 +94,16 @@ void send_with(int socket, const void* bytes, size_t count, const std::vector<in
 }
 
 }  // namespace
+
+int dial(const std::string& socket_path) {
+  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, socket_path.c_str(), sizeof address.sun_path - 1);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return fd;
+  close(fd);
+  return -1;
+}
 
 void be_victim(const std::string& socket_path, Tally& tally, bool down) {
   Habits habits;

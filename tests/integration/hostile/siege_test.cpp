@@ -31,6 +31,8 @@ uint64_t seed() {
   return asked ? std::strtoull(asked, nullptr, 0) : uint64_t(getpid());
 }
 
+constexpr uint64_t growth_max = 16 << 20;  // of the daemon's own memory, in half a siege
+
 class SiegeTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -55,30 +57,42 @@ class SiegeTest : public ::testing::Test {
     json seen;
     for (int i = 0; i < 10'000; i++) {
       seen = status();
-      if (seen.is_object() && seen["sessions"].empty() && seen["daemon"]["arenas_bytes"] == 0)
-        break;
+      if (seen.is_object() && all_back(seen)) return;
       usleep(5000);
     }
-    ASSERT_TRUE(seen.is_object()) << siege_.daemon().log();
-    EXPECT_TRUE(seen["sessions"].empty()) << seen["sessions"].dump();
-    EXPECT_EQ(seen["daemon"]["arenas_bytes"], 0);
-    for (const json& space : seen["namespaces"]) {
-      EXPECT_EQ(space["held_blocks"], 0) << space["name"];
-      EXPECT_EQ(space["sessions"], 0) << space["name"];
-    }
+    ADD_FAILURE() << "not all limits are back to zero: " << seen.dump(1) << siege_.daemon().log();
+  }
+  static bool all_back(const json& seen) {
+    const json& daemon = seen["daemon"];
+    bool zero = seen["sessions"].empty() && daemon["waiting"] == 1;  // speckvctl itself
+    for (const char* field : {"arenas_bytes", "layouts", "widths_bytes", "held_blocks",
+                              "client_fds", "unclosed", "scrapers"})
+      zero = zero && daemon[field] == 0;
+    for (const json& space : seen["namespaces"])
+      for (const char* field :
+           {"sessions", "arenas_bytes", "layouts", "widths_bytes", "held_blocks", "fds"})
+        zero = zero && space[field] == 0;
+    return zero;
   }
 
-  void run(const std::function<void()>& attack) {
+  // At least as long as asked for, until the victim was served and enough() is true.
+  void run(
+      const std::function<void()>& attack,
+      const std::function<bool()>& enough = [] { return true; }) {
     Tally& tally = siege_.tally();
     const std::string socket = siege_.daemon().socket_path();
     siege_.send(victim_uid, [&] { be_victim(socket, tally, false); });
     const uint64_t before = resident_bytes(siege_.daemon().pid());
     attack();
-    for (unsigned i = 0; i < seconds() * 1000 || tally.puts < 50; i++) {
+    uint64_t halfway = 0;
+    for (unsigned i = 0; i < seconds() * 1000 || tally.puts < 50 || !enough(); i++) {
       if (i > seconds() * 1000 + 60'000) break;
+      if (i == seconds() * 500) halfway = resident_bytes(siege_.daemon().pid());
       usleep(1000);
     }
+    const uint64_t last = resident_bytes(siege_.daemon().pid());
     siege_.end();
+    EXPECT_LE(last, halfway + growth_max) << "its own memory grows while it is attacked";
     EXPECT_EQ(::kill(siege_.daemon().pid(), 0), 0) << siege_.daemon().log();
     EXPECT_GE(tally.puts, 50u) << "the victim was not served";
     EXPECT_GT(tally.attacks, 0u);
@@ -92,7 +106,8 @@ class SiegeTest : public ::testing::Test {
     std::cout << tally.attacks << " attacks; " << tally.puts << " puts, half below "
               << tally.put_ns(0.5) / 1000 << " us, 99 % below " << tally.put_ns(0.99) / 1000
               << " us; " << tally.gets << " gets; daemon " << before / 1024 << " -> "
-              << after / 1024 << " KiB, " << open_files(siege_.daemon().pid()) << " files\n";
+              << halfway / 1024 << " -> " << last / 1024 << " -> " << after / 1024 << " KiB, "
+              << open_files(siege_.daemon().pid()) << " files\n";
   }
 
   Siege siege_;
@@ -105,6 +120,42 @@ TEST_F(SiegeTest, WordsOverAllSharedMemoryHarmNobody) {
         scribble(siege_.daemon().socket_path(), siege_.tally(), seed() + i);
       });
   });
+}
+
+TEST_F(SiegeTest, LargePutsHarmNobody) {
+  run([&] {
+    for (int i = 0; i < 4; i++)
+      siege_.send(hostile_uid, [this] { flood(siege_.daemon().socket_path(), siege_.tally()); });
+  });
+}
+
+// Each limit is reached, counted, and at zero again; others are let in all the time.
+TEST_F(SiegeTest, WhoTakesAllThereIsKeepsNobodyOut) {
+  const std::string socket = siege_.daemon().socket_path();
+  const uint16_t port = siege_.metrics_port();
+  Tally& tally = siege_.tally();
+  const auto attack = [&] {
+    siege_.send(hostile_uid, [&] { hoard(socket, tally, seed()); });
+    siege_.send(hostile_uid, [&] { flood(socket, tally); });
+    siege_.send(stranger_uid, [&] { crowd(socket, port, tally); });
+    siege_.send(stranger_uid, [&] { loiter(socket, tally); });
+    siege_.send(victim_uid, [&] { be_newcomer(socket, port, tally); });
+  };
+  run(attack, [&] { return tally.hoards >= 2 && tally.let_in >= 5 && tally.scrapes >= 5; });
+  EXPECT_GE(tally.let_in, 5u);
+  EXPECT_EQ(tally.kept_out, 0u);
+  EXPECT_GE(tally.scrapes, 5u);
+  const json seen = status();
+  const json& evil = seen["namespaces"][2];
+  for (const char* field :
+       {"sessions_refused", "arenas_refused", "layouts_refused", "holds_refused"})
+    EXPECT_GT(evil[field], 0) << field << " was never reached: " << evil.dump();
+  for (const char* field : {"connections_ended", "sessions_refused", "log_lines_left_out"})
+    EXPECT_GT(seen["daemon"][field], 0) << field;
+  for (const char* field : {"sessions_refused", "holds_refused", "fds_refused"})
+    EXPECT_EQ(seen["namespaces"][1][field], 0) << field << " of the victim";
+  std::cout << tally.let_in << " newcomers let in; " << tally.scrapes << " scrapes, "
+            << tally.failed_scrapes << " failed\n";
 }
 
 TEST_F(SiegeTest, MessagesAndDescriptorsThatNobodyAskedForHarmNobody) {
