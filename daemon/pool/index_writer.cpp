@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // index_writer.cpp - see index_writer.hpp. Each change makes the bucket's sequence odd, writes,
-// makes it even.
+// makes it even, and is noted behind the buckets for those who follow.
 #include "pool/index_writer.hpp"
 
 #include "shm/atomics.hpp"
@@ -34,15 +34,18 @@ IndexWriter::IndexWriter(std::byte* index_file, uint32_t shard)
     : table_(reinterpret_cast<Bucket*>(index_file + index_header_bytes)), view_(index_file, shard) {
   buckets_ = view_.buckets();
   table_ += uint64_t(shard) * buckets_;
+  const uint32_t shards = reinterpret_cast<const IndexHeader*>(index_file)->shards;
+  changes_ = reinterpret_cast<ChangeRing*>(index_file + changes_offset(shards, buckets_, shard));
 }
 
-void IndexWriter::format(std::byte* index_file, uint32_t shards, uint32_t buckets,
-                         uint64_t pool_id) {
+void IndexWriter::format(std::byte* index_file, uint32_t shards, uint32_t buckets, uint64_t pool_id,
+                         uint64_t epoch) {
   auto* header = reinterpret_cast<IndexHeader*>(index_file);
   header->version = index_version;
   header->shards = shards;
   header->buckets = buckets;
   header->pool_id = pool_id;
+  header->epoch = epoch;
   store_release(header->magic, index_magic);
 }
 
@@ -72,6 +75,7 @@ bool IndexWriter::insert(uint64_t hash, const Entry& entry) {
     slot = free_slot(bucket(first));
   if (slot >= 0) {
     place(bucket(first), slot, entry, tag_of(hash));
+    note_change(*changes_, entry.key, ChangeKind::placed);
     size_++;
     return true;
   }
@@ -80,6 +84,7 @@ bool IndexWriter::insert(uint64_t hash, const Entry& entry) {
   add_overflow(bucket(first),
                +1);  // before the entry, so that a reader of the entry's key looks there
   place(bucket(second), slot, entry, tag_of(hash));
+  note_change(*changes_, entry.key, ChangeKind::placed);
   size_++;
   return true;
 }
@@ -96,7 +101,7 @@ int IndexWriter::movable(uint32_t from) const {
 
 // Moves one entry that sits in its first bucket to its second. The reader may miss it for a moment
 // between the two writes only if it looked at the first bucket after and at the second before: it
-// is written there first.
+// is written there first. Whoever looks through all buckets may pass it by: it is noted once more.
 bool IndexWriter::move_one_aside(uint32_t from) {
   const int i = movable(from);
   if (i < 0) return false;
@@ -105,9 +110,12 @@ bool IndexWriter::move_one_aside(uint32_t from) {
   const uint64_t hash = hash_key(entry.key);
   const uint32_t other = second_bucket(hash, buckets_);
   place(bucket(other), free_slot(bucket(other)), entry, tag_of(hash));
-  BucketWrite write(full);
-  store_relaxed(full.head.overflow, uint16_t(load_relaxed(full.head.overflow) + 1));
-  store_relaxed(full.head.tags[i], 0);
+  {
+    BucketWrite write(full);
+    store_relaxed(full.head.overflow, uint16_t(load_relaxed(full.head.overflow) + 1));
+    store_relaxed(full.head.tags[i], 0);
+  }
+  note_change(*changes_, entry.key, ChangeKind::placed);
   return true;
 }
 
@@ -124,6 +132,7 @@ bool IndexWriter::erase(const Key& key, uint64_t hash) {
         store_relaxed(candidate.head.tags[i], 0);
       }
       if (which != first) add_overflow(bucket(first), -1);
+      note_change(*changes_, key, ChangeKind::erased);
       size_--;
       return true;
     }

@@ -18,8 +18,9 @@ class IndexWriter {
   IndexWriter(std::byte* index_file, uint32_t shard);
 
   // Lays out an empty index file. Requires: file has index_file_bytes(shards, buckets) bytes, all
-  // zero.
-  static void format(std::byte* index_file, uint32_t shards, uint32_t buckets, uint64_t pool_id);
+  // zero. epoch: another one for each index that is made, never 0.
+  static void format(std::byte* index_file, uint32_t shards, uint32_t buckets, uint64_t pool_id,
+                     uint64_t epoch = 1);
 
   bool find(const Key& key, uint64_t hash, shm::Entry* ret_entry) const {
     return view_.find(key, hash, ret_entry);
@@ -50,6 +51,7 @@ class IndexWriter {
   bool move_one_aside(uint32_t from);
 
   shm::Bucket* table_;
+  shm::ChangeRing* changes_;
   uint32_t buckets_;
   uint64_t size_ = 0;
   shm::IndexView view_;

@@ -91,7 +91,9 @@ Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64
   auto index = medium.open_index(index_name, index_bytes, true);
   if (!index.ok()) return index.status();
   space.index = std::move(index.value());
-  IndexWriter::format(space.index->data(), shards, space.buckets, space.pool_id);
+  uint64_t epoch = 0;
+  if (getrandom(&epoch, sizeof epoch, 0) != sizeof epoch) return Status::from_errno("getrandom");
+  IndexWriter::format(space.index->data(), shards, space.buckets, space.pool_id, epoch | 1);
   return space;
 }
 

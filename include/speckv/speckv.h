@@ -36,6 +36,7 @@
  *   -ENODATA    a batch of no operations; a put or page that is not whole yet
  *   -E2BIG      a batch of more than SPECKV_BATCH_MAX operations
  *   -ETIMEDOUT  a deadline passed first
+ *   -EOVERFLOW  changes were not read in time: see speckv_changes()
  *   -ENOTCONN   the daemon is gone and could not be reached again yet
  *   -ECONNRESET (completions) the daemon went away before it answered: the block may or may not be
  *               stored; (open puts and pages) their daemon went away: abort or release them
@@ -334,6 +335,51 @@ int speckv_seal(struct speckv_page *page, const uint8_t key[SPECKV_KEY_BYTES],
 
 /* Gives the page back unsealed. */
 int speckv_release(struct speckv_page *page);
+
+/* ---- following what is there ---------------------------------------------------------------- */
+
+#define SPECKV_SHARDS_MAX 64u
+enum speckv_change_kind {
+	SPECKV_CHANGE_STORED = 1, /* can be read; a block that was there may be told again */
+	SPECKV_CHANGE_REMOVED = 2 /* evicted, removed, replaced or lost: a get misses now */
+};
+
+struct speckv_change {
+	uint8_t id[SPECKV_KEY_BYTES]; /* which block: speckv_block_ids() */
+	uint32_t kind;                /* enum speckv_change_kind */
+	uint32_t reserved;
+};
+
+/* How far one reader is. The caller's; begin with all zero but size. */
+struct speckv_cursor {
+	uint32_t size;
+	uint32_t reserved_word;
+	uint64_t epoch;                   /* the index that `next` counts in; 0: none yet */
+	uint64_t lost;                    /* changes that were gone before they were read, in all */
+	uint64_t next[SPECKV_SHARDS_MAX]; /* changes read so far, a data thread each */
+};
+
+/*
+ * Changes of the namespace's blocks since the cursor's, of all layouts, those of one block in
+ * order. Never waits, and nobody waits for the reader: whoever comes too late finds them
+ * overwritten. Returns how many; 0 also while the daemon is gone. -EOVERFLOW: the cursor is new, or
+ * too late, or the daemon was started again; it stands at now, and speckv_resident() says what was
+ * there before.
+ */
+int speckv_changes(struct speckv_session *session, struct speckv_cursor *cursor,
+                   struct speckv_change *ret_changes, unsigned max);
+
+/*
+ * All blocks of the namespace that can be read now, a part with each call: *position is 0 at first
+ * and moves on. max is 7 or more. Returns how many; 0 at the end. What changes meanwhile may be
+ * told or not: speckv_changes() tells it afterwards. -EAGAIN: try again.
+ */
+int speckv_resident(struct speckv_session *session, uint64_t *position,
+                    struct speckv_change *ret_changes, unsigned max);
+
+/* The ids by which the two calls above name blocks of this layout; given ids: their keys. */
+int speckv_block_ids(const struct speckv_layout *layout, const uint8_t (*keys)[SPECKV_KEY_BYTES],
+                     unsigned count, uint8_t (*ret_ids)[SPECKV_KEY_BYTES]);
 
 /* ---- introspection -------------------------------------------------------------------------- */
 

@@ -2,8 +2,8 @@
 // index.hpp - one index per namespace: from address (key.hpp) to place, read by clients without
 // asking anybody.
 //
-//   index file = IndexHeader (4 KiB) | shard 0: buckets | shard 1: buckets | ...
-//   bucket     = BucketHead (64 B: sequence, tags) | 7 entries of 64 B
+//   index file = IndexHeader (4 KiB) | shard 0: buckets | ... | shard 0: changes (changes.hpp) |
+//   ... bucket     = BucketHead (64 B: sequence, tags) | 7 entries of 64 B
 //
 // One writer per shard (a data thread), any number of readers. Each key has two buckets; the second
 // is looked at only if the first says that keys of its overflowed. A bucket's sequence is odd while
@@ -15,12 +15,14 @@
 #include <cstdint>
 
 #include "shm/atomics.hpp"
+#include "shm/changes.hpp"
 #include "shm/key.hpp"
 
 namespace speckv::shm {
 
 constexpr uint64_t index_magic = 0x313058444e49564bull;  // "KVINDX01"
-constexpr uint32_t index_version = 2;  // 1: entries under keys, whatever their layout
+constexpr uint32_t index_version =
+    3;  // 1: entries under keys, whatever their layout; 2: no changes
 constexpr uint32_t index_header_bytes = 4096;
 constexpr uint32_t bucket_entries = 7;
 constexpr int seq_spins_max =
@@ -33,6 +35,7 @@ struct IndexHeader {
   uint32_t buckets;  // of one shard
   uint32_t retired;  // 1: a newer daemon has taken over: connect again
   uint64_t pool_id;
+  uint64_t epoch;  // of this index: numbers of changes mean nothing in another
   alignas(64) uint32_t
       shard_sleeping[64];  // 1: the data thread waits in the kernel: ring its doorbell
 };
@@ -77,8 +80,12 @@ inline uint32_t first_bucket(uint64_t hash, uint32_t buckets) {
 inline uint32_t second_bucket(uint64_t hash, uint32_t buckets) {
   return uint32_t(((mix64(hash ^ 0xa0761d6478bd642full) & 0xffffffffull) * buckets) >> 32);
 }
+inline uint64_t changes_offset(uint32_t shards, uint32_t buckets, uint32_t shard) {
+  return index_header_bytes + uint64_t(shards) * buckets * sizeof(Bucket) +
+         shard * sizeof(ChangeRing);
+}
 inline uint64_t index_file_bytes(uint32_t shards, uint32_t buckets) {
-  return index_header_bytes + uint64_t(shards) * buckets * sizeof(Bucket);
+  return changes_offset(shards, buckets, shards);
 }
 
 // What one shard's readers need. Cheap to copy; owns nothing.
@@ -90,7 +97,10 @@ class IndexView {
     buckets_ = header->buckets;
     table_ =
         reinterpret_cast<const Bucket*>(file + index_header_bytes) + uint64_t(shard) * buckets_;
+    changes_ =
+        reinterpret_cast<const ChangeRing*>(file + changes_offset(header->shards, buckets_, shard));
   }
+  const ChangeRing& changes() const { return *changes_; }
   uint32_t buckets() const { return buckets_; }
   const Bucket& bucket(uint32_t i) const { return table_[i]; }
 
@@ -102,6 +112,24 @@ class IndexView {
     const Bucket& bucket = table_[first_bucket(hash, buckets_)];
     const int slot = match(bucket.head, tag_of(hash), 0);
     if (slot >= 0) __builtin_prefetch(&bucket.entries[slot]);
+  }
+  // Copies the addresses of a bucket's entries. Returns: how many, or -1: it is in change.
+  int addresses(uint32_t i, Key (&ret_addresses)[bucket_entries]) const {
+    const Bucket& bucket = table_[i];
+    for (int spin = 0; spin < seq_spins_max; spin++) {
+      const uint64_t seq = load_acquire(bucket.head.seq);
+      if (seq & 1) {
+        spin_pause();
+        continue;
+      }
+      int count = 0;
+      for (uint32_t entry = 0; entry < bucket_entries; entry++)
+        if (load_relaxed(bucket.head.tags[entry]))
+          copy_racing(&ret_addresses[count++], bucket.entries[entry].key);
+      acquire_fence();
+      if (load_relaxed(bucket.head.seq) == seq) return count;
+    }
+    return -1;
   }
   // Returns: true and a whole entry; false: not there, or its bucket was in change for too long.
   bool find(const Key& key, uint64_t hash, Entry* ret_entry) const {
@@ -144,6 +172,7 @@ class IndexView {
   }
 
   const Bucket* table_ = nullptr;
+  const ChangeRing* changes_ = nullptr;
   uint32_t buckets_ = 0;
 };
 

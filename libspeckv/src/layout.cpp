@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// layout.cpp - speckv_layout_check, _register and what follows from a layout.
+// layout.cpp - speckv_layout_check, _register, speckv_block_ids and what follows from a layout.
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -9,6 +9,7 @@
 #include "src/connect.hpp"
 #include "src/handle.hpp"
 #include "src/tables.hpp"
+#include "src/views.hpp"
 
 namespace speckv::lib {
 namespace {
@@ -190,4 +191,21 @@ extern "C" uint64_t speckv_block_bytes(const speckv_layout* layout) {
 extern "C" uint64_t speckv_layout_fingerprint(const speckv_layout* layout) {
   speckv_layout copy;
   return check_and_copy(layout, &copy, nullptr, 0) == 0 ? shm::layout_fingerprint(copy) : 0;
+}
+
+extern "C" int speckv_block_ids(const speckv_layout* layout,
+                                const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count,
+                                uint8_t (*ret_ids)[SPECKV_KEY_BYTES]) {
+  speckv_layout copy;
+  const int checked = check_and_copy(layout, &copy, nullptr, 0);
+  if (checked != 0) return checked;
+  const int batch = check_batch(keys, count);
+  if (batch != 0) return batch;
+  if (!ret_ids) return -EINVAL;
+  const speckv::Key mask = speckv::layout_mask(speckv::shm::layout_fingerprint(copy));
+  for (unsigned i = 0; i < count; i++) {
+    const speckv::Key id = masked(speckv::Key::from(keys[i]), mask);
+    std::memcpy(ret_ids[i], id.word, sizeof id.word);
+  }
+  return 0;
 }

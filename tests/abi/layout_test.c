@@ -57,6 +57,16 @@ static void pin_session(void) {
   AT(speckv_open_args, timeout_ms, 32);
   AT(speckv_open_args, daemon_uid, 36);
   AT(speckv_open_args, reserved, 40);
+  SIZE(speckv_change, 40);
+  AT(speckv_change, id, 0);
+  AT(speckv_change, kind, 32);
+  AT(speckv_change, reserved, 36);
+  SIZE(speckv_cursor, 536);
+  AT(speckv_cursor, size, 0);
+  AT(speckv_cursor, reserved_word, 4);
+  AT(speckv_cursor, epoch, 8);
+  AT(speckv_cursor, lost, 16);
+  AT(speckv_cursor, next, 24);
   SIZE(speckv_completion, 16);
   AT(speckv_completion, user_data, 0);
   AT(speckv_completion, result, 8);

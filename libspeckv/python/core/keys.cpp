@@ -62,6 +62,16 @@ void key_chain(nb::handle tokens, uint32_t block_tokens, nb::handle ret_keys,
   checked(error, "speckv_key_chain");
 }
 
+// Ids of a layout's keys, or keys of its ids (speckv_block_ids).
+void block_ids(nb::handle object, nb::handle keys, nb::handle ret_ids) {
+  const Array<const speckv_layout> layout(object, "layout", Access::read);
+  const Array<const uint8_t[SPECKV_KEY_BYTES]> names(keys, "keys", Access::read);
+  const Array<uint8_t[SPECKV_KEY_BYTES]> ids(ret_ids, "ret_ids", Access::write);
+  if (ids.size() < names.size()) raise_value_error("ret_ids: shorter than keys");
+  checked(speckv_block_ids(one_layout(layout), names.data(), unsigned(names.size()), ids.data()),
+          "speckv_block_ids");
+}
+
 nb::bytes file_digest(const std::string& path) {
   Digest digest;
   int error = 0;
@@ -115,6 +125,7 @@ void bind_keys(nb::module_& module) {
         return speckv_layout_fingerprint(one_layout(layout));
       },
       "layout"_a);
+  module.def("block_ids", &block_ids, "layout"_a, "keys"_a, "ret_ids"_a);
   module.def("key_chain", &key_chain, "tokens"_a, "block_tokens"_a, "ret_keys"_a,
              "parent"_a = nb::none(), "salt"_a = nb::bytes("", 0));
   module.def("file_digest", &file_digest, "path"_a);

@@ -41,6 +41,11 @@ nb::dict offsets() {
   AT(speckv_put_op, flags);
   SIZE(speckv_completion);
   AT(speckv_completion, result);
+  SIZE(speckv_change);
+  AT(speckv_change, kind);
+  SIZE(speckv_cursor);
+  AT(speckv_cursor, lost);
+  AT(speckv_cursor, next);
   SIZE(speckv_stats);
   AT(speckv_stats, pool_page_bytes);
 #undef SIZE

@@ -155,6 +155,29 @@ int Session::remove(uint32_t layout, nb::handle keys, uint64_t user_data) const 
   return checked(submitted, "speckv_remove");
 }
 
+int Session::changes(nb::handle cursor, nb::handle ret_changes) const {
+  const Array<speckv_cursor> at(cursor, "cursor", Access::write);
+  if (at.size() != 1) raise_value_error("cursor: expected one struct");
+  const Array<speckv_change> changes(ret_changes, "ret_changes", Access::write);
+  int count = 0;
+  {
+    const nb::gil_scoped_release free;
+    count = speckv_changes(handle_, at.data(), changes.data(), unsigned(changes.size()));
+  }
+  return count == -EOVERFLOW ? count : checked(count, "speckv_changes");
+}
+
+nb::tuple Session::resident(uint64_t position, nb::handle ret_changes) const {
+  const Array<speckv_change> changes(ret_changes, "ret_changes", Access::write);
+  int count = 0;
+  {
+    const nb::gil_scoped_release free;
+    count = speckv_resident(handle_, &position, changes.data(), unsigned(changes.size()));
+  }
+  checked(count, "speckv_resident");
+  return nb::make_tuple(count, position);
+}
+
 int Session::reap(nb::handle ret_completions) const {
   const Array<speckv_completion> done(ret_completions, "ret_completions", Access::write);
   return checked(speckv_reap(handle_, done.data(), unsigned(done.size())), "speckv_reap");
@@ -197,6 +220,8 @@ void bind_session(nb::module_& module) {
       .def("adopt", &Session::adopt, "hold"_a, "timeout_ns"_a)
       .def("prefetch", &Session::prefetch, "layout"_a, "keys"_a)
       .def("remove", &Session::remove, "layout"_a, "keys"_a, "user_data"_a)
+      .def("changes", &Session::changes, "cursor"_a, "ret_changes"_a)
+      .def("resident", &Session::resident, "position"_a, "ret_changes"_a)
       .def("reap", &Session::reap, "ret_completions"_a)
       .def("wait", &Session::wait, "timeout_ns"_a)
       .def("stats", &Session::stats, "ret_stats"_a);

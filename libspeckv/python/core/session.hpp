@@ -43,6 +43,10 @@ class Session {
   void adopt(uint64_t hold, uint64_t timeout_ns) const;
   int prefetch(uint32_t layout, nb::handle keys) const;
   int remove(uint32_t layout, nb::handle keys, uint64_t user_data) const;
+  // Returns: how many, or -EOVERFLOW.
+  int changes(nb::handle cursor, nb::handle ret_changes) const;
+  // Returns: how many, and the position to go on from.
+  nb::tuple resident(uint64_t position, nb::handle ret_changes) const;
   int reap(nb::handle ret_completions) const;
   bool wait(uint64_t timeout_ns) const;
   void stats(nb::handle ret_stats) const;

@@ -19,6 +19,7 @@ Imports numpy and nothing else.
 from ._core import (BATCH_MAX, POSITION_UNKNOWN, Put, Puts, file_digest, files_digest,
                     variant_digest, version)
 from .batch import GetBatch, PutBatch, key_chain
+from .follow import Follower
 from .layout import Layout
 from .objects import Objects
 from .paged import Paged
@@ -26,6 +27,7 @@ from .session import Session
 
 __all__ = [
     "BATCH_MAX",
+    "Follower",
     "GetBatch",
     "Layout",
     "Objects",

@@ -19,6 +19,12 @@ put_op = np.dtype([("key", key), ("buf", buf), ("meta", meta), ("user_data", "u8
 
 completion = np.dtype([("user_data", "u8"), ("result", "i4"), ("flags", "u4")])
 
+change = np.dtype([("id", key), ("kind", "u4"), ("reserved", "u4")])
+
+SHARDS_MAX = 64
+cursor = np.dtype([("size", "u4"), ("reserved_word", "u4"), ("epoch", "u8"), ("lost", "u8"),
+                   ("next", ("u8", SHARDS_MAX))])
+
 stats = np.dtype([("size", "u4"), ("connected", "u4"), ("hits", "u8"), ("misses", "u8"),
                   ("bytes_read", "u8"), ("retries", "u8"), ("stale", "u8"), ("corrupt", "u8"),
                   ("foreign", "u8"), ("puts", "u8"), ("put_bytes", "u8"), ("reconnects", "u8"),
@@ -35,3 +41,4 @@ layout = np.dtype([("size", "u4"), ("dtype", "u4"), ("layers", "u4"), ("kv_heads
 
 GET_STREAM = 1
 COMPLETION_EXISTED = 1
+CHANGE_STORED, CHANGE_REMOVED = 1, 2

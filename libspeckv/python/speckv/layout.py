@@ -85,6 +85,14 @@ class Layout:
     def fingerprint(self):
         return _core.layout_fingerprint(self.struct())
 
+    def block_ids(self, keys):
+        """The ids by which a Follower names blocks of this layout: uint8 [n, 32]. Of ids: keys."""
+        keys = np.ascontiguousarray(keys, np.uint8).reshape(-1, 32)
+        ids = np.empty_like(keys)
+        if len(keys):
+            _core.block_ids(self.struct(), keys, ids)
+        return ids
+
     def put_batch(self, keys, k, v, axes, **facts):
         """Operations for Session.put() and store(): see PutBatch."""
         return PutBatch(self, keys, k, v, axes, **facts)
