@@ -13,7 +13,7 @@ PRESET ?= release
 
 .PHONY: help run test test-all sim test-vm test-fpga fpga demo-cxl bench quality install deps
 .PHONY: format format-check lint clean calibrate test-llama-server
-.PHONY: test-engines
+.PHONY: test-engines bench-engine
 
 help: ## this list
 	@echo 'speckv: a KV-cache tier in CXL memory for LLM servers. See README.md.'
@@ -27,9 +27,9 @@ build: ## [CMakeLists.txt] configure and compile everything in build/release
 	@tools/need build test
 	@tools/build $(PRESET)
 
-run: ## [tests/bench/engine/run] llama.cpp with and without speckv, one table
+run: ## [tests/bench/server/run] llama-server with and without speckv over HTTP, one table
 	@tools/need build run
-	@tests/bench/engine/run
+	@tests/bench/server/run
 
 test: ## [tools/test] every part of the product's tests, each against its budget
 	@tools/need build test vm binding fpga
@@ -67,6 +67,10 @@ demo-cxl: ## [tests/vm/e2e/e2e] a CXL card in QEMU: put, get, crash, pull the ca
 bench: ## [tests/bench/run] every number of the design, as ratios side by side
 	@tools/need build test bench
 	@tests/bench/run
+
+bench-engine: ## [tests/bench/engine/run] llama.cpp in one process, a sequence at a time
+	@tools/need build run
+	@tests/bench/engine/run
 
 quality: ## [tests/quality/run] what each codec preset costs in KLD, top-1 and perplexity
 	@tools/need build run quality

@@ -8,6 +8,8 @@
 //   speckv-qa run  the same and --socket PATH
 //       checks answers, measures every arm, writes DIR/summary.json and DIR/report.html, prints the
 //       table
+//   speckv-qa judge  the same
+//       checks answers and measures what each preset costs, no arm: DIR/quality.json
 //
 // Ends with 0, 1 when it could not run, 2 for wrong arguments, 3 when answers are wrong. Called by
 // ./run.
@@ -235,9 +237,27 @@ int run(const Arguments& arguments) {
   return findings.check.passed() ? 0 : 3;
 }
 
+// The answers and the presets' loss alone, for a bench that measures arms itself.
+int judge_only(const Arguments& arguments) {
+  Stage stage(arguments);
+  stage.options.socket = arguments.at("socket");
+  stage.options.weights_digest =
+      digest_of(arguments.at("engine") + "/models/" + stage.load.model_file);
+  stage.options.salt = fresh_salt();
+  std::fprintf(stderr, "checking answers in one process\n");
+  const CheckResult check = check_both(stage);
+  const std::vector<Quality> quality =
+      preset_quality(stage, arguments.at("engine") + "/models/" + stage.load.quality_model_file);
+  std::vector<std::pair<std::string, Quality>> named;
+  const std::vector<Preset> presets = stage.presets();
+  for (size_t i = 0; i < quality.size(); ++i) named.emplace_back(presets[i].name, quality[i]);
+  write_quality(arguments.at("out") + "/quality.json", check, named);
+  return check.passed() ? 0 : 3;
+}
+
 int usage() {
   std::fprintf(stderr,
-               "usage: speckv-qa plan|run --engine DIR --workload FILE --scale quick|full "
+               "usage: speckv-qa plan|run|judge --engine DIR --workload FILE --scale quick|full "
                "--out DIR [--socket PATH]\n");
   return 2;
 }
@@ -251,12 +271,13 @@ int start(int argc, char** argv) {
   }
   const std::string command = argv[1];
   std::vector<const char*> needed = {"engine", "workload", "scale", "out"};
-  if (command == "run") needed.push_back("socket");
+  if (command != "plan") needed.push_back("socket");
   for (const char* name : needed) {
     if (arguments.count(name) == 0) return usage();
   }
   if (arguments["scale"] != "quick" && arguments["scale"] != "full") return usage();
   if (command == "plan") return plan(arguments);
+  if (command == "judge") return judge_only(arguments);
   return command == "run" ? run(arguments) : usage();
 }
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iomanip>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 namespace speckv::qa {
@@ -127,6 +128,26 @@ void print_table(const Findings& findings, const Workload& load) {
     std::printf("%s: %s %.2f, goal %.2f\n", goal.reached() ? "reached" : "SHORT", goal.name.c_str(),
                 goal.value, goal.goal);
   }
+}
+
+void write_quality(const std::string& file, const CheckResult& check,
+                   const std::vector<std::pair<std::string, Quality>>& presets) {
+  nlohmann::ordered_json told;
+  told["library"] = speckv_version();
+  told["check"] = {{"passed", check.passed()},
+                   {"sequences", check.sequences},
+                   {"answers_equal", check.answers_equal},
+                   {"bytes_equal", check.bytes_equal},
+                   {"control_differs", check.control_differs}};
+  for (const auto& [name, quality] : presets)
+    told["quality"][name] = {{"kld_mean", quality.kld_mean},
+                             {"kld_se", quality.kld_se},
+                             {"top1_same", quality.top1_same},
+                             {"top1_se", quality.top1_se},
+                             {"positions", quality.positions}};
+  std::ofstream out(file);
+  out << told.dump(2) << '\n';
+  if (!out.flush()) throw Failure("cannot write '" + file + "'");
 }
 
 void write_summary(const std::string& file, const Findings& findings, const Workload& load) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "check.hpp"
@@ -44,6 +45,9 @@ std::string speckv_arm(const std::string& preset);
 void judge(Findings* findings);
 
 void print_table(const Findings& findings, const Workload& load);
+// What `judge` found: the check, and each preset's loss.
+void write_quality(const std::string& file, const CheckResult& check,
+                   const std::vector<std::pair<std::string, Quality>>& presets);
 void write_summary(const std::string& file, const Findings& findings, const Workload& load);
 void write_report(const std::string& file, const Findings& findings, const Workload& load);
 
