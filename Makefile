@@ -13,7 +13,7 @@ PRESET ?= release
 
 .PHONY: help run test test-all sim test-vm test-fpga fpga demo-cxl bench quality install deps
 .PHONY: format format-check lint clean calibrate test-llama-server
-.PHONY: test-engines bench-engine
+.PHONY: test-engines bench-engine test-chaos
 
 help: ## this list
 	@echo 'speckv: a KV-cache tier in CXL memory for LLM servers. See README.md.'
@@ -43,6 +43,11 @@ sim: ## [tests/sim/README.md] one seed (SEED=n) of the simulation, with its trac
 	@tools/need build test
 	@tools/build $(PRESET) speckv_sim
 	@build/$(PRESET)/bin/speckv_sim $(or $(SEED),1)
+
+test-chaos: ## [tests/chaos/README.md] 2,000 deaths of real daemons under real clients (SEED=n)
+	@tools/need build test
+	@tools/build $(PRESET) speckv_chaos
+	@build/$(PRESET)/bin/speckv_chaos --loud $(or $(SEED),1) $(or $(DEATHS),2000)
 
 test-engines: build ## [tests/engines/run] LMCache's own suites against speckv (5.5 GB, once)
 	@tools/need binding

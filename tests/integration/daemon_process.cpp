@@ -2,6 +2,7 @@
 #include "daemon_process.hpp"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -92,7 +93,8 @@ DaemonProcess::DaemonProcess(const DaemonOptions& options)
       socket_path_(folder_ + "/s"),
       cgroup_(options.cgroup),
       uid_(options.uid),
-      keeper_(options.keeper) {
+      keeper_(options.keeper),
+      program_(options.program) {
   write_config(folder_ + "/speckvd.toml", folder_, options);
   if (uid_ == 0) return;
   if (chown(folder_.c_str(), uid_, uid_) != 0 || chmod(folder_.c_str(), 0755) != 0) std::abort();
@@ -109,9 +111,12 @@ bool DaemonProcess::start() {
     if (!cgroup_.empty() && !(std::ofstream(cgroup_ + "/cgroup.procs") << getpid() << std::flush))
       _exit(125);
     const char* other = std::getenv("SPECKVD");  // a build to test other than this one
-    const std::string daemon = other ? other : SPECKVD_PATH, keeper = daemon + "-keeper";
+    const std::string built = program_.empty() ? SPECKVD_PATH : program_;
+    const std::string daemon = other ? other : built, keeper = daemon + "-keeper";
     if (uid_ != 0 && (setgid(uid_) != 0 || setuid(uid_) != 0)) _exit(126);
     prctl(PR_SET_PDEATHSIG, keeper_ ? SIGTERM : SIGKILL);  // again: it went with the uid
+    for (std::string& line : environment_) putenv(line.data());
+    if (clock_s_) enter_its_clock();
     if (keeper_)
       execl(keeper.c_str(), keeper.c_str(), daemon.c_str(), "--config", config.c_str(),
             static_cast<char*>(nullptr));
@@ -136,6 +141,25 @@ void DaemonProcess::end(int signal) {
   int status = 0;
   waitpid(pid_, &status, 0);
   pid_ = -1;
+}
+
+// In the child: a time namespace of its own.
+void DaemonProcess::enter_its_clock() const {
+  const std::string offset = std::to_string(clock_s_) + " 0\n";
+  if (unshare(CLONE_NEWTIME) != 0) _exit(126);
+  std::ofstream("/proc/self/timens_offsets") << "monotonic " + offset + "boottime " + offset;
+  const int children = open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+  if (children < 0 || setns(children, CLONE_NEWTIME) != 0) _exit(126);
+}
+
+bool DaemonProcess::wait_end(int timeout_ms) {
+  int status = 0;
+  for (int i = 0; i < timeout_ms; i++, usleep(1000))
+    if (pid_ < 0 || waitpid(pid_, &status, WNOHANG) == pid_) {
+      pid_ = -1;
+      return true;
+    }
+  return false;
 }
 
 void DaemonProcess::stop() { end(SIGTERM); }

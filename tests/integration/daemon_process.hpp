@@ -8,7 +8,10 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace speckv::test {
 
@@ -27,6 +30,7 @@ struct DaemonOptions {
   uid_t uid = 0;                // whom it runs as, when the test is root
   std::string cgroup;   // folder of the control group that it runs in; empty: the test's own
   bool keeper = false;  // started by speckvd-keeper: pid() is then the keeper's
+  std::string program;  // other than this build's speckvd
 };
 
 class DaemonProcess {
@@ -38,8 +42,13 @@ class DaemonProcess {
 
   // Returns: false when it did not come up in 20 s; log() says why.
   bool start();
-  void stop();   // SIGTERM, and waits for its end
-  void kill();   // SIGKILL, and waits for its end
+  void stop();  // SIGTERM, and waits for its end
+  void kill();  // SIGKILL, and waits for its end
+  // Waits for its end without a signal. Returns: false when it lives on after so long.
+  bool wait_end(int timeout_ms);
+  // Of those that are started from now on: NAME=VALUE, and so much later a monotonic clock (root).
+  void set_environment(std::vector<std::string> lines) { environment_ = std::move(lines); }
+  void set_clock(int64_t seconds_later) { clock_s_ = seconds_later; }
   void pause();  // SIGSTOP, and waits until all its threads stand still
   void resume();
   pid_t pid() const { return pid_; }
@@ -49,12 +58,16 @@ class DaemonProcess {
 
  private:
   void end(int signal);
+  void enter_its_clock() const;
 
   std::string folder_;
   std::string socket_path_;
   std::string cgroup_;
   uid_t uid_;
   bool keeper_;
+  std::string program_;
+  std::vector<std::string> environment_;
+  int64_t clock_s_ = 0;
   pid_t pid_ = -1;
 };
 

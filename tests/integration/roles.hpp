@@ -39,7 +39,7 @@ class Roles {
   Roles(const Roles&) = delete;
   Roles& operator=(const Roles&) = delete;
 
-  Tally& tally() { return *tally_; }
+  Tally& tally() const { return *tally_; }
   // Runs role() in a child, as this uid; 0: as the test's own. Its end is no matter.
   void send(uid_t uid, const std::function<void()>& role);
   size_t count() const { return children_.size(); }

@@ -11,6 +11,10 @@ namespace speckv::sim {
 
 uint64_t stores_to_live = 0;
 
+void store_done(const char*, int) {  // kill_points.hpp
+  if (stores_to_live && --stores_to_live == 0) throw Killed{};
+}
+
 Daemon::Daemon(const DaemonSizes& sizes, const std::vector<speckv_layout>& layouts, Random& random)
     : sizes_(sizes), random_(random), spaces_(sizes.spaces) {
   for (uint32_t i = 0; i < sizes.spaces; i++) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// kill_switch.hpp - for those who set when the daemon dies: kill_points.hpp without its macros.
+// kill_switch.hpp - for those who set when the simulated daemon dies.
 #pragma once
 
 #include <cstdint>

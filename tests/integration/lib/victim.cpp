@@ -39,6 +39,10 @@ void Victim::run() {
     if (is_kept(block)) look(block);
     if (kept_.size() > 1) look(kept_[random_() % kept_.size()]);
     if (kept_.size() > habits_.blocks_max) remove_oldest();
+    if (!unsure_.empty()) {
+      remove(unsure_.front());
+      unsure_.pop_front();
+    }
     if (!removed_.empty() && random_() % 4 == 0) look_for_ghost();
   }
 }
@@ -50,7 +54,10 @@ void Victim::put(const Block& block) {
   if (result != 0) {
     tally_.unanswered += result == -ETIMEDOUT;
     tally_.failed_puts += !habits_.down;
-    if (habits_.down) usleep(2000);
+    if (habits_.down) {
+      unsure_.push_back(block);
+      usleep(2000);
+    }
     return;
   }
   tally_.puts++;
@@ -90,11 +97,22 @@ void Victim::look_for_ghost() {
 void Victim::remove_oldest() {
   const Block block = kept_.front();
   kept_.pop_front();
+  remove(block);
+}
+
+void Victim::remove(const Block& block) {
   const auto keys = keys_of(block.number, 1);
-  if (speckv_remove(client_.get(), kinds_[block.kind].layout, as_keys(keys), 1, 0) != 1) return;
+  if (speckv_remove(client_.get(), kinds_[block.kind].layout, as_keys(keys), 1, 0) != 1) {
+    if (habits_.down) unsure_.push_back(block);
+    return;
+  }
   const auto done = client_.reap(1);
   tally_.unanswered += done.empty();
-  if (done.empty() || done[0].result != 0) return;
+  const int result = done.empty() ? -ETIMEDOUT : done[0].result;
+  if (result != 0) {
+    if (result != -ENOENT && habits_.down) unsure_.push_back(block);
+    return;
+  }
   tally_.removals++;
   removed_.push_back(block);
   if (removed_.size() > removed_max) removed_.pop_front();

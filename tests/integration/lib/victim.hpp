@@ -46,12 +46,14 @@ class Victim {
   bool is_kept(const Block& block) const;
   void look_for_ghost();
   void remove_oldest();
+  void remove(const Block& block);
 
   Client client_;
   Tally& tally_;
   const Habits habits_;
   std::vector<Kind> kinds_;
   std::deque<Block> kept_, removed_;
+  std::deque<Block> unsure_;  // of which no answer came: removed, since nobody else would
   std::minstd_rand random_;
 };
 
