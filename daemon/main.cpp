@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <system_error>
 
 #include <spdlog/spdlog.h>
 
@@ -157,6 +158,12 @@ int main(int count, char** values) {
     spdlog::set_level(spdlog::level::from_str(config.value().daemon.log_level));
     spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
     return serve(std::move(config.value()), arguments);
+  } catch (const std::system_error& error) {  // of a thread that could not be made, mostly
+    std::fprintf(stderr,
+                 "speckvd: the system refuses a thread or a descriptor: %s: see RLIMIT_NPROC, "
+                 "RLIMIT_AS and TasksMax\n",
+                 error.what());
+    return 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "speckvd: %s\n", error.what());
     return 1;

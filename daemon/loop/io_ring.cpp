@@ -9,12 +9,27 @@
 namespace speckv {
 
 namespace {
-constexpr unsigned entries = 256;       // submissions of one turn; more are submitted in between
-constexpr unsigned completions = 4096;  // a doorbell of each session, and the mailbox
+constexpr unsigned entries = 256;  // submissions of one turn; more are submitted in between
+// A doorbell of each session, and the mailbox; fewer where the kernel counts the ring against a
+// small RLIMIT_MEMLOCK: what overflows waits in the kernel.
+constexpr unsigned completions[] = {4096, 512};
 
 // From the best to what every kernel with multishot polls has.
 constexpr unsigned flags_to_try[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
                                      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN, 0};
+
+int try_open(io_uring* ring, unsigned completions) {
+  int error = 0;
+  for (const unsigned flags : flags_to_try) {
+    io_uring_params params{};
+    params.flags = flags | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+    params.cq_entries = completions;
+    error = io_uring_queue_init_params(entries, ring, &params);
+    if (error != -EINVAL) break;
+  }
+  return error;
+}
+
 }  // namespace
 
 IoRing::~IoRing() {
@@ -24,17 +39,16 @@ IoRing::~IoRing() {
 Status IoRing::open() {
   Status status = signal_.open();
   if (!status.ok()) return status;
-  int error = 0;
-  for (const unsigned flags : flags_to_try) {
-    io_uring_params params{};
-    params.flags = flags | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
-    params.cq_entries = completions;
-    error = io_uring_queue_init_params(entries, &ring_, &params);
-    if (error != -EINVAL) break;
-  }
+  int error = -ENOMEM;
+  for (const unsigned count : completions)
+    if (error == -ENOMEM) error = try_open(&ring_, count);
   if (error)
-    return {-error, "io_uring_queue_init: " + std::string(std::strerror(-error)) +
-                        ": this kernel or its seccomp filter has no io_uring; speckvd needs it"};
+    return {-error,
+            "io_uring_queue_init: " + std::string(std::strerror(-error)) +
+                (error == -ENOMEM
+                     ? ": the ring does not fit into RLIMIT_MEMLOCK: raise LimitMEMLOCK"
+                     : ": this kernel, its seccomp filter or kernel.io_uring_disabled allows no "
+                       "io_uring; speckvd needs it")};
   open_ = true;
   return {};
 }

@@ -15,12 +15,13 @@ namespace speckv {
 
 namespace {
 
-// Whether the file maps every id, as the first user namespace does.
+// Whether the file maps every id, as the first user namespace does. An empty one maps none; there
+// is no such file where the kernel has no user namespaces.
 bool maps_all(const std::string& path) {
   std::ifstream file(path);
+  if (!file.is_open()) return true;
   uint64_t inside = 0, outside = 0, count = 0;
-  if (!(file >> inside >> outside >> count)) return true;  // a kernel without user namespaces
-  return inside == 0 && count == UINT32_MAX;
+  return file >> inside >> outside >> count && inside == 0 && count == UINT32_MAX;
 }
 
 uint32_t number_in(const std::string& path, uint32_t otherwise) {

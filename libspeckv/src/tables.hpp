@@ -10,7 +10,8 @@ namespace speckv::lib {
 
 // Takes the table that came with a LayoutReply and checks the reply's fingerprint. Widths that info
 // does not have yet are appended; those it has stay, and with them what was stored by them.
-// Returns: 0 or -errno; -ESTALE: the daemon came with a fifth set (the caller opens a new session).
+// Returns: 0 or -errno; -ESTALE: the daemon came with one set more than width_sets_max: who called
+// opens a new session, what is mapped stays readable.
 int take_tables(const Message& message, LayoutInfo* info);
 void drop_tables(LayoutInfo* info);
 

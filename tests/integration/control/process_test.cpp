@@ -177,6 +177,43 @@ TEST(Process, TakesTheDescriptorsItMayHave) {
   EXPECT_EQ(limit.rlim_cur, limit.rlim_max);
 }
 
+TEST(Process, RunsWhereLittleMemoryMayBeLocked) {
+  if (geteuid() != 0) GTEST_SKIP() << "becomes another user, whose locked memory is counted";
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_MEMLOCK, &before), 0);
+  const rlimit little{64 << 10, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_MEMLOCK, &little), 0);
+  DaemonOptions options = small_daemon();
+  options.uid = 20031;
+  DaemonProcess daemon(options);
+  EXPECT_TRUE(daemon.start()) << daemon.log();
+  options.data_threads = 3;
+  DaemonProcess wide(options);
+  EXPECT_FALSE(wide.start());
+  EXPECT_NE(wide.log().find("raise LimitMEMLOCK"), std::string::npos) << wide.log();
+  EXPECT_EQ(setrlimit(RLIMIT_MEMLOCK, &before), 0);
+}
+
+// A daemon in a user namespace that maps nobody: its own uid is 65534 there, and so is that of
+// everybody who comes.
+TEST(Process, InAUserNamespaceNobodyIsItsOwn) {
+  if (geteuid() != 0 || std::system("unshare -U true 2>/dev/null") != 0)
+    GTEST_SKIP() << "becomes other users; makes user namespaces";
+  for (const bool anyone : {false, true}) {
+    DaemonOptions options = small_daemon();
+    options.daemon_lines = "socket_mode = \"0777\"\n";
+    if (anyone) options.namespace_lines = "anyone = true\n";
+    Spoiled daemon("exec unshare -U $D >$LOG 2>&1", options);
+    chmod(daemon.files().folder().c_str(), 0755);
+    const auto served = [&] { return Wire(daemon.path()).hello("default") == 0; };
+    const auto refused = [&] { return Wire(daemon.path()).hello("default") == EACCES; };
+    EXPECT_EQ(as_uid(20032, {}, anyone ? std::function<bool()>(served) : refused), 0)
+        << daemon.files().log();
+    EXPECT_TRUE(anyone ? served() : refused()) << "not even whom it runs as outside";
+    EXPECT_FALSE(status_of(daemon.path()).is_object()) << "nobody may ask";
+  }
+}
+
 TEST(Process, OutOfDescriptorsIsSaid) {
   Spoiled daemon("ulimit -n 64; exec $D >$LOG 2>&1");
   EXPECT_TRUE(daemon.logs("raise LimitNOFILE, or lower sessions_max")) << daemon.files().log();

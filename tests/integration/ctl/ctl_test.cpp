@@ -40,9 +40,9 @@ class Ctl : public ::testing::Test {
   void SetUp() override {
     if (daemon().pid() < 0) ASSERT_TRUE(daemon().start()) << daemon().log();
   }
-  static Ran run(const std::string& arguments) {
-    const std::string command = std::string(SPECKVCTL_PATH) + " --socket " +
-                                daemon().socket_path() + " " + arguments +
+  static Ran run(const std::string& arguments, const std::string& under = "") {
+    const std::string command = under + SPECKVCTL_PATH + " --socket " + daemon().socket_path() +
+                                " " + arguments +
                                 (arguments.find("2>") == std::string::npos ? " 2>&1" : "");
     Ran ran;
     FILE* pipe = popen(command.c_str(), "r");
@@ -164,6 +164,20 @@ TEST_F(Ctl, the_daemon_s_uid_can_be_named) {
   EXPECT_EQ(run(socket + " --daemon-uid 2000 status").exit_status, 0);
   const json verdict = run(socket + " --daemon-uid 2000 --json doctor").parsed();
   EXPECT_EQ(verdict["faults"], 0) << verdict.dump();
+}
+
+// A user namespace that maps nobody: whoever looks there and whoever serves are both 65534.
+TEST_F(Ctl, in_a_user_namespace_the_daemon_is_nobodys_own) {
+  const auto inside = [](const std::string& arguments) { return run(arguments, "unshare -U "); };
+  const Ran may = inside("--help");
+  if (may.exit_status != 0) GTEST_SKIP() << "no user namespaces here: " << may.out;
+  for (const char* command : {"status", "ls", "doctor"}) {
+    const Ran refused = inside(command);
+    EXPECT_EQ(refused.exit_status, 1) << command << refused.out;
+    EXPECT_NE(refused.out.find("belongs to uid 65534, neither"), std::string::npos) << refused.out;
+  }
+  EXPECT_EQ(inside("--daemon-uid 65534 status").exit_status, 0) << "who names it means it";
+  EXPECT_EQ(inside("--daemon-uid 0 status").exit_status, 1);
 }
 
 TEST_F(Ctl, wrong_questions_are_status_2_and_say_what_was_wrong) {

@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -107,6 +108,7 @@ class PassedFds : public ::testing::TestWithParam<bool> {
     if (GetParam()) setenv("SPECKVD_DESCRIPTORS_PASS", "1", 1);
     else unsetenv("SPECKVD_DESCRIPTORS_PASS");
     ASSERT_TRUE(daemon_.start()) << daemon_.log();
+    ::chmod(daemon_.folder().c_str(), 0755);
   }
   void TearDown() override {
     unsetenv("SPECKVD_DESCRIPTORS_PASS");
@@ -123,7 +125,12 @@ class PassedFds : public ::testing::TestWithParam<bool> {
     ASSERT_EQ(client.open(daemon_.socket_path(), "default", 64 << 10), 0) << daemon_.log();
   }
 
-  DaemonProcess daemon_{DaemonOptions{}};
+  static DaemonOptions options() {
+    DaemonOptions options;
+    options.daemon_lines = "socket_mode = \"0666\"\n";
+    return options;
+  }
+  DaemonProcess daemon_{options()};
 };
 
 TEST_P(PassedFds, WithTheFirstMessage) {
@@ -169,6 +176,39 @@ TEST_P(PassedFds, BehindAnEmptyMessage) {
   close(fd);
   daemon_.resume();
   victim_is_served();
+}
+
+// Their closing takes a while each; until it is done that user is told so, and nobody else.
+TEST_P(PassedFds, WhoseConnectionsCannotBeClosedIsRefusedUntilTheyAre) {
+  if (!GetParam()) GTEST_SKIP() << "this kernel may refuse them all";
+  if (geteuid() != 0) GTEST_SKIP() << "becomes another user";
+  daemon_.pause();
+  std::vector<Lingering> lingering(40);
+  std::vector<int> fds;
+  for (Lingering& each : lingering) {
+    fds.push_back(connected_to(daemon_.socket_path()));
+    EXPECT_EQ(::send(fds.back(), "nonsense", 8, MSG_NOSIGNAL), 8);
+    each.let_go(send_along(fds.back(), "x", 1, each.fd()));
+  }
+  daemon_.resume();
+  RawClient refused;
+  EXPECT_EQ(refused.open(daemon_.socket_path(), "default", 64 << 10), -EBUSY);
+  const pid_t other = fork();
+  if (other == 0) {
+    if (setgid(20041) != 0 || setuid(20041) != 0) _exit(2);
+    RawClient stranger;  // in no namespace: that is all he is told
+    _exit(stranger.open(daemon_.socket_path(), "default", 64 << 10) == -EACCES ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(other, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  int error = -EBUSY;
+  for (int i = 0; i < 20'000 && error == -EBUSY; i++, usleep(1000)) {
+    RawClient again;
+    error = again.open(daemon_.socket_path(), "default", 64 << 10);
+  }
+  EXPECT_EQ(error, 0);
+  for (const int fd : fds) close(fd);
 }
 
 // Connections that nobody has accepted yet go with the listener: TearDown() is the test.

@@ -44,6 +44,7 @@ TEST(Peer, ForeignIdsAreThoseOfAUserNamespace) {
   };
   EXPECT_FALSE(maps("         0          0 4294967295\n").any);
   EXPECT_TRUE(maps("0 1000 1\n").any);
+  EXPECT_TRUE(maps("").any) << "one that maps nobody";
   EXPECT_TRUE(maps("0 100000 65536\n").any)
       << "65534 has a number there, and stands for others, too";
   std::ofstream(proc + "/sys/kernel/overflowuid") << "1234\n";
