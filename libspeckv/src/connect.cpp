@@ -114,6 +114,7 @@ int handshake_start(Session& session) {
   int result = dial(session.socket_path, session.peer, &socket);
   if (result == 0) {
     result = say_hello(session, socket);
+    if (result == -ECONNRESET) result = 0;  // gone already: its answer may be there, and says why
     if (result != 0) close(socket);
   }
   if (result != 0) return result;

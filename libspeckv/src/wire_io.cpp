@@ -124,7 +124,10 @@ int receive_message(int socket, uint64_t until_ns, Message* ret_message) {
   message.msg_iovlen = 1;
   message.msg_control = control;
   message.msg_controllen = sizeof control;
-  const ssize_t got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  ssize_t got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  // A daemon that left words of ours unread: what it said before it went comes after this error.
+  if (got < 0 && errno == ECONNRESET)
+    got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   if (got < 0) return errno == EINTR ? -EAGAIN : -errno;
   ret_message->answered = true;
   if (got == 0) return -ECONNRESET;

@@ -193,6 +193,7 @@ TEST_P(PassedFds, WhoseConnectionsCannotBeClosedIsRefusedUntilTheyAre) {
   daemon_.resume();
   RawClient refused;
   EXPECT_EQ(refused.open(daemon_.socket_path(), "default", 64 << 10), -EBUSY);
+  EXPECT_EQ(Client(daemon_.socket_path()).opened(), -EBUSY);
   const pid_t other = fork();
   if (other == 0) {
     if (setgid(20041) != 0 || setuid(20041) != 0) _exit(2);

@@ -51,7 +51,7 @@ int RawClient::open(const std::string& socket_path, const char* space, uint64_t 
                   wire::version_major, wire::version_minor,         sizeof hello};
   std::snprintf(hello.namespace_name, sizeof hello.namespace_name, "%s", space);
   hello.arena_bytes = arena_bytes;
-  if (send(socket_, &hello, sizeof hello, MSG_NOSIGNAL) < 0) return -errno;
+  if (send(socket_, &hello, sizeof hello, MSG_NOSIGNAL) < 0 && errno != EPIPE) return -errno;
   pollfd answer{socket_, POLLIN, 0};
   if (poll(&answer, 1, patience_ms) <= 0) return -ETIMEDOUT;
   alignas(8) char message[wire::message_bytes_max], control[1024];
@@ -61,7 +61,8 @@ int RawClient::open(const std::string& socket_path, const char* space, uint64_t 
   packet.msg_iovlen = 1;
   packet.msg_control = control;
   packet.msg_controllen = sizeof control;
-  const ssize_t bytes = recvmsg(socket_, &packet, MSG_CMSG_CLOEXEC);
+  ssize_t bytes = recvmsg(socket_, &packet, MSG_CMSG_CLOEXEC);
+  if (bytes < 0 && errno == ECONNRESET) bytes = recvmsg(socket_, &packet, MSG_CMSG_CLOEXEC);
   if (bytes <= 0) return bytes < 0 ? -errno : -ECONNRESET;
   wire::Error error{};
   std::memcpy(&error, message, std::min(sizeof error, size_t(bytes)));
