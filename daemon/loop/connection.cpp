@@ -20,6 +20,8 @@ namespace asio = boost::asio;
 
 namespace {
 constexpr auto try_again_after = std::chrono::milliseconds(5);
+constexpr size_t answer_chunk_max = wire::message_bytes_max - sizeof(wire::WireHeader);
+constexpr int answer_parts_at_once = 16;  // of 60 KiB: before others have their turn
 }  // namespace
 
 Connection::Connection(Control& control, Control::Protocol::socket socket, Peer peer)
@@ -39,7 +41,7 @@ void Connection::start(const Status& refusal) {
 }
 
 void Connection::read() {
-  if (!socket_.is_open() || waits_for_room_) return;
+  if (!socket_.is_open() || waits_for_room_ || answer_) return;
   socket_.async_wait(asio::socket_base::wait_read,
                      [self = shared_from_this()](boost::system::error_code error) {
                        if (error || !self->receive()) self->end();
@@ -222,21 +224,56 @@ bool Connection::on_control(const std::byte* message, size_t bytes) {
     return send_error(EPERM, "only root and the daemon's own user may ask: uid " +
                                  std::to_string(peer_.uid) + " is neither");
   if (!session_) expect_words(limits::asker_ms_max);
-  const std::string answer = control_.answer_ ? control_.answer_(request) : "{}";
-  constexpr size_t chunk_max = wire::message_bytes_max - sizeof(wire::WireHeader);
-  size_t at = 0;
-  do {
-    const size_t part = std::min(chunk_max, answer.size() - at);
-    std::vector<std::byte> reply(sizeof(wire::WireHeader) + part);
-    const bool more = at + part < answer.size();
-    const wire::WireHeader header =
-        make_header(wire::Type::reply, reply.size(), more ? wire::flag_more : 0);
-    std::memcpy(reply.data(), &header, sizeof header);
-    std::memcpy(reply.data() + sizeof header, answer.data() + at, part);
-    if (!send(reply.data(), reply.size())) return false;
-    at += part;
-  } while (at < answer.size());
+  if (!control_.answer_) return send_error(ENOSYS, "nobody answers questions here");
+  answer_ = control_.answer_(request);
+  answer_is_whole_ = false;
+  return go_on_answering();
+}
+
+bool Connection::go_on_answering() {
+  if (!answer_is_whole_ && ready_.size() < answer_chunk_max)
+    answer_is_whole_ = !answer_->step(&ready_);
+  for (int parts = 0; parts < answer_parts_at_once; parts++) {
+    const bool last = answer_is_whole_ && ready_.size() <= answer_chunk_max;
+    if (!last && ready_.size() < answer_chunk_max) break;  // more first
+    const int error = send_part(!last);
+    if (error == EAGAIN) {  // until the asker has read some
+      socket_.async_wait(asio::socket_base::wait_write,
+                         [self = shared_from_this()](boost::system::error_code failed) {
+                           if (failed || !self->go_on_answering()) return self->end();
+                           if (!self->answer_) self->read();
+                         });
+      return true;
+    }
+    if (error) return false;
+    if (!last) continue;
+    answer_.reset();
+    return true;
+  }
+  answer_soon();
   return true;
+}
+
+// After what others wait for.
+void Connection::answer_soon() {
+  asio::post(control_.context(), [self = shared_from_this()] {
+    if (!self->socket_.is_open() || !self->answer_) return;
+    if (!self->go_on_answering()) return self->end();
+    if (!self->answer_) self->read();
+  });
+}
+
+int Connection::send_part(bool more) {
+  const size_t part = std::min(answer_chunk_max, ready_.size());
+  std::vector<std::byte> reply(sizeof(wire::WireHeader) + part);
+  const wire::WireHeader header =
+      make_header(wire::Type::reply, reply.size(), more ? wire::flag_more : 0);
+  std::memcpy(reply.data(), &header, sizeof header);
+  std::memcpy(reply.data() + sizeof header, ready_.data(), part);
+  errno = 0;
+  if (!send(reply.data(), reply.size())) return errno ? errno : EPIPE;
+  ready_.erase(0, part);
+  return 0;
 }
 
 bool Connection::send_error(int error, const std::string& text) {

@@ -39,6 +39,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool register_layout(const speckv_layout& desc);
   bool on_layout(const std::byte* message, size_t bytes);
   bool on_control(const std::byte* message, size_t bytes);
+  // Works on the answer for one turn and sends what is ready and taken. Returns: as receive().
+  bool go_on_answering();
+  void answer_soon();
+  int send_part(bool more);  // of ready_: 0, or an errno
   bool send_welcome();
   bool send_error(int error, const std::string& text);
   bool send(const void* message, size_t bytes, const int* fds = nullptr, size_t fd_count = 0);
@@ -50,6 +54,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<Control::Place> place_;  // among those without a session
   std::optional<boost::asio::posix::stream_descriptor> process_;
   std::shared_ptr<Session> session_;
+  // A question is being answered: the next message is read after that.
+  std::unique_ptr<Answer> answer_;
+  bool answer_is_whole_ = false;
+  std::string ready_;  // of its text, not sent yet
   // What of ended sessions is about to be given back is waited for.
   std::function<bool()> waits_for_room_;
   uint32_t tries_ = 0;

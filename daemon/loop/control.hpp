@@ -25,6 +25,7 @@
 #include "loop/data_thread.hpp"
 #include "pool/namespace.hpp"
 #include "session/closer.hpp"
+#include "session/control_requests.hpp"
 #include "session/peer.hpp"
 
 namespace speckv {
@@ -41,7 +42,7 @@ class Connection;
 class Control {
  public:
   using Protocol = Door::Protocol;
-  using AnswerFn = std::function<std::string(std::string_view request)>;
+  using AnswerFn = std::function<std::unique_ptr<Answer>(std::string_view request)>;
 
   Control(const config::Config& config, Medium& medium, std::vector<Namespace>& spaces,
           std::vector<std::unique_ptr<DataThread>>& threads, Undertaker& undertaker);

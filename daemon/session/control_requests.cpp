@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "watch/blocks.hpp"
@@ -51,61 +53,130 @@ watch::NamespaceFiles files_of(const watch::DaemonView& view, size_t space) {
   return {view.index_file(space), view.pool_file(space)};
 }
 
-ordered_json list(const watch::DaemonView& view, const std::vector<std::string_view>& words) {
+std::string text_of(const ordered_json& json) {
+  // Text of clients (a request is echoed in its error) may be no UTF-8: replace, do not throw.
+  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+class Whole : public Answer {
+ public:
+  explicit Whole(const ordered_json& json) : text_(text_of(json)) {}
+  bool step(std::string* ret_text) override {
+    *ret_text += text_;
+    return false;
+  }
+
+ private:
+  const std::string text_;
+};
+
+class List : public Answer {
+ public:
+  List(const watch::NamespaceFiles& files, const std::string& space, uint64_t limit)
+      : lister_(files, limit), space_(space) {}
+  bool step(std::string* ret_text) override {
+    if (parts_++ == 0) *ret_text += "{\"namespace\":" + text_of(space_) + ",\"blocks\":[";
+    std::vector<watch::BlockSummary> blocks;
+    const bool more = lister_.step(&blocks);
+    for (const watch::BlockSummary& block : blocks) {
+      if (shown_++ > 0) *ret_text += ',';
+      *ret_text += text_of(watch::block_json(block));
+    }
+    if (!more) *ret_text += "],\"total\":" + std::to_string(lister_.total()) + "}";
+    return more;
+  }
+
+ private:
+  watch::BlockLister lister_;
+  const ordered_json space_;
+  uint64_t parts_ = 0, shown_ = 0;
+};
+
+class Info : public Answer {
+ public:
+  Info(const watch::NamespaceFiles& files, const std::string& space, std::string_view key)
+      : files_(files), finder_(files, key), answer_{{"namespace", space}} {}
+  bool step(std::string* ret_text) override {
+    if (finding_) {
+      finding_ = finder_.step();
+      if (finding_) return true;
+      const auto found = finder_.found();
+      if (!found.ok()) {
+        *ret_text += text_of(failed(found.status().error(), found.status().text()));
+        return false;
+      }
+      for (const shm::Entry& entry : found.value()) blocks_.push_back(entry);
+      return true;
+    }
+    if (!inspector_) inspector_.emplace(files_, blocks_[inspected_]);
+    if (inspector_->step()) return true;
+    ordered_json block = watch::detail_json(inspector_->detail());
+    inspector_.reset();
+    if (inspected_ == 0) answer_.update(block);
+    else others_.push_back(std::move(block));
+    if (++inspected_ < blocks_.size()) return true;
+    if (!others_.empty()) answer_["others"] = std::move(others_);
+    *ret_text += text_of(answer_);
+    return false;
+  }
+
+ private:
+  const watch::NamespaceFiles files_;
+  watch::BlockFinder finder_;
+  bool finding_ = true;
+  std::vector<shm::Entry> blocks_;
+  size_t inspected_ = 0;
+  std::optional<watch::BlockInspector> inspector_;
+  ordered_json answer_, others_ = ordered_json::array();
+};
+
+std::unique_ptr<Answer> whole(const ordered_json& json) { return std::make_unique<Whole>(json); }
+
+std::unique_ptr<Answer> list(const watch::DaemonView& view,
+                             const std::vector<std::string_view>& words) {
   const auto spaces = view.spaces();
   const auto space = find_space(spaces, words.size() > 1 ? words[1] : "");
-  if (!space.ok()) return failed(space.status().error(), space.status().text());
+  if (!space.ok()) return whole(failed(space.status().error(), space.status().text()));
   uint64_t limit = ls_limit_default;
   if (words.size() > 2) {
     const char* end = words[2].data() + words[2].size();
     const auto read = std::from_chars(words[2].data(), end, limit);
     if (read.ec != std::errc() || read.ptr != end || limit > ls_limit_max)
-      return failed(EINVAL, "the limit must be a number from 0 to " + std::to_string(ls_limit_max));
+      return whole(
+          failed(EINVAL, "the limit must be a number from 0 to " + std::to_string(ls_limit_max)));
   }
-  uint64_t total = 0;
-  ordered_json blocks = ordered_json::array();
-  for (const auto& block : watch::list_blocks(files_of(view, space.value()), limit, &total))
-    blocks.push_back(watch::block_json(block));
-  return {
-      {"namespace", spaces[space.value()].name}, {"total", total}, {"blocks", std::move(blocks)}};
+  return std::make_unique<List>(files_of(view, space.value()), spaces[space.value()].name, limit);
 }
 
-ordered_json info(const watch::DaemonView& view, const std::vector<std::string_view>& words) {
-  if (words.size() < 2) return failed(EINVAL, "info needs a key: info [NAMESPACE] KEY");
+std::unique_ptr<Answer> info(const watch::DaemonView& view,
+                             const std::vector<std::string_view>& words) {
+  if (words.size() < 2) return whole(failed(EINVAL, "info needs a key: info [NAMESPACE] KEY"));
   const auto spaces = view.spaces();
   const auto space = find_space(spaces, words.size() > 2 ? words[1] : "");
-  if (!space.ok()) return failed(space.status().error(), space.status().text());
-  const watch::NamespaceFiles files = files_of(view, space.value());
-  const auto found = watch::find_blocks(files, words.back());
-  if (!found.ok()) return failed(found.status().error(), found.status().text());
-  ordered_json answer{{"namespace", spaces[space.value()].name}};
-  ordered_json others = ordered_json::array();
-  for (const shm::Entry& entry : found.value()) {
-    ordered_json block = watch::detail_json(watch::inspect_block(files, entry));
-    if (answer.size() == 1) answer.update(block);
-    else others.push_back(std::move(block));
-  }
-  if (!others.empty()) answer["others"] = std::move(others);
-  return answer;
-}
-
-ordered_json answer(const watch::DaemonView& view, std::string_view request) {
-  const std::vector<std::string_view> words = split(request);
-  const std::string_view verb = words.empty() ? "" : words[0];
-  if (verb == "status") return watch::status_json(view);
-  if (verb == "ls" && words.size() <= 3) return list(view, words);
-  if (verb == "info" && words.size() <= 3) return info(view, words);
-  if (verb == "metrics") return {{"text", watch::metrics_text(view)}};
-  return failed(EINVAL,
-                "unknown request \"" + std::string(request.substr(0, 100)) +
-                    "\": expected status, ls [NAMESPACE [LIMIT]], info [NAMESPACE] KEY or metrics");
+  if (!space.ok()) return whole(failed(space.status().error(), space.status().text()));
+  return std::make_unique<Info>(files_of(view, space.value()), spaces[space.value()].name,
+                                words.back());
 }
 
 }  // namespace
 
-std::string answer_control(const watch::DaemonView& view, std::string_view request) {
-  // Text of clients (a request is echoed in its error) may be no UTF-8: replace, do not throw.
-  return answer(view, request).dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+std::unique_ptr<Answer> answer_control(const watch::DaemonView& view, std::string_view request) {
+  const std::vector<std::string_view> words = split(request);
+  const std::string_view verb = words.empty() ? "" : words[0];
+  if (verb == "status") return whole(watch::status_json(view));
+  if (verb == "ls" && words.size() <= 3) return list(view, words);
+  if (verb == "info" && words.size() <= 3) return info(view, words);
+  if (verb == "metrics") return whole({{"text", watch::metrics_text(view)}});
+  return whole(failed(
+      EINVAL, "unknown request \"" + std::string(request.substr(0, 100)) +
+                  "\": expected status, ls [NAMESPACE [LIMIT]], info [NAMESPACE] KEY or metrics"));
+}
+
+std::string text_of(Answer& answer) {
+  std::string text;
+  while (answer.step(&text)) {
+  }
+  return text;
 }
 
 }  // namespace speckv

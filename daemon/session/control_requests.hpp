@@ -14,6 +14,7 @@
 // {"error": "one sentence", "errno": N}. Changes nothing.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -21,7 +22,20 @@
 
 namespace speckv {
 
-// Requires: request was checked by parse_control(). Returns: one JSON object, always.
-std::string answer_control(const watch::DaemonView& view, std::string_view request);
+// One that is worked out in pieces, so that the control thread serves others in between: a
+// namespace may have a billion index entries.
+class Answer {
+ public:
+  virtual ~Answer() = default;
+  // Does a bounded piece of the work, and appends what of the text is ready. Returns: false when
+  // that was all.
+  virtual bool step(std::string* ret_text) = 0;
+};
+
+// Requires: request was checked by parse_control(); view outlives the answer. Its text is one JSON
+// object, always.
+std::unique_ptr<Answer> answer_control(const watch::DaemonView& view, std::string_view request);
+// All of it at once.
+std::string text_of(Answer& answer);
 
 }  // namespace speckv

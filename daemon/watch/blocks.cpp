@@ -2,8 +2,8 @@
 // blocks.cpp - see blocks.hpp.
 #include "watch/blocks.hpp"
 
+#include <algorithm>
 #include <cstring>
-#include <map>
 #include <optional>
 
 #include "codec/checksum.hpp"
@@ -13,6 +13,10 @@ namespace speckv::watch {
 namespace {
 
 constexpr char hex_digits[] = "0123456789abcdef";
+
+// Of one step: a bucket that is shown costs 7 slots that are read and checked, one that is searched
+// 7 keys in hex, one that is only counted a copy of 512 bytes.
+constexpr uint64_t shown_buckets = 64, found_buckets = 1024, counted_buckets = 4096;
 
 // One consistent copy of a bucket; nothing when its writer did not let go.
 std::optional<shm::Bucket> copy_bucket(const shm::Bucket& bucket) {
@@ -25,22 +29,6 @@ std::optional<shm::Bucket> copy_bucket(const shm::Bucket& bucket) {
     if (shm::load_relaxed(bucket.head.seq) == seq) return copy;
   }
   return std::nullopt;
-}
-
-// Calls visit(entry) for each published block until it returns false.
-template <typename Visit>
-void for_each_entry(std::span<const std::byte> index, Visit&& visit) {
-  if (index.size() < shm::index_header_bytes) return;
-  const auto* header = reinterpret_cast<const shm::IndexHeader*>(index.data());
-  const uint64_t buckets = uint64_t(header->shards) * header->buckets;
-  if (shm::index_header_bytes + buckets * sizeof(shm::Bucket) > index.size()) return;
-  const auto* table = reinterpret_cast<const shm::Bucket*>(index.data() + shm::index_header_bytes);
-  for (uint64_t i = 0; i < buckets; i++) {
-    const std::optional<shm::Bucket> bucket = copy_bucket(table[i]);
-    if (!bucket) continue;
-    for (uint32_t slot = 0; slot < shm::bucket_entries; slot++)
-      if (bucket->head.tags[slot] && !visit(bucket->entries[slot])) return;
-  }
 }
 
 // The slot at offset if `bytes` of it lie within the pool.
@@ -112,26 +100,6 @@ std::optional<uint64_t> read_identity(std::span<const std::byte> pool, const shm
   return identity;
 }
 
-// Finds the way from addresses back to keys. Blocks of one fingerprint have one layout, so that a
-// walk over the whole index reads few slots.
-class Keys {
- public:
-  explicit Keys(std::span<const std::byte> pool) : pool_(pool) {}
-  // Returns: of the entry's layout, or 0.
-  uint64_t identity_of(const shm::Entry& entry) {
-    const auto known = identities_.find(entry.fingerprint);
-    if (known != identities_.end()) return known->second;
-    const std::optional<uint64_t> read = read_identity(pool_, entry);
-    if (read) identities_[entry.fingerprint] = *read;
-    return read.value_or(0);
-  }
-  Key key_of(const shm::Entry& entry) { return masked(entry.key, layout_mask(identity_of(entry))); }
-
- private:
-  std::span<const std::byte> pool_;
-  std::map<uint64_t, uint64_t> identities_;
-};
-
 BlockSummary summary_of(Keys& keys, const shm::Entry& entry) {
   BlockSummary summary;
   summary.entry = entry;
@@ -172,74 +140,98 @@ std::string key_hex(const Key& key) {
   return text;
 }
 
-std::vector<BlockSummary> list_blocks(const NamespaceFiles& files, uint64_t limit,
-                                      uint64_t* ret_total) {
-  std::vector<BlockSummary> blocks;
-  Keys keys(files.pool);
-  uint64_t total = 0;
-  for_each_entry(files.index, [&](const shm::Entry& entry) {
-    if (total++ < limit) blocks.push_back(summarise(files.pool, keys, entry));
-    return true;
-  });
-  *ret_total = total;
-  return blocks;
+bool EntryWalk::step(uint64_t buckets, const std::function<bool(const shm::Entry&)>& visit) {
+  if (index_.size() < shm::index_header_bytes) return false;
+  const auto* header = reinterpret_cast<const shm::IndexHeader*>(index_.data());
+  const uint64_t all = uint64_t(header->shards) * header->buckets;
+  if (shm::index_header_bytes + all * sizeof(shm::Bucket) > index_.size()) return false;
+  const auto* table = reinterpret_cast<const shm::Bucket*>(index_.data() + shm::index_header_bytes);
+  for (const uint64_t end = std::min(all, next_ + buckets); next_ < end; next_++) {
+    const std::optional<shm::Bucket> bucket = copy_bucket(table[next_]);
+    if (!bucket) continue;
+    for (uint32_t slot = 0; slot < shm::bucket_entries; slot++)
+      if (bucket->head.tags[slot] && !visit(bucket->entries[slot])) return false;
+  }
+  return next_ < all;
 }
 
-Result<std::vector<shm::Entry>> find_blocks(const NamespaceFiles& files, std::string_view prefix) {
-  if (prefix.empty() || prefix.size() > 2 * SPECKV_KEY_BYTES ||
-      prefix.find_first_not_of(hex_digits) != std::string_view::npos)
-    return Status(EINVAL, "\"" + std::string(prefix.substr(0, 80)) +
+uint64_t Keys::identity_of(const shm::Entry& entry) {
+  const auto known = identities_.find(entry.fingerprint);
+  if (known != identities_.end()) return known->second;
+  const std::optional<uint64_t> read = read_identity(pool_, entry);
+  if (read) identities_[entry.fingerprint] = *read;
+  return read.value_or(0);
+}
+
+bool BlockLister::step(std::vector<BlockSummary>* ret_more) {
+  return walk_.step(total_ < limit_ ? shown_buckets : counted_buckets,
+                    [&](const shm::Entry& entry) {
+                      if (total_++ < limit_)
+                        ret_more->push_back(summarise(files_.pool, keys_, entry));
+                      return true;
+                    });
+}
+
+BlockFinder::BlockFinder(const NamespaceFiles& files, std::string_view prefix)
+    : keys_(files.pool), prefix_(prefix), walk_(files.index) {
+  wrong_ = prefix.empty() || prefix.size() > 2 * SPECKV_KEY_BYTES ||
+           prefix.find_first_not_of(hex_digits) != std::string_view::npos;
+}
+
+bool BlockFinder::step() {
+  if (wrong_ || several_) return false;
+  return walk_.step(found_buckets, [&](const shm::Entry& entry) {
+    const Key key = keys_.key_of(entry);
+    if (key_hex(key).compare(0, prefix_.size(), prefix_) != 0) return true;
+    several_ = !found_.empty() && !(key == first_);
+    first_ = key;
+    found_.push_back(entry);
+    return !several_ && found_.size() < blocks_of_a_key_max;
+  });
+}
+
+Result<std::vector<shm::Entry>> BlockFinder::found() const {
+  if (wrong_)
+    return Status(EINVAL, "\"" + prefix_.substr(0, 80) +
                               "\" is no key: expected up to 64 of the digits 0-9 and a-f");
-  std::vector<shm::Entry> found;
-  Keys keys(files.pool);
-  Key first;
-  bool several = false;
-  for_each_entry(files.index, [&](const shm::Entry& entry) {
-    const Key key = keys.key_of(entry);
-    if (key_hex(key).compare(0, prefix.size(), prefix) != 0) return true;
-    several = !found.empty() && !(key == first);
-    first = key;
-    found.push_back(entry);
-    return !several && found.size() < blocks_of_a_key_max;
-  });
-  if (several)
-    return Status(EEXIST, "several keys begin with " + std::string(prefix) + ": give more digits");
-  if (found.empty())
-    return Status(ENOENT, "no block has a key that begins with " + std::string(prefix));
-  return found;
+  if (several_) return Status(EEXIST, "several keys begin with " + prefix_ + ": give more digits");
+  if (found_.empty()) return Status(ENOENT, "no block has a key that begins with " + prefix_);
+  return found_;
 }
 
-BlockDetail inspect_block(const NamespaceFiles& files, const shm::Entry& entry) {
-  BlockDetail detail;
-  Keys keys(files.pool);
-  detail.summary = summary_of(keys, entry);
+bool BlockInspector::step() {
+  if (!begun_) return begin();
+  if (layer_ == refs_.size()) return false;
+  const shm::SegmentRef& ref = refs_[layer_];
   shm::SlotHeader header{};
-  std::vector<std::byte> payload;
-  if (!(entry.flags & shm::entry_record)) {
-    detail.state = check_slot(files.pool, entry.ref, entry.gen, entry, 0, &header, &payload);
-    detail.segments.push_back(segment_state(header, 0, entry.ref, entry.gen, detail.state));
-    return detail;
+  std::string state = check_slot(pool_, ref.offset, ref.gen, entry_, layer_, &header, &payload_);
+  if (state == "changed") detail_.state = state;
+  detail_.segments.push_back(segment_state(header, layer_, ref.offset, ref.gen, std::move(state)));
+  return ++layer_ < refs_.size();
+}
+
+// Its record, or its only segment. Returns: whether there are segments to look at.
+bool BlockInspector::begin() {
+  begun_ = true;
+  detail_.summary = summary_of(keys_, entry_);
+  const bool record = entry_.flags & shm::entry_record;
+  shm::SlotHeader header{};
+  detail_.state = check_slot(pool_, entry_.ref, entry_.gen, entry_,
+                             record ? shm::layer_record : uint16_t(0), &header, &payload_);
+  if (!record) {
+    detail_.segments.push_back(segment_state(header, 0, entry_.ref, entry_.gen, detail_.state));
+    return false;
   }
-  detail.state =
-      check_slot(files.pool, entry.ref, entry.gen, entry, shm::layer_record, &header, &payload);
-  if (detail.state != "ok") return detail;
-  if (payload.size() != shm::record_payload_bytes(entry.layers)) {
-    detail.state = "corrupt: the record has another number of layers";
-    return detail;
+  if (detail_.state != "ok") return false;
+  if (payload_.size() != shm::record_payload_bytes(entry_.layers)) {
+    detail_.state = "corrupt: the record has another number of layers";
+    return false;
   }
-  read_meta(payload, &detail.summary);
-  std::vector<shm::SegmentRef> refs(entry.layers);
-  std::memcpy(refs.data(), payload.data() + sizeof(shm::RecordMeta),
-              refs.size() * sizeof(shm::SegmentRef));
-  for (uint16_t layer = 0; layer < entry.layers; layer++) {
-    const shm::SegmentRef& ref = refs[layer];
-    header = {};
-    std::string state =
-        check_slot(files.pool, ref.offset, ref.gen, entry, layer, &header, &payload);
-    if (state == "changed") detail.state = state;
-    detail.segments.push_back(segment_state(header, layer, ref.offset, ref.gen, std::move(state)));
-  }
-  return detail;
+  read_meta(payload_, &detail_.summary);
+  refs_.resize(entry_.layers);
+  std::memcpy(refs_.data(), payload_.data() + sizeof(shm::RecordMeta),
+              refs_.size() * sizeof(shm::SegmentRef));
+  return !refs_.empty();
 }
 
 }  // namespace speckv::watch

@@ -9,6 +9,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -50,17 +52,92 @@ struct BlockDetail {
   std::vector<SegmentState> segments;
 };
 
-// Up to limit blocks in the index's own order. ret_total: entries seen, shown or not.
-std::vector<BlockSummary> list_blocks(const NamespaceFiles& files, uint64_t limit,
-                                      uint64_t* ret_total);
+// Finds the way from addresses back to keys. Blocks of one fingerprint have one layout, so that a
+// walk over the whole index reads few slots.
+class Keys {
+ public:
+  explicit Keys(std::span<const std::byte> pool) : pool_(pool) {}
+  // Returns: of the entry's layout, or 0.
+  uint64_t identity_of(const shm::Entry& entry);
+  Key key_of(const shm::Entry& entry) { return masked(entry.key, layout_mask(identity_of(entry))); }
+
+ private:
+  std::span<const std::byte> pool_;
+  std::map<uint64_t, uint64_t> identities_;
+};
+
+// The published blocks, some buckets at a time.
+class EntryWalk {
+ public:
+  explicit EntryWalk(std::span<const std::byte> index) : index_(index) {}
+  // Calls visit(entry) until it returns false. Returns: whether there is more to visit.
+  bool step(uint64_t buckets, const std::function<bool(const shm::Entry&)>& visit);
+
+ private:
+  std::span<const std::byte> index_;
+  uint64_t next_ = 0;
+};
+
+// All below: step() does a bounded piece of the work, a few milliseconds at most; it returns false
+// when it was the last.
+
+// Up to limit blocks in the index's own order.
+class BlockLister {
+ public:
+  BlockLister(const NamespaceFiles& files, uint64_t limit)
+      : files_(files), limit_(limit), keys_(files.pool), walk_(files.index) {}
+  bool step(std::vector<BlockSummary>* ret_more);
+  uint64_t total() const { return total_; }  // entries seen, shown or not
+
+ private:
+  const NamespaceFiles files_;
+  const uint64_t limit_;
+  Keys keys_;
+  EntryWalk walk_;
+  uint64_t total_ = 0;
+};
 
 constexpr size_t blocks_of_a_key_max = 1024;  // ranks and stages that one answer tells of
-// The blocks, one a layout, of the one key that in hex begins with prefix; never none. ENOENT, or
-// EEXIST when there are several such keys, EINVAL for no hex.
-Result<std::vector<shm::Entry>> find_blocks(const NamespaceFiles& files, std::string_view prefix);
 
-// Reads every segment and checks key, fingerprint, generation and checksum, as a get does.
-BlockDetail inspect_block(const NamespaceFiles& files, const shm::Entry& entry);
+// The blocks, one a layout, of the one key that in hex begins with prefix.
+class BlockFinder {
+ public:
+  BlockFinder(const NamespaceFiles& files, std::string_view prefix);
+  bool step();
+  // After the last step. Never none: ENOENT, or EEXIST when there are several such keys, EINVAL for
+  // no hex.
+  Result<std::vector<shm::Entry>> found() const;
+
+ private:
+  Keys keys_;
+  const std::string prefix_;
+  EntryWalk walk_;
+  std::vector<shm::Entry> found_;
+  Key first_{};
+  bool wrong_ = false, several_ = false;
+};
+
+// Reads every segment, one a step, and checks key, fingerprint, generation and checksum, as a get
+// does.
+class BlockInspector {
+ public:
+  BlockInspector(const NamespaceFiles& files, const shm::Entry& entry)
+      : pool_(files.pool), entry_(entry), keys_(files.pool) {}
+  bool step();
+  const BlockDetail& detail() const { return detail_; }
+
+ private:
+  bool begin();
+
+  const std::span<const std::byte> pool_;
+  const shm::Entry entry_;
+  Keys keys_;
+  BlockDetail detail_;
+  std::vector<shm::SegmentRef> refs_;
+  std::vector<std::byte> payload_;
+  uint16_t layer_ = 0;
+  bool begun_ = false;
+};
 
 std::string key_hex(const Key& key);
 

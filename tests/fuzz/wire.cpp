@@ -36,7 +36,8 @@ void try_control(const std::byte* message, size_t bytes) {
   if (!status.ok()) return;
   for (const char c : request)
     if (c < ' ' || c > '~') std::abort();
-  if (!nlohmann::json::parse(answer_control(EmptyView(), request), nullptr, false).is_object())
+  const EmptyView view;
+  if (!nlohmann::json::parse(text_of(*answer_control(view, request)), nullptr, false).is_object())
     std::abort();
 }
 

@@ -109,23 +109,30 @@ speckv_layout layout_number(uint64_t n) {
   return layout;
 }
 
-nlohmann::json status_of(const std::string& path) {
-  Wire asker(path);
+bool Wire::ask(const std::string& question) {
   std::string message(sizeof(wire::WireHeader), '\0');
-  message += "status";
+  message += question;
   const wire::WireHeader header = header_of(wire::Type::control, message.size());
   std::memcpy(message.data(), &header, sizeof header);
-  if (!asker.send(message.data(), message.size())) return nullptr;
+  return send(message.data(), message.size());
+}
+
+std::string Wire::answer() {
   std::string answer;
-  while (wire::Type(asker.receive()) == wire::Type::reply) {
-    const auto& bytes = asker.bytes();
-    answer.append(reinterpret_cast<const char*>(bytes.data()) + sizeof(wire::WireHeader),
-                  bytes.size() - sizeof(wire::WireHeader));
+  while (wire::Type(receive()) == wire::Type::reply) {
+    answer.append(reinterpret_cast<const char*>(bytes_.data()) + sizeof(wire::WireHeader),
+                  bytes_.size() - sizeof(wire::WireHeader));
     wire::WireHeader got;
-    std::memcpy(&got, bytes.data(), sizeof got);
+    std::memcpy(&got, bytes_.data(), sizeof got);
     if (!(got.flags & wire::flag_more)) break;
   }
-  return nlohmann::json::parse(answer, nullptr, false);
+  return answer;
+}
+
+nlohmann::json status_of(const std::string& path) {
+  Wire asker(path);
+  if (!asker.ask("status")) return nullptr;
+  return nlohmann::json::parse(asker.answer(), nullptr, false);
 }
 
 bool status_becomes(const std::string& path, const std::string& field, uint64_t value) {

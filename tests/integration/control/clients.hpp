@@ -38,6 +38,9 @@ class Wire {
   // Returns: 0, or the errno that the daemon gives; -1 when it hung up without one.
   int hello(const std::string& space, uint64_t arena_bytes = 64 << 10);
   int layout(const speckv_layout& layout);
+  // As speckvctl does, and the text of the whole answer.
+  bool ask(const std::string& question);
+  std::string answer();
   uint64_t session_id() const { return session_id_; }
 
  private:

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "clients.hpp"
+#include "speckv/speckv.h"
 
 namespace speckv::test {
 namespace {
@@ -136,6 +137,50 @@ TEST_F(Limits, AreWrittenInTheConfiguration) {
   EXPECT_EQ(status["daemon"]["connections_max"], 16);
   EXPECT_EQ(status["namespaces"][0]["log_lines_max"], 5);
   EXPECT_GT(status["namespaces"][0]["log_lines_left_out"].get<uint64_t>(), 80u);
+}
+
+// Root asks for a list that is larger than what a socket takes, and does not read it: others are
+// answered meanwhile, and he has all of it when he reads at last.
+TEST_F(Limits, ALongAnswerThatNobodyReadsStopsNobody) {
+  DaemonOptions options;
+  options.index_entries = "4096";
+  begin(options);
+  speckv_open_args args{};
+  args.size = sizeof args;
+  args.socket_path = path().c_str();
+  args.daemon_uid = -1;
+  speckv_session* session = nullptr;
+  ASSERT_EQ(speckv_open(&args, &session), 0);
+  speckv_layout layout = layout_number(1);
+  layout.layers = 1;
+  layout.kv_heads = 1;
+  layout.head_dim = 16;
+  uint32_t number = 0;
+  ASSERT_EQ(speckv_layout_register(session, &layout, &number), 0);
+  std::vector<std::byte> plane(2 * 16 * 16);
+  const std::vector<speckv_view> views(2, {plane.data(), 32, 32, 2});
+  for (uint64_t n = 0; n < 3000; n++) {
+    speckv_put_op op{};
+    std::memcpy(op.key, &n, sizeof n);
+    op.buf = {0, 1, views.data()};
+    op.meta.position = SPECKV_POSITION_UNKNOWN;
+    ASSERT_EQ(speckv_put(session, number, &op, 1), 1);
+    speckv_completion done{};
+    ASSERT_EQ(speckv_wait(session, 20'000'000'000), 0);
+    ASSERT_EQ(speckv_reap(session, &done, 1), 1);
+    ASSERT_EQ(done.result, 0);
+  }
+  Wire asker(path());
+  asker.ask("ls default 100000");
+  for (int i = 0; i < 3; i++) EXPECT_TRUE(status_of(path()).is_object());
+  EXPECT_EQ(Wire(path()).hello("default"), 0);
+  const nlohmann::json list = nlohmann::json::parse(asker.answer(), nullptr, false);
+  ASSERT_TRUE(list.is_object()) << "it is cut off";
+  EXPECT_EQ(list["total"], 3000);
+  EXPECT_EQ(list["blocks"].size(), 3000u);
+  asker.ask("ls default 1");
+  EXPECT_NE(asker.answer().find("3000"), std::string::npos) << "and is answered again";
+  speckv_close(session);
 }
 
 TEST_F(Limits, SupplementaryGroupsCount) {

@@ -20,7 +20,7 @@ using nlohmann::ordered_json;
 class Requests : public ::testing::Test {
  protected:
   ordered_json ask(const std::string& request) {
-    const ordered_json answer = ordered_json::parse(answer_control(view, request));
+    const ordered_json answer = ordered_json::parse(text_of(*answer_control(view, request)));
     EXPECT_TRUE(answer.is_object()) << request;
     return answer;
   }
@@ -124,7 +124,10 @@ TEST_F(Requests, info_of_damaged_headers_never_leaves_the_pool) {
     shm::Entry entry;
     EXPECT_TRUE(view.real.find(7, &entry));
     damage(reinterpret_cast<shm::SlotHeader*>(view.real.pool() + entry.ref), entry);
-    return watch::inspect_block({view.index_file(0), view.pool_file(0)}, entry).state;
+    watch::BlockInspector inspector({view.index_file(0), view.pool_file(0)}, entry);
+    while (inspector.step()) {
+    }
+    return inspector.detail().state;
   };
   EXPECT_EQ(with_damage([](auto* header, auto&) { header->payload_bytes = 1u << 30; }),
             "corrupt: its length passes the pool's end");
@@ -139,6 +142,37 @@ TEST_F(Requests, info_of_damaged_headers_never_leaves_the_pool) {
             "corrupt: its offset lies outside the pool");
   EXPECT_EQ(with_damage([](auto*, shm::Entry& entry) { entry.layers = 200; }),
             "corrupt: the record has another number of layers");
+}
+
+// What one turn of the control thread does is bounded, whatever the index's size: 2^16 buckets of
+// which few have a block take as many turns as they should, and none shows more than its part.
+TEST_F(Requests, answers_are_worked_out_in_pieces) {
+  for (uint64_t number = 0; number < 40; number++) put(number, 3);
+  std::vector<std::byte> wide(shm::index_header_bytes + (sizeof(shm::Bucket) << 16));
+  std::memcpy(wide.data(), view.real.index(), shm::index_header_bytes);
+  auto* header = reinterpret_cast<shm::IndexHeader*>(wide.data());
+  header->buckets = (1u << 16) / header->shards;
+  std::memcpy(wide.data() + shm::index_header_bytes, view.real.index() + shm::index_header_bytes,
+              FakeView::buckets * sizeof(shm::Bucket));
+  const watch::NamespaceFiles files{wide, view.pool_file(0)};
+  const auto steps_of = [](auto& walk, auto&&... to) {
+    int steps = 1;
+    while (walk.step(to...)) steps++;
+    return steps;
+  };
+  std::vector<watch::BlockSummary> shown;
+  watch::BlockLister few(files, 5), all(files, 100'000);
+  EXPECT_LT(steps_of(few, &shown), 40) << "what is not shown is only counted";
+  EXPECT_EQ(shown.size(), 5u);
+  EXPECT_EQ(few.total(), 40u);
+  EXPECT_EQ(steps_of(all, &shown), 1024) << "64 buckets each";
+  EXPECT_EQ(shown.size(), 45u);
+  watch::BlockFinder finder(files, hex(39, 3));
+  EXPECT_EQ(steps_of(finder), 64) << "1,024 buckets each";
+  ASSERT_TRUE(finder.found().ok());
+  watch::BlockInspector inspector(files, finder.found().value()[0]);
+  EXPECT_EQ(steps_of(inspector), 4) << "the record, then a segment each";
+  EXPECT_EQ(inspector.detail().segments.size(), 3u);
 }
 
 TEST_F(Requests, a_bucket_that_stays_locked_is_skipped) {
