@@ -13,34 +13,39 @@
 module decode_lane
   import speckv_pkg::*;
   import engine_pkg::*;
+  import chanq_pkg::*;
 (
-    input  logic    clk_i,
-    input  logic    rst_ni,
-    input  logic    start_i,
-    input  layout_t layout_i,
-    input  logic    first_block_i,
-    input  logic    stored_valid_i,
-    output logic    stored_ready_o,
-    input  beat_t   stored_beat_i,
-    input  logic    stored_half_i,   // the segment ends with its first unit
-    output logic    raw_valid_o,
-    input  logic    raw_ready_i,
-    output beat_t   raw_beat_o,
-    input  logic    flip_i,
-    output logic    error_o          // the ring's parity, a pulse
+    input  logic                clk_i,
+    input  logic                rst_ni,
+    input  table_write_t        table_write_i,
+    input  logic                start_i,
+    input  layout_t             layout_i,        // stands as long as the job
+    input  logic                first_block_i,
+    input  logic         [15:0] widths_i,        // slot of the first head's
+    input  logic                stored_valid_i,
+    output logic                stored_ready_o,
+    input  beat_t               stored_beat_i,
+    input  logic                stored_half_i,   // the segment ends with its first unit
+    output logic                raw_valid_o,
+    input  logic                raw_ready_i,
+    output beat_t               raw_beat_o,
+    input  logic                flip_i,
+    output logic                error_o          // the ring's parity, a pulse
 );
-  localparam int unsigned Cores = 4;
-  localparam int unsigned CoreBits = 2;
+  localparam int unsigned Cores = 5;
+  localparam int unsigned CoreBits = 3;
   localparam int unsigned OpenPages = 4;
   localparam int unsigned CoreRaw = 0;
   localparam int unsigned CoreRowq = 1;
   localparam int unsigned CoreXpack = 2;
   localparam int unsigned CoreQ8 = 3;
+  localparam int unsigned CoreChanq = 4;
   typedef logic [RingAddrBits:0] count_t;  // units, one bit more than an address
 
   function automatic logic [CoreBits-1:0] core_of(input logic [4:0] codec);
     if (codec == CodecXpack) return CoreBits'(CoreXpack);
     if (codec == CodecQ8 || codec == CodecQ8sink) return CoreBits'(CoreQ8);
+    if (is_chanq(codec)) return CoreBits'(CoreChanq);
     return is_rowq(codec) ? CoreBits'(CoreRowq) : CoreBits'(CoreRaw);
   endfunction
 
@@ -85,6 +90,7 @@ module decode_lane
   // ---- pages ----
   logic page_valid, here, order_ready, open_ready, open_valid;
   page_cfg_t page_cfg;
+  logic [7:0] head;
   logic [CoreBits-1:0] core, oldest;
 
   segment_walker u_walker (
@@ -97,6 +103,7 @@ module decode_lane
       .page_cfg_o(page_cfg),
       .page_units_o(page_size),
       .page_index_o(),
+      .head_o(head),
       .last_o(),
       .next_i(page_next)
   );
@@ -230,6 +237,48 @@ module decode_lane
       .beat_o(core_beat[CoreQ8]),
       .last_o(core_last[CoreQ8])
   );
+
+  // A page of chanq waits for the widths of its head.
+  logic widths_valid;
+  widths_t widths;
+
+  chanq_widths u_widths (
+      .clk_i,
+      .rst_ni,
+      .write_i(table_write_i.valid && table_write_i.addr >= TableAddrBits'(2 * TurnBeats)),
+      .write_addr_i(table_write_i.addr[$clog2(2*WidthSlots)-1:0]),
+      .write_data_i(table_write_i.data),
+      .ask_i(page_next && core == CoreBits'(CoreChanq)),
+      .slot_i(8'(widths_i) + (`MUT(112, layout_i.shared_widths, 1'b1) ? 8'd0 : head)),
+      .valid_o(widths_valid),
+      .widths_o(widths),
+      .next_i(page_done[CoreChanq])
+  );
+  chanq_decode u_chanq (
+      .clk_i,
+      .rst_ni,
+      .turn_write_i(table_write_i.valid && table_write_i.addr < TableAddrBits'(2 * TurnBeats)),
+      .turn_addr_i(table_write_i.addr[$clog2(2*TurnBeats)-1:0]),
+      .turn_data_i(table_write_i.data),
+      .page_valid_i(core_page[CoreChanq] && widths_valid),
+      .page_cfg_i(core_cfg[CoreChanq]),
+      .page_base_i(core_base[CoreChanq]),
+      .page_rope_i(layout_i.rope),
+      .page_widths_i(widths),
+      .page_done_o(page_done[CoreChanq]),
+      .read_o(want[CoreChanq]),
+      .read_half_o(half[CoreChanq]),
+      .read_addr_o(read_addr[CoreChanq]),
+      .read_grant_i(grant[CoreChanq]),
+      .read_data_i(read_data),
+      .valid_o(core_valid[CoreChanq]),
+      .ready_i(core_ready[CoreChanq]),
+      .beat_o(core_beat[CoreChanq]),
+      .last_o(core_last[CoreChanq])
+  );
+
+  logic unused_tables;
+  assign unused_tables = ^{widths_i[15:8], table_write_i.error};
 
   // ---- whose beats come next ----
   logic order_valid;

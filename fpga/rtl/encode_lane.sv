@@ -65,6 +65,7 @@ module encode_lane
       .page_cfg_o(page_cfg),
       .page_units_o(page_size),
       .page_index_o(page_index),
+      .head_o(),
       .last_o(),
       .next_i(page_next)
   );

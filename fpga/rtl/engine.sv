@@ -3,11 +3,12 @@
 //
 // A descriptor's way: doorbell (engine_regs) - engine_fetch reads it - a lane checks it, reads,
 // decodes, writes - engine_complete writes the completion - engine_interrupt asks for a vector.
-// Every address comes out of extent_check. Host memory and device memory (HDM) are one AXI4 master
-// each, 512 bits wide; masters on a bus are told apart by id.
+// Every address comes out of extent_check. LOAD fills table memory, for all lanes (engine_tables).
+// Host memory and device memory (HDM) are one AXI4 master each, 512 bits wide; masters on a bus are
+// told apart by id.
 //
 // CONTROL.reset ends what is under way: no burst is begun, those on the buses end, then all state
-// but tables, counters and the error log is as after power-on.
+// but tables, table memory, counters and the error log is as after power-on.
 `include "speckv_check.svh"
 
 module engine
@@ -84,7 +85,10 @@ module engine
   logic told, fetch_ring_error, complete_ring_error, fetched;
   logic [1:0] fetch_ring_queue;
   result_t told_result;
-  logic [Lanes-1:0] busy;
+  logic [Lanes-1:0] busy, loading;
+  table_write_t [Lanes-1:0] table_write;
+  table_write_t table_write_all;
+  table_state_t tables;
 
   engine_regs #(
       .Lanes(Lanes)
@@ -184,8 +188,10 @@ module engine
       .read_valid_i(read_here[Own]),
       .read_i(read_beat[Own])
   );
-  // The first idle lane takes the job.
-  assign job_grant = job_valid ? job_ready & (~job_ready + 1'b1) : '0;
+  // The first idle lane takes the job; tables are loaded while all the others are idle.
+  logic job_free;
+  assign job_free = loading == '0 && (job.descriptor.opcode != OpLoad || job_ready == '1);
+  assign job_grant = job_valid && job_free ? job_ready & (~job_ready + 1'b1) : '0;
   assign fetched = job_grant != '0;
 
   for (genvar i = 0; i < Lanes; i++) begin : gen_lane
@@ -194,6 +200,9 @@ module engine
         .rst_ni(core_rst_n),
         .extents_i(extents),
         .layouts_i(layouts),
+        .tables_i(tables),
+        .table_write_i(table_write_all),
+        .table_write_o(table_write[i]),
         .job_valid_i(job_grant[i]),
         .job_ready_o(job_ready[i]),
         .job_i(job),
@@ -201,6 +210,7 @@ module engine
         .result_ready_i(result_ready[i]),
         .result_o(result[i]),
         .busy_o(busy[i]),
+        .loading_o(loading[i]),
         .flip_i(flip),
         .stop_i(resetting_q),
         .idle_o(lane_idle[i]),
@@ -221,6 +231,16 @@ module engine
         .answer_error_i(answer_error[i])
     );
   end
+
+  engine_tables #(
+      .Lanes(Lanes)
+  ) u_tables (
+      .clk_i,
+      .rst_ni,
+      .write_i(table_write),
+      .write_o(table_write_all),
+      .state_o(tables)
+  );
 
   engine_complete #(
       .Lanes(Lanes)

@@ -3,6 +3,7 @@
 // completions, commands of the bus masters. include/hw/speckv_engine.h has the same for software.
 package engine_pkg;
   import speckv_pkg::*;
+  import chanq_pkg::*;
 
   parameter int unsigned Queues = 2;
   parameter int unsigned Extents = 16;
@@ -17,9 +18,10 @@ package engine_pkg;
   typedef enum logic [7:0] {
     OpNop    = 8'd0,
     OpEncode = 8'd1,
-    OpDecode = 8'd2
+    OpDecode = 8'd2,
+    OpLoad   = 8'd7
   } opcode_e;
-  parameter logic [31:0] OpcodeMask = 32'h0000_0007;
+  parameter logic [31:0] OpcodeMask = 32'h0000_0087;
 
   typedef enum logic [7:0] {
     StatusOk          = 8'd0,
@@ -34,7 +36,8 @@ package engine_pkg;
     StatusWriteError  = 8'd9,
     StatusMemoryError = 8'd10,  // a word of a page ring had the wrong parity
     StatusRefused     = 8'd11,  // an encoder refused a page; the completion says which and why
-    StatusRing        = 8'd12   // a doorbell or a ring is out of range (error log only)
+    StatusRing        = 8'd12,  // a doorbell or a ring is out of range (error log only)
+    StatusTable       = 8'd13   // a table that the layout asks for is not loaded, or not whole
   } status_e;
 
   // One of the host's memory or the device's, as the driver set it up.
@@ -57,6 +60,8 @@ package engine_pkg;
     logic [4:0] codec_k;
     logic [4:0] codec_v;
     logic [4:0] codec_first;
+    logic       shared_widths;  // all heads have those of the first
+    rope_t      rope;
   } layout_t;
 
   typedef struct packed {
@@ -80,7 +85,7 @@ package engine_pkg;
     logic [63:0]  target_offset;
     logic [63:0]  source_offset;
     logic [63:0]  cookie;
-    logic [15:0]  reserved_6;
+    logic [15:0]  widths;
     logic [7:0]   target_extent;
     logic [7:0]   source_extent;
     logic [7:0]   reserved_3;
@@ -133,6 +138,38 @@ package engine_pkg;
     beat_addr_t     addr;
     segment_units_t size;    // units
   } move_t;
+
+  // What became of a descriptor's checks: what moves from where to where.
+  typedef struct packed {
+    logic           reads;
+    logic           writes;
+    move_t          source;
+    move_t          target;
+    layout_t        layout;
+    segment_units_t stored_units;
+    logic [31:0]    raw_beats;
+  } plan_t;
+
+  // Table memory, in beats: turns of two thetas (token, sixteenth of the pairs), then widths, two
+  // beats a slot. All lanes have the same.
+  parameter int unsigned TurnBeats = 512;  // of a theta
+  parameter int unsigned WidthSlots = 256;
+  parameter int unsigned TableBeats = 2 * TurnBeats + 2 * WidthSlots;
+  parameter int unsigned TableAddrBits = $clog2(TableBeats);
+  typedef logic [TableAddrBits-1:0] table_addr_t;
+
+  typedef struct packed {
+    logic        valid;
+    logic        error;  // a beat of this table, or one before it, was read with an error
+    table_addr_t addr;
+    beat_t       data;
+  } table_write_t;
+
+  // Which tables are whole.
+  typedef struct packed {
+    logic [1:0]            turns;
+    logic [WidthSlots-1:0] widths;
+  } table_state_t;
 
   // Channels of AXI4 that carry anything; bursts are INCR of 64-byte beats.
   typedef struct packed {

@@ -114,7 +114,13 @@ module engine_regs
             pages: out.LAYOUTS[i].SHAPE.pages.value,
             codec_k: out.LAYOUTS[i].CODECS.k.value,
             codec_v: out.LAYOUTS[i].CODECS.v.value,
-            codec_first: out.LAYOUTS[i].CODECS.first.value
+            codec_first: out.LAYOUTS[i].CODECS.first.value,
+            shared_widths: out.LAYOUTS[i].ROPE.shared_widths.value,
+            rope: '{
+                half_split: out.LAYOUTS[i].ROPE.half_split.value,
+                theta: out.LAYOUTS[i].ROPE.theta.value,
+                rotated: out.LAYOUTS[i].ROPE.rotated.value
+            }
         };
   end
   for (genvar i = 0; i < Queues; i++) begin : gen_queue
@@ -148,6 +154,8 @@ module engine_regs
   assign in.RESOURCES.queues.next = 8'(Queues);
   assign in.RESOURCES.extents.next = 8'(Extents);
   assign in.RESOURCES.layouts.next = 8'(Layouts);
+  assign in.TABLES.thetas.next = 8'd2;
+  assign in.TABLES.widths.next = 16'(WidthSlots);
   assign in.OPERATIONS.opcodes.next = OpcodeMask;
   assign in.STATUS.idle.next = idle_i;
   assign in.STATUS.resetting.next = resetting_i;

@@ -2,8 +2,8 @@
 // lane - carries out one descriptor at a time: checks it, moves its bytes through a codec, tells
 // what became of it.
 //
-// A job is taken when the lane is idle. Nothing is read or written before every check has passed:
-// reserved bits, opcode, layout, length, both extents. Whatever goes wrong later (a bus error, a
+// A job is taken when the lane is idle. Nothing is read or written before every check has passed
+// (job_check). Whatever goes wrong later (a bus error, a
 // word of wrong parity) the bytes still move, so a job always ends; the first error in the order
 // read, memory, write is its status. A refused page ends the job at once: bursts under way end,
 // what was not written stays as it was. The result stands until result_ready_i.
@@ -13,46 +13,44 @@ module lane
   import speckv_pkg::*;
   import engine_pkg::*;
 (
-    input  logic                     clk_i,
-    input  logic                     rst_ni,
-    input  extent_t    [Extents-1:0] extents_i,
-    input  layout_t    [Layouts-1:0] layouts_i,
-    input  logic                     job_valid_i,
-    output logic                     job_ready_o,
-    input  job_t                     job_i,
-    output logic                     result_valid_o,
-    input  logic                     result_ready_i,
-    output result_t                  result_o,
-    output logic                     busy_o,
-    input  logic                     flip_i,
-    input  logic                     stop_i,
-    output logic                     idle_o,               // on the buses
+    input  logic                       clk_i,
+    input  logic                       rst_ni,
+    input  extent_t      [Extents-1:0] extents_i,
+    input  layout_t      [Layouts-1:0] layouts_i,
+    input  table_state_t               tables_i,
+    input  table_write_t               table_write_i,        // of any lane
+    output table_write_t               table_write_o,
+    input  logic                       job_valid_i,
+    output logic                       job_ready_o,
+    input  job_t                       job_i,
+    output logic                       result_valid_o,
+    input  logic                       result_ready_i,
+    output result_t                    result_o,
+    output logic                       busy_o,
+    output logic                       loading_o,            // it may write tables
+    input  logic                       flip_i,
+    input  logic                       stop_i,
+    output logic                       idle_o,               // on the buses
     // Bus masters.
-    output logic                     read_addr_valid_o,
-    input  logic                     read_addr_ready_i,
-    output logic                     read_addr_device_o,
-    output axi_addr_t                read_addr_o,
-    input  logic                     read_valid_i,
-    input  axi_read_t                read_i,
-    output logic                     write_addr_valid_o,
-    input  logic                     write_addr_ready_i,
-    output logic                     write_addr_device_o,
-    output axi_addr_t                write_addr_o,
-    output logic                     write_valid_o,
-    input  logic                     write_ready_i,
-    output axi_write_t               write_o,
-    input  logic                     answer_valid_i,
-    input  logic                     answer_error_i
+    output logic                       read_addr_valid_o,
+    input  logic                       read_addr_ready_i,
+    output logic                       read_addr_device_o,
+    output axi_addr_t                  read_addr_o,
+    input  logic                       read_valid_i,
+    input  axi_read_t                  read_i,
+    output logic                       write_addr_valid_o,
+    input  logic                       write_addr_ready_i,
+    output logic                       write_addr_device_o,
+    output axi_addr_t                  write_addr_o,
+    output logic                       write_valid_o,
+    input  logic                       write_ready_i,
+    output axi_write_t                 write_o,
+    input  logic                       answer_valid_i,
+    input  logic                       answer_error_i
 );
-  localparam int unsigned LayoutBits = $clog2(Layouts);
-
-  typedef enum logic [3:0] {
+  typedef enum logic [2:0] {
     StIdle,
-    StLook,
-    StSize,
-    StLength,
-    StSource,
-    StTarget,
+    StCheck,
     StStart,
     StRun,
     StAbort,
@@ -63,64 +61,28 @@ module lane
   state_e state_q;
   job_t job_q;
   descriptor_t descriptor;
-  layout_t layout_q;
-  status_e status_q;
-  logic asked_q;  // the check of this state is under way
-  logic encode;
+  status_e status_q, check_status;
+  plan_t plan;
+  logic encode, decode, load, check_done;
   logic sum_here_q, written_q, memory_error_q;
   logic [63:0] sum_q;
 
   assign descriptor = job_q.descriptor;
   assign encode = descriptor.opcode == OpEncode;
+  assign decode = descriptor.opcode == OpDecode;
+  assign load = descriptor.opcode == OpLoad;
 
-  // ---- checks ----
-  logic size_done, layout_ok, supported;
-  segment_units_t stored_units;
-  logic [31:0] raw_beats, stored_beats;
-  logic reserved_set;
-
-  assign reserved_set = {descriptor.reserved_40, descriptor.reserved_36, descriptor.reserved_6,
-                         descriptor.reserved_3, descriptor.reserved_flags} != '0;
-  assign stored_beats = (32'(stored_units) + 32'd1) >> 1;
-
-  segment_size u_size (
-      .clk_i,
-      .rst_ni,
-      .start_i(state_q == StSize && !asked_q),
-      .layout_i(layout_q),
-      .first_block_i(descriptor.first_block),
-      .codecs_i(encode ? EncodeMask : DecodeMask),
-      .done_o(size_done),
-      .layout_ok_o(layout_ok),
-      .supported_o(supported),
-      .stored_units_o(stored_units),
-      .raw_beats_o(raw_beats)
-  );
-
-  logic extent_done, extent_ok, extent_device;
-  beat_addr_t extent_addr;
-  logic target;
-  move_t source_q, target_q;
-  logic [31:0] source_beats, target_beats;
-
-  assign source_beats = encode ? raw_beats : stored_beats;
-  assign target_beats = encode ? stored_beats : raw_beats;
-
-  assign target = state_q == StTarget;
-  extent_check u_extent (
+  job_check u_check (
       .clk_i,
       .rst_ni,
       .extents_i,
-      .valid_i((state_q == StSource || state_q == StTarget) && !asked_q),
-      .extent_i(target ? descriptor.target_extent : descriptor.source_extent),
-      .offset_i(target ? descriptor.target_offset : descriptor.source_offset),
-      .beats_i(target ? target_beats : source_beats),
-      .write_i(target),
-      .queue_i(job_q.queue_id),
-      .valid_o(extent_done),
-      .ok_o(extent_ok),
-      .device_o(extent_device),
-      .addr_o(extent_addr)
+      .layouts_i,
+      .tables_i,
+      .start_i(job_valid_i && job_ready_o),
+      .job_i(job_q),
+      .done_o(check_done),
+      .status_o(check_status),
+      .plan_o(plan)
   );
 
   // ---- state ----
@@ -129,58 +91,18 @@ module lane
   assign start = state_q == StStart;
   assign job_ready_o = state_q == StIdle && !stop_i;
   assign busy_o = state_q != StIdle;
+  assign loading_o = busy_o && load;
 
   always_ff @(posedge clk_i) begin
-    asked_q <= 1'b1;
     unique case (state_q)
       StIdle: begin
         job_q <= job_i;
-        if (job_valid_i && job_ready_o) state_q <= StLook;
+        if (job_valid_i && job_ready_o) state_q <= StCheck;
       end
-      StLook: begin
-        state_q <= StResult;
-        status_q <= StatusOk;
-        layout_q <= layouts_i[descriptor.layout[LayoutBits-1:0]];
-        if (job_q.failed) status_q <= StatusReadError;
-        else if (reserved_set && `MUT(50, 1'b1, 1'b0)) status_q <= StatusReserved;
-        else if (descriptor.opcode == OpDecode || encode) begin
-          if (descriptor.layout >= 8'(Layouts)) status_q <= StatusBadLayout;
-          else state_q <= StSize;
-          asked_q <= 1'b0;
-        end else if (descriptor.opcode != OpNop) status_q <= StatusBadOpcode;
-      end
-      StSize: if (size_done) state_q <= StLength;
-      StLength: begin
-        asked_q <= 1'b0;
-        state_q <= StResult;
-        if (!layout_ok) status_q <= StatusBadLayout;
-        else if (!supported) status_q <= StatusUnsupported;
-        else if (descriptor.bytes != {32'(stored_units) << 5} && `MUT(51, 1'b1, 1'b0))
-          status_q <= StatusBadLength;
-        else state_q <= StSource;
-      end
-      StSource: begin
-        source_q <= '{
-            device: extent_device,
-            addr: extent_addr,
-            size: encode ? SegmentUnitBits'(raw_beats << 1) : stored_units
-        };
-        if (extent_done) begin
-          asked_q <= 1'b0;
-          state_q <= extent_ok ? StTarget : StResult;
-          if (!extent_ok) status_q <= StatusSource;
-        end
-      end
-      StTarget: begin
-        target_q <= '{
-            device: extent_device,
-            addr: extent_addr,
-            size: encode ? stored_units : SegmentUnitBits'(raw_beats << 1)
-        };
-        if (extent_done) begin
-          state_q <= extent_ok ? StStart : StResult;
-          if (!extent_ok) status_q <= StatusTarget;
-        end
+      StCheck: begin
+        status_q <= check_status;
+        if (check_done)
+          state_q <= check_status == StatusOk && (plan.reads || plan.writes) ? StStart : StResult;
       end
       StStart: state_q <= StRun;
       StRun: begin
@@ -226,9 +148,9 @@ module lane
   dma_read u_read (
       .clk_i,
       .rst_ni(flush_n),
-      .move_valid_i(start),
+      .move_valid_i(start && plan.reads),
       .move_ready_o(),
-      .move_i(source_q),
+      .move_i(plan.source),
       .stop_i(read_stop),
       .idle_o(read_idle),
       .error_o(read_error),
@@ -248,24 +170,26 @@ module lane
   decode_lane u_decode (
       .clk_i,
       .rst_ni(flush_n),
-      .start_i(start && !encode),
-      .layout_i(layout_q),
+      .table_write_i(table_write_i),
+      .start_i(start && decode),
+      .layout_i(plan.layout),
       .first_block_i(descriptor.first_block),
-      .stored_valid_i(in_valid && !encode),
+      .widths_i(descriptor.widths),
+      .stored_valid_i(in_valid && decode),
       .stored_ready_o(decode_in_ready),
       .stored_beat_i(in_beat),
       .stored_half_i(in_half),
       .raw_valid_o(decode_out_valid),
-      .raw_ready_i(out_ready && !encode),
+      .raw_ready_i(out_ready && decode),
       .raw_beat_o(decode_out),
-      .flip_i(flip && !encode),
+      .flip_i(flip && decode),
       .error_o(decode_error)
   );
   encode_lane u_encode (
       .clk_i,
       .rst_ni(flush_n),
       .start_i(start && encode),
-      .layout_i(layout_q),
+      .layout_i(plan.layout),
       .first_block_i(descriptor.first_block),
       .raw_valid_i(in_valid && encode),
       .raw_ready_o(encode_in_ready),
@@ -281,8 +205,12 @@ module lane
       .flip_i(flip && encode),
       .error_o(encode_error)
   );
-  assign in_ready = encode ? encode_in_ready : decode_in_ready;
-  assign out_valid = encode ? encode_out_valid : decode_out_valid;
+  always_comb begin
+    in_ready = 1'b1;
+    if (encode) in_ready = encode_in_ready;
+    else if (decode) in_ready = decode_in_ready;
+  end
+  assign out_valid = encode ? encode_out_valid : decode && decode_out_valid;
   assign out_beat = encode ? encode_out : decode_out;
   assign memory_error = encode ? encode_error : decode_error;
 
@@ -304,9 +232,9 @@ module lane
   dma_write u_write (
       .clk_i,
       .rst_ni(flush_n),
-      .move_valid_i(start),
+      .move_valid_i(start && plan.writes),
       .move_ready_o(),
-      .move_i(target_q),
+      .move_i(plan.target),
       .drop_i(abort),
       .stop_i,
       .idle_o(write_idle),
@@ -327,10 +255,23 @@ module lane
   );
   assign idle_o = read_idle && write_idle;
 
+  // ---- tables ----
+  table_addr_t table_addr_q;
+  always_ff @(posedge clk_i) begin
+    if (start) table_addr_q <= descriptor.target_offset[6+:TableAddrBits];
+    else if (table_write_o.valid) table_addr_q <= table_addr_q + 1'b1;
+  end
+  assign table_write_o = '{
+          valid: load && in_valid && !abort,
+          error: read_error,
+          addr: table_addr_q,
+          data: in_beat
+      };
+
   // A flip that was asked for meets the next job's first word.
   assign flip = start && flip_q;
   always_ff @(posedge clk_i) begin
-    if (!rst_ni || start) flip_q <= 1'b0;
+    if (!rst_ni || (start && (encode || decode))) flip_q <= 1'b0;
     else if (flip_i) flip_q <= 1'b1;
   end
 
@@ -338,7 +279,7 @@ module lane
     if (start) begin
       first_q <= 1'b1;
       sum_here_q <= 1'b0;
-      written_q <= 1'b0;
+      written_q <= !plan.writes;
       memory_error_q <= `MUT(52, 1'b0, memory_error_q);
     end else begin
       if (stored_take) first_q <= 1'b0;
@@ -351,7 +292,7 @@ module lane
 
   // ---- result ----
   logic ran;
-  assign ran = (descriptor.opcode == OpDecode || encode) &&
+  assign ran = descriptor.opcode != OpNop &&
       (status_q == StatusOk || status_q == StatusReadError || status_q == StatusMemoryError ||
        status_q == StatusWriteError);
   assign result_valid_o = state_q == StResult;
@@ -363,8 +304,26 @@ module lane
           status: status_q,
           refusal: status_q == StatusRefused ? 8'(refusal_q) : '0,
           page: status_q == StatusRefused ? page_q : '0,
-          bytes: !ran || job_q.failed ? '0 : encode ? 32'(stored_units) << 5 : raw_beats << 6
+          bytes:
+          !
+          ran
+          ||
+          job_q.failed
+          || !
+          plan.writes
+          ?
+          '0
+          :
+          decode
+          ?
+          plan.raw_beats << 6
+          : 32'(
+          plan.stored_units
+          ) << 5
       };
+
+  logic unused_descriptor;
+  assign unused_descriptor = ^descriptor;
 
   `SPECKV_PAST
   `SPECKV_ASSERT(LaneResultHeld, `SPECKV_NEXT(result_valid_o && !result_ready_i, result_valid_o))

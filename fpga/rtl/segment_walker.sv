@@ -19,6 +19,7 @@ module segment_walker
     output page_cfg_t          page_cfg_o,
     output page_units_t        page_units_o,
     output logic        [15:0] page_index_o,
+    output logic        [ 7:0] head_o,
     output logic               last_o,
     input  logic               next_i
 );
@@ -41,6 +42,7 @@ module segment_walker
   end
   assign page_units_o = page_units(page_cfg_o);
   assign page_index_o = index_q;
+  assign head_o = head_q[7:0];
   assign valid_o = valid_q;
   assign last_o = value_q && head_end && page_end;
 
@@ -66,7 +68,7 @@ module segment_walker
   end
 
   logic unused_layout;
-  assign unused_layout = layout_q.valid;
+  assign unused_layout = ^{layout_q.valid, layout_q.rope, layout_q.shared_widths};
 
   `SPECKV_ASSERT(WalkerStaysInside,
                  !valid_q || (page_q < layout_q.pages && head_q < layout_q.heads))

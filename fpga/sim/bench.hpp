@@ -109,11 +109,12 @@ class Bench {
   void count_bubbles(uint64_t n) { bubbles_ += n; }
   bool clean() const { return bad_ == 0 && dut_->__PVT__speckv_check_pkg->failures == 0; }
 
-  // A bench that saw no page is not ok. Prints "MODULE pages N beats N bubbles N seed N ok".
-  // Returns: the exit status.
+  // A bench that saw no page is not ok, nor is one that counted a bubble. Prints "MODULE pages N
+  // beats N bubbles N seed N ok". Returns: the exit status.
   int finish() {
     dut_->final();
     if (pages_ == 0) mismatch("no page was tried");
+    if (bubbles_ != 0) mismatch("%llu bubbles", (unsigned long long)bubbles_);
     std::printf("%-18s pages %8llu  beats %9llu  bubbles %4llu  seed %llu  %s\n", name_,
                 (unsigned long long)pages_, (unsigned long long)beats_,
                 (unsigned long long)bubbles_, (unsigned long long)options_.seed,

@@ -17,33 +17,21 @@
 #include "Vchanq_decode.h"
 #include "Vchanq_decode_speckv_check_pkg.h"
 #include "bench.hpp"
+#include "chanq_tables.hpp"
 #include "codec/chanq.hpp"
 #include "codec/golden.hpp"
 #include "pages_of.hpp"
 
 using namespace speckv;
 using namespace speckv::fpga;
-using codec::chanq_pairs_max;
 using codec::CodecId;
 using codec::PageShape;
-
-// The tables ask the codec room's door whether chanq takes a shape. The door itself would link
-// every fast path of the processor, so the one answer is given here.
-size_t speckv::codec::encoded_bytes(CodecId id, const PageShape& shape, const ChanTable*) {
-  return chanq_takes(shape) ? chanq_bytes(id, shape) : 0;
-}
 
 namespace {
 
 constexpr size_t ring_units = 2048;
 constexpr int ring_latency = 3;
 constexpr size_t round_pages = 45;  // between two loads of turns
-
-// Rotated channels of the two tables of a round, and how fast they turn.
-struct Theta {
-  uint16_t rotated;
-  float theta;
-};
 
 struct Page {
   uint32_t cfg;
@@ -58,41 +46,21 @@ codec::View view_of(Values& page, const PageShape& shape) {
   return {reinterpret_cast<std::byte*>(page.data()), 2 * ptrdiff_t(shape.head_dim), 2};
 }
 
-speckv_layout layout_of(const PageShape& shape, uint32_t rope, const Theta& theta) {
-  speckv_layout layout{};
-  layout.layers = layout.kv_heads = 1;
-  layout.page_tokens = shape.tokens;
-  layout.head_dim = shape.head_dim;
-  layout.dtype = shape.dtype;
-  layout.rope = rope;
-  layout.rope_dims = rope == SPECKV_ROPE_NONE ? 0 : theta.rotated;
-  layout.rope_theta[0] = theta.theta;
-  return layout;
-}
-
 class ChanqDecode {
  public:
   explicit ChanqDecode(Bench<Vchanq_decode>& bench) : bench_(bench), dut_(bench.dut()) {}
 
   void load_turns() {
-    static constexpr uint16_t rotated[] = {64, 64, 128, 256, 192, 32, 16};
     for (uint32_t which = 0; which < 2; ++which) {
-      thetas_[which] = {rotated[random() % std::size(rotated)], random() % 2 ? 1e5f : 1e4f};
-      const PageShape shape{64, 256, SPECKV_DTYPE_F16, codec::Kind::k};
-      const auto tables = tables_of(shape, SPECKV_ROPE_INTERLEAVED, thetas_[which], false);
-      const codec::Rotation& rotation = *tables->at(0, 0).rotation;
-      for (uint32_t token = 0; token < 64; ++token)
-        for (uint32_t part = 0; part < 8; ++part) {
-          dut_.turn_write_i = 1;
-          dut_.turn_addr_i = which << 9 | token << 3 | part;
-          for (uint32_t i = 0; i < 16; ++i) {
-            const size_t pair = part * 16 + i;
-            dut_.turn_data_i[i] = uint32_t(uint16_t(rotation.sine(token, pair))) << 16 |
-                                  uint16_t(rotation.cosine(token, pair));
-          }
-          bench_.settle();
-          bench_.edge();
-        }
+      thetas_[which] = any_theta(random_());
+      const std::vector<uint32_t> turns = turns_of(thetas_[which]);
+      for (uint32_t beat = 0; beat < turns.size() / 16; ++beat) {
+        dut_.turn_write_i = 1;
+        dut_.turn_addr_i = which << 9 | beat;
+        std::memcpy(&dut_.turn_data_i[0], &turns[beat * 16], 64);
+        bench_.settle();
+        bench_.edge();
+      }
     }
     dut_.turn_write_i = 0;
     bench_.progress();
@@ -168,41 +136,6 @@ class ChanqDecode {
   codec::testing::Random& random_() { return bench_.random(); }
   uint64_t random() { return bench_.random()(); }
 
-  std::unique_ptr<codec::ChanTables> tables_of(const PageShape& shape, uint32_t rope,
-                                               const Theta& theta, bool weighted) {
-    codec::ChanWeights weights;
-    weights.layers = weights.kv_heads = 1;
-    weights.pairs = shape.head_dim / 2;
-    weights.weight.resize(weights.pairs);
-    for (auto& weight : weights.weight)
-      weight = random() % 10 == 0 ? codec::chan_weight_dead : int16_t(int(random() % 6000) - 3000);
-    std::string error;
-    auto tables = codec::ChanTables::make(layout_of(shape, rope, theta),
-                                          weighted ? &weights : nullptr, &error);
-    if (!tables) bench_.mismatch("no tables: %s", error.c_str()), std::exit(bench_.finish());
-    return tables;
-  }
-
-  Bytes bytes_of(CodecId id, const PageShape& shape, const codec::ChanTable& table) {
-    Bytes bytes(codec::chanq_bytes(id, shape));
-    if (random() % 4 != 0) {
-      const Values page = any_page(shape, random_());
-      const codec::ConstView in{reinterpret_cast<const std::byte*>(page.data()),
-                                2 * ptrdiff_t(shape.head_dim), 2};
-      if (codec::golden::chanq_encode(id, shape, in, bytes.data(), table) == codec::Refusal::none)
-        return bytes;
-    }
-    for (std::byte& byte : bytes) byte = std::byte(random());
-    // Half of them with a header that leaves something to see; its bounds more often than not.
-    if (random() % 2 == 0) {
-      static constexpr uint8_t fields[] = {0, 1, 2, 15, 29, 30, 31, 32, 99, 100, 127, 160, 161};
-      bytes[0] = std::byte(fields[random() % std::size(fields)]);
-      bytes[1] = std::byte(64 + random() % 60);
-      bytes[2] = std::byte(random() % 4);
-    }
-    return bytes;
-  }
-
   void add_page() {
     PageShape shape = even_ ? round_shape_ : any_shape(random_());
     CodecId id = CodecId(size_t(CodecId::chanq2_5) + random() % codec::chanq_codecs);
@@ -211,15 +144,12 @@ class ChanqDecode {
     const Theta theta = thetas_[which];
     uint32_t rope = uint32_t(random() % 3);
     if (theta.rotated > shape.head_dim) rope = SPECKV_ROPE_NONE;
-    const auto tables = tables_of(shape, rope, theta, random() % 3 != 0);
+    const auto tables = make_tables(shape, 1, rope, theta, random() % 3 != 0, random_());
     const codec::ChanTable& table = tables->at(0, 0);
-    const Bytes bytes = bytes_of(id, shape, table);
+    const Bytes bytes = any_encoded(id, shape, random_(), &table);
     Page page{page_cfg(id, shape), 0, base_, {}, Values(shape.values()), false};
-    page.rope = uint32_t(table.map.half_split) << 10 | which << 9 | table.map.rotated;
-    for (size_t pair = 0; pair < table.map.pairs(); ++pair)
-      for (const size_t channel : {table.map.first(pair), table.map.second(pair)})
-        page.widths[channel / 8] |= uint32_t(table.widths[codec::chanq_index(id)][pair])
-                                    << channel % 8 * 4;
+    page.rope = rope_word(table.map, which);
+    page.widths = widths_of(table, id);
     if (!fixed_ && random() % 50 == 0) {
       page.guess = true;
       const uint32_t any = uint32_t(random() % 9) * 0x11111111u;

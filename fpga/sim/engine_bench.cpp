@@ -8,6 +8,7 @@
 // segment's second page to its last.
 #include <cstring>
 
+#include "codec/chanq.hpp"
 #include "engine_cases.hpp"
 
 namespace speckv::fpga {
@@ -24,9 +25,10 @@ void start_engine(EngineHost& host, uint32_t log2_slots) {
 
 speckv_engine_descriptor make_job(EngineHost& host, const SegmentLayout& layout,
                                   const Segment& segment, bool first_block, bool encode,
-                                  Place place) {
+                                  Place place, uint32_t slot) {
   host.write(SPECKV_REG_LAYOUTS_SHAPE, layout.shape_register());
   host.write(SPECKV_REG_LAYOUTS_CODECS, layout.codecs_register());
+  host.write(SPECKV_REG_LAYOUTS_ROPE, layout.rope_register(first_block));
   uint8_t* device = host.memory(true).at(device_data + place.device);
   uint8_t* raw = host.memory(false).at(host_data + place.host_at);
   if (encode) std::memcpy(raw, segment.raw.data(), segment.raw.size());
@@ -36,6 +38,7 @@ speckv_engine_descriptor make_job(EngineHost& host, const SegmentLayout& layout,
   job.flags = first_block ? SPECKV_ENGINE_FIRST : 0;
   job.source_extent = encode ? extent_host : extent_device;
   job.target_extent = encode ? extent_device : extent_host;
+  job.widths = uint16_t(layout.chanq(first_block) ? slot : 0);
   job.cookie = host.bench().random()();
   job.source_offset = encode ? place.host_at : place.device;
   job.target_offset = encode ? place.device : place.host_at;
@@ -47,18 +50,26 @@ namespace {
 
 const std::vector<CodecId> codecs = {CodecId::raw,   CodecId::rowq3, CodecId::rowq4,
                                      CodecId::rowq5, CodecId::rowq6, CodecId::rowq8};
-const std::vector<CodecId> decoded = {CodecId::raw,   CodecId::rowq3, CodecId::rowq4,
-                                      CodecId::rowq5, CodecId::rowq6, CodecId::rowq8,
-                                      CodecId::xpack, CodecId::q8,    CodecId::q8sink};
+const std::vector<CodecId> decoded = {
+    CodecId::raw,      CodecId::rowq3,  CodecId::rowq4,    CodecId::rowq5,
+    CodecId::rowq6,    CodecId::rowq8,  CodecId::xpack,    CodecId::q8,
+    CodecId::q8sink,   CodecId::chanq3, CodecId::chanq3_5, CodecId::chanq4,
+    CodecId::chanq4_5, CodecId::chanq5, CodecId::chanq7,   CodecId::chanq2_5};
 
 // The target and 64 bytes on either side, to see that nothing else was written.
 constexpr size_t guard = 64;
 
-// A raw page takes as long to come as to leave: beside pages of other codecs it may be late.
+// Where raw beats are owed in every cycle. Pages of raw or xpack take about as long to come as to
+// leave, so beside others they may be late; and so may chanq's first page of a segment, whose first
+// pass nothing hides, behind pages of another codec that are not its head's first ones.
 bool fed(const SegmentLayout& layout, bool first_block) {
-  const int raws = (layout.k == CodecId::raw) + (layout.v == CodecId::raw) +
-                   (first_block && layout.first == CodecId::raw);
-  return raws == 0 || raws == 2 + first_block;
+  const auto mixed = [&](auto is) {
+    const int all = is(layout.k) + is(layout.v) + (first_block && is(layout.first));
+    return all != 0 && all != 2 + first_block;
+  };
+  return !mixed([](CodecId id) { return id == CodecId::raw; }) &&
+         !mixed([](CodecId id) { return id == CodecId::xpack; }) &&
+         (codec::is_chanq(layout.k) || !layout.chanq(first_block));
 }
 
 // From the first beat of the second page on, raw beats go in or out in every cycle.
@@ -82,15 +93,17 @@ void check_done(Bench<Vengine>& bench, const Segment& segment, bool encode,
                    unsigned(segment.refusal), segment.pages - 1);
 }
 
-void run_segment(EngineHost& host, bool quick) {
+void run_segment(EngineHost& host, Tables& tables, bool quick) {
   Bench<Vengine>& bench = host.bench();
   auto& random = bench.random();
   const bool encode = random() % 2 == 0, first_block = random() % 2 == 0;
-  const SegmentLayout layout = any_layout(encode ? codecs : decoded, 128 << 10, random);
+  const SegmentLayout layout =
+      any_layout(encode ? codecs : decoded, 128 << 10, tables.thetas, random);
   const Segment segment = encode ? any_raw_segment(layout, first_block, random() % 4 != 0, random)
                                  : any_segment(layout, first_block, random);
+  load_widths(host, layout, first_block, tables);
   const Place place{guard + random() % 4096 * 64, guard + random() % 4096 * 64};
-  const auto job = make_job(host, layout, segment, first_block, encode, place);
+  const auto job = make_job(host, layout, segment, first_block, encode, place, tables.slot);
   uint8_t* out = (encode ? host.memory(true).at(device_data + place.device)
                          : host.memory(false).at(host_data + place.host_at)) -
                  guard;
@@ -122,15 +135,16 @@ void run_registers(EngineHost& host) {
     if (is != value) bench.mismatch("register %x is %x, not %x", offset, is, value);
   };
   expect(SPECKV_REG_MAGIC, SPECKV_REG_MAGIC_VALUE_VALUE);
-  expect(SPECKV_REG_VERSION, 1);
+  expect(SPECKV_REG_VERSION, SPECKV_REG_VERSION_MAJOR_VALUE << SPECKV_REG_VERSION_MAJOR_SHIFT);
+  expect(SPECKV_REG_TABLES, 2 | 256 << SPECKV_REG_TABLES_WIDTHS_SHIFT);
   uint32_t decoders = 0, encoders = 0;
   for (const CodecId id : decoded) decoders |= 1u << uint32_t(id);
   for (const CodecId id : codecs) encoders |= 1u << uint32_t(id);
   expect(SPECKV_REG_DECODERS, decoders);
   expect(SPECKV_REG_ENCODERS, encoders);
   expect(SPECKV_REG_SHAPES, 0x3f7);
-  expect(SPECKV_REG_OPERATIONS,
-         1u << SPECKV_ENGINE_NOP | 1u << SPECKV_ENGINE_ENCODE | 1u << SPECKV_ENGINE_DECODE);
+  expect(SPECKV_REG_OPERATIONS, 1u << SPECKV_ENGINE_NOP | 1u << SPECKV_ENGINE_ENCODE |
+                                    1u << SPECKV_ENGINE_DECODE | 1u << SPECKV_ENGINE_LOAD);
   const uint32_t last = SPECKV_REG_EXTENTS_SIZE + 15 * SPECKV_REG_EXTENTS_STRIDE;
   host.write(last, 0xa5a5'1234);
   expect(last, 0xa5a5'1234);
@@ -142,8 +156,11 @@ void run_registers(EngineHost& host) {
 void run_segments(EngineHost& host, uint64_t pages, int mood) {
   for (const bool device : {false, true}) host.memory(device).set_mood(mood);
   uint64_t before = host.bench().pages();
-  while (host.bench().pages() - before < pages && host.bench().clean())
-    run_segment(host, mood == 0);
+  Tables tables;
+  for (uint64_t i = 0; host.bench().pages() - before < pages && host.bench().clean(); ++i) {
+    if (i % 50 == 0) load_thetas(host, tables);
+    run_segment(host, tables, mood == 0);
+  }
 }
 
 }  // namespace speckv::fpga
@@ -157,6 +174,7 @@ int main(int argc, char** argv) {
   start_engine(host, 3);
   for (int mood = 0; mood < 3; ++mood) run_segments(host, bench.options().pages / 3, mood);
   run_bad_descriptors(host);
+  run_tables(host);
   run_faults(host);
   run_rings(host);
   run_resets(host, 20);

@@ -17,6 +17,19 @@ inline constexpr uint32_t extent_host = 4, extent_device = 5;
 // Sets up rings, the two data extents and CONTROL.enable.
 void start_engine(EngineHost& host, uint32_t log2_slots);
 
+// What table memory holds, and where a job's widths lie in it.
+struct Tables {
+  std::array<Theta, 2> thetas;
+  uint32_t slot = 0;
+};
+// LOAD of these bytes to `offset` of table memory. Returns: its completion.
+speckv_engine_completion load_table(EngineHost& host, uint32_t offset, const void* data,
+                                    size_t bytes);
+// Makes and loads two thetas.
+void load_thetas(EngineHost& host, Tables& tables);
+// Widths of all heads of the layout to any slots, if it has pages of chanq.
+void load_widths(EngineHost& host, const SegmentLayout& layout, bool first_block, Tables& tables);
+
 // A descriptor that decodes `segment` out of the device's memory into the host's, or encodes it the
 // other way, by layout slot 0, which this writes; at `device` and `host_at` in the data extents.
 struct Place {
@@ -24,17 +37,21 @@ struct Place {
 };
 speckv_engine_descriptor make_job(EngineHost& host, const SegmentLayout& layout,
                                   const Segment& segment, bool first_block, bool encode,
-                                  Place place = {});
+                                  Place place = {}, uint32_t slot = 0);
 
 // Segments through the whole engine, `pages` in all, in this mood of the memories.
 void run_segments(EngineHost& host, uint64_t pages, int mood);
 
 // Each wrong descriptor ends with its own status, moves nothing, and is logged.
 void run_bad_descriptors(EngineHost& host);
+// Tables that are missing, loaded by half, of the wrong size or at the wrong place; LOAD itself.
+void run_tables(EngineHost& host);
 // Errors of the buses and of the page ring end with their status; the next job is a good one.
 void run_faults(EngineHost& host);
 // Rings: wrap, full, a doorbell out of range, a ring outside of its extent, a queue that is off.
 void run_rings(EngineHost& host);
+// CONTROL.reset, and everything but tables set up anew.
+void restart(EngineHost& host);
 // CONTROL.reset in any state: no hang, nothing left over, the next job is a good one.
 void run_resets(EngineHost& host, int times);
 

@@ -26,12 +26,58 @@ Case good_case(EngineHost& host, bool encode = false) {
   made.layout.heads = 2;
   auto& random = host.bench().random();
   // Even a calm page may be refused now and then: a good case is one that is not.
-  do made.segment = encode ? any_raw_segment(made.layout, false, true, random)
-                           : any_segment(made.layout, false, random);
+  do
+    made.segment = encode ? any_raw_segment(made.layout, false, true, random)
+                          : any_segment(made.layout, false, random);
   while (made.segment.refusal != codec::Refusal::none);
   made.job = make_job(host, made.layout, made.segment, false, encode);
   return made;
 }
+
+// Each with its status; what a good job's descriptor is changed to.
+using Change = std::function<void(speckv_engine_descriptor&)>;
+const struct {
+  const char* what;
+  uint8_t status;
+  Change change;
+} bad_descriptors[] = {
+    {"opcode 9", SPECKV_ENGINE_BAD_OPCODE, [](auto& d) { d.opcode = 9; }},
+    {"opcode 255", SPECKV_ENGINE_BAD_OPCODE, [](auto& d) { d.opcode = 255; }},
+    {"reserved 3", SPECKV_ENGINE_RESERVED, [](auto& d) { d.reserved_3 = 1; }},
+    {"LOAD with a layout", SPECKV_ENGINE_RESERVED,
+     [](auto& d) { d.opcode = SPECKV_ENGINE_LOAD, d.layout = 1, d.target_extent = 0; }},
+    {"LOAD with a target extent", SPECKV_ENGINE_RESERVED,
+     [](auto& d) { d.opcode = SPECKV_ENGINE_LOAD, d.layout = 0, d.target_extent = 5; }},
+    {"NOP with a source", SPECKV_ENGINE_RESERVED,
+     [](auto& d) {
+       d = {};
+       d.source_extent = 1;
+     }},
+    {"reserved 36", SPECKV_ENGINE_RESERVED, [](auto& d) { d.reserved_36 = 1; }},
+    {"reserved 40", SPECKV_ENGINE_RESERVED, [](auto& d) { d.reserved_40[2] = 1ull << 63; }},
+    {"a flag", SPECKV_ENGINE_RESERVED, [](auto& d) { d.flags = 2; }},
+    {"slot 8", SPECKV_ENGINE_BAD_LAYOUT, [](auto& d) { d.layout = 8; }},
+    {"slot 3, not in use", SPECKV_ENGINE_BAD_LAYOUT, [](auto& d) { d.layout = 3; }},
+    {"slot 2, no heads", SPECKV_ENGINE_BAD_LAYOUT, [](auto& d) { d.layout = 2; }},
+    {"slot 4, too long", SPECKV_ENGINE_BAD_LAYOUT, [](auto& d) { d.layout = 4; }},
+    {"slot 1, paper", SPECKV_ENGINE_UNSUPPORTED, [](auto& d) { d.layout = 1; }},
+    {"no bytes", SPECKV_ENGINE_BAD_LENGTH, [](auto& d) { d.bytes = 0; }},
+    {"32 bytes more", SPECKV_ENGINE_BAD_LENGTH, [](auto& d) { d.bytes += 32; }},
+    {"one byte less", SPECKV_ENGINE_BAD_LENGTH, [](auto& d) { d.bytes -= 1; }},
+    {"bytes with a high bit", SPECKV_ENGINE_BAD_LENGTH, [](auto& d) { d.bytes |= 1u << 31; }},
+    {"source misaligned", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_offset = 32; }},
+    {"source outside", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_offset = data_bytes; }},
+    {"source one beat outside", SPECKV_ENGINE_SOURCE,
+     [](auto& d) { d.source_offset = data_bytes - (d.bytes + 63) / 64 * 64 + 64; }},
+    {"source wraps", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_offset = ~uint64_t{63}; }},
+    {"source bit 38", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_offset = 1ull << 38; }},
+    {"extent 16", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_extent = 16; }},
+    {"extent 15, not in use", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_extent = 15; }},
+    {"extent of the other queue", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_extent = 6; }},
+    {"target misaligned", SPECKV_ENGINE_TARGET, [](auto& d) { d.target_offset = 1; }},
+    {"target outside", SPECKV_ENGINE_TARGET, [](auto& d) { d.target_offset = data_bytes - 64; }},
+    {"target not writable", SPECKV_ENGINE_TARGET, [](auto& d) { d.target_extent = 7; }},
+};
 
 // A good job decodes or encodes, whatever came before it.
 void expect_good(EngineHost& host, const char* after) {
@@ -50,6 +96,7 @@ void expect_good(EngineHost& host, const char* after) {
 void expect_status(EngineHost& host, const char* what, const speckv_engine_descriptor& job,
                    uint8_t status) {
   Bench<Vengine>& bench = host.bench();
+  host.settle(0);  // what came before is in the log already
   host.write(SPECKV_REG_CONTROL,
              SPECKV_REG_CONTROL_ENABLE_MASK | SPECKV_REG_CONTROL_CLEAR_LOG_MASK);
   const uint64_t written = host.memory(true).written_beats();
@@ -66,18 +113,6 @@ void expect_status(EngineHost& host, const char* what, const speckv_engine_descr
   if (log != (uint32_t(status) | 1u << SPECKV_REG_ERROR_COUNT_SHIFT) ||
       cookie != uint32_t(job.cookie))
     bench.mismatch("%s: the log says %x %x", what, log, cookie);
-}
-
-// CONTROL.reset, and everything set up anew.
-void restart(EngineHost& host) {
-  host.write(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_RESET_MASK);
-  int waited = 0;
-  while ((host.read(SPECKV_REG_STATUS) & SPECKV_REG_STATUS_RESETTING_MASK) != 0 && ++waited < 2000)
-    host.cycle();
-  if (waited == 2000 || !host.memory(false).quiet() || !host.memory(true).quiet())
-    host.bench().mismatch("a reset that does not end, or too early");
-  for (uint32_t q = 0; q < 2; ++q) host.stop_queue(q);
-  start_engine(host, 3);
 }
 
 // A driver that reads no completions: the engine stops before it writes over one.
@@ -99,43 +134,19 @@ void run_full_completions(EngineHost& host) {
 
 }  // namespace
 
+void restart(EngineHost& host) {
+  host.write(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_RESET_MASK);
+  int waited = 0;
+  while ((host.read(SPECKV_REG_STATUS) & SPECKV_REG_STATUS_RESETTING_MASK) != 0 && ++waited < 2000)
+    host.cycle();
+  if (waited == 2000 || !host.memory(false).quiet() || !host.memory(true).quiet())
+    host.bench().mismatch("a reset that does not end, or too early");
+  for (uint32_t q = 0; q < 2; ++q) host.stop_queue(q);
+  start_engine(host, 3);
+}
+
 void run_bad_descriptors(EngineHost& host) {
   host.bench().enter("bad descriptors");
-  using Change = std::function<void(speckv_engine_descriptor&)>;
-  const struct {
-    const char* what;
-    uint8_t status;
-    Change change;
-  } cases[] = {
-      {"opcode 9", SPECKV_ENGINE_BAD_OPCODE, [](auto& d) { d.opcode = 9; }},
-      {"opcode 255", SPECKV_ENGINE_BAD_OPCODE, [](auto& d) { d.opcode = 255; }},
-      {"reserved 3", SPECKV_ENGINE_RESERVED, [](auto& d) { d.reserved_3 = 1; }},
-      {"reserved 6", SPECKV_ENGINE_RESERVED, [](auto& d) { d.reserved_6 = 0x8000; }},
-      {"reserved 36", SPECKV_ENGINE_RESERVED, [](auto& d) { d.reserved_36 = 1; }},
-      {"reserved 40", SPECKV_ENGINE_RESERVED, [](auto& d) { d.reserved_40[2] = 1ull << 63; }},
-      {"a flag", SPECKV_ENGINE_RESERVED, [](auto& d) { d.flags = 2; }},
-      {"slot 8", SPECKV_ENGINE_BAD_LAYOUT, [](auto& d) { d.layout = 8; }},
-      {"slot 3, not in use", SPECKV_ENGINE_BAD_LAYOUT, [](auto& d) { d.layout = 3; }},
-      {"slot 2, no heads", SPECKV_ENGINE_BAD_LAYOUT, [](auto& d) { d.layout = 2; }},
-      {"slot 4, too long", SPECKV_ENGINE_BAD_LAYOUT, [](auto& d) { d.layout = 4; }},
-      {"slot 1, paper", SPECKV_ENGINE_UNSUPPORTED, [](auto& d) { d.layout = 1; }},
-      {"no bytes", SPECKV_ENGINE_BAD_LENGTH, [](auto& d) { d.bytes = 0; }},
-      {"32 bytes more", SPECKV_ENGINE_BAD_LENGTH, [](auto& d) { d.bytes += 32; }},
-      {"one byte less", SPECKV_ENGINE_BAD_LENGTH, [](auto& d) { d.bytes -= 1; }},
-      {"bytes with a high bit", SPECKV_ENGINE_BAD_LENGTH, [](auto& d) { d.bytes |= 1u << 31; }},
-      {"source misaligned", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_offset = 32; }},
-      {"source outside", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_offset = data_bytes; }},
-      {"source one beat outside", SPECKV_ENGINE_SOURCE,
-       [](auto& d) { d.source_offset = data_bytes - (d.bytes + 63) / 64 * 64 + 64; }},
-      {"source wraps", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_offset = ~uint64_t{63}; }},
-      {"source bit 38", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_offset = 1ull << 38; }},
-      {"extent 16", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_extent = 16; }},
-      {"extent 15, not in use", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_extent = 15; }},
-      {"extent of the other queue", SPECKV_ENGINE_SOURCE, [](auto& d) { d.source_extent = 6; }},
-      {"target misaligned", SPECKV_ENGINE_TARGET, [](auto& d) { d.target_offset = 1; }},
-      {"target outside", SPECKV_ENGINE_TARGET, [](auto& d) { d.target_offset = data_bytes - 64; }},
-      {"target not writable", SPECKV_ENGINE_TARGET, [](auto& d) { d.target_extent = 7; }},
-  };
   const Case good = good_case(host);
   host.set_extent(6, {true, false, 2, device_data, data_bytes});
   host.set_extent(7, {false, false, 1, host_data, data_bytes});
@@ -152,7 +163,7 @@ void run_bad_descriptors(EngineHost& host) {
          shape | 0x100u << SPECKV_REG_LAYOUTS_SHAPE_HEADS_SHIFT |
              0x100u << SPECKV_REG_LAYOUTS_SHAPE_PAGES_SHIFT,
          good.layout.codecs_register());
-  for (const auto& bad : cases) {
+  for (const auto& bad : bad_descriptors) {
     speckv_engine_descriptor job = good.job;
     bad.change(job);
     expect_status(host, bad.what, job, bad.status);

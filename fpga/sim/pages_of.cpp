@@ -8,6 +8,7 @@
 #include <iterator>
 #include <stdexcept>
 
+#include "codec/chanq.hpp"
 #include "codec/checksum.hpp"
 #include "codec/golden.hpp"
 #include "codec/half.hpp"
@@ -91,12 +92,13 @@ size_t stored_bytes(CodecId id, const PageShape& shape) {
     case CodecId::xpack:
       return codec::xpack_map(shape).bytes;
     default:
+      if (codec::is_chanq(id)) return codec::chanq_bytes(id, shape);
       return codec::rowq_bytes(codec::rowq_bits(id), shape);
   }
 }
 
 std::optional<Bytes> golden_encode(CodecId id, const PageShape& shape, const Values& page,
-                                   codec::Refusal* ret_refusal) {
+                                   codec::Refusal* ret_refusal, const codec::ChanTable* table) {
   Bytes bytes(stored_bytes(id, shape));
   codec::Refusal refusal = codec::Refusal::none;
   const codec::ConstView view = view_of(page, shape);
@@ -114,14 +116,17 @@ std::optional<Bytes> golden_encode(CodecId id, const PageShape& shape, const Val
       refusal = codec::golden::xpack_encode(shape, view, bytes.data());
       break;
     default:
-      refusal = codec::golden::rowq_encode(codec::rowq_bits(id), shape, view, bytes.data());
+      refusal = codec::is_chanq(id)
+                    ? codec::golden::chanq_encode(id, shape, view, bytes.data(), *table)
+                    : codec::golden::rowq_encode(codec::rowq_bits(id), shape, view, bytes.data());
   }
   if (ret_refusal != nullptr) *ret_refusal = refusal;
   if (refusal != codec::Refusal::none) return std::nullopt;
   return bytes;
 }
 
-Values golden_decode(CodecId id, const PageShape& shape, const Bytes& bytes) {
+Values golden_decode(CodecId id, const PageShape& shape, const Bytes& bytes,
+                     const codec::ChanTable* table) {
   Values page(shape.values());
   const codec::View view{reinterpret_cast<std::byte*>(page.data()), 2 * shape.head_dim, 2};
   switch (id) {
@@ -138,17 +143,27 @@ Values golden_decode(CodecId id, const PageShape& shape, const Bytes& bytes) {
       codec::golden::xpack_decode(shape, bytes.data(), view);
       break;
     default:
-      codec::golden::rowq_decode(codec::rowq_bits(id), shape, bytes.data(), view);
+      if (codec::is_chanq(id)) codec::golden::chanq_decode(id, shape, bytes.data(), view, *table);
+      else codec::golden::rowq_decode(codec::rowq_bits(id), shape, bytes.data(), view);
   }
   return page;
 }
 
-Bytes any_encoded(CodecId id, const PageShape& shape, Random& random) {
+Bytes any_encoded(CodecId id, const PageShape& shape, Random& random,
+                  const codec::ChanTable* table) {
   if (random() % 4 != 0) {
-    if (auto bytes = golden_encode(id, shape, any_page(shape, random))) return *bytes;
+    const Values page = any_page(shape, random);
+    if (auto bytes = golden_encode(id, shape, page, nullptr, table)) return *bytes;
   }
   Bytes bytes(stored_bytes(id, shape));
   for (std::byte& byte : bytes) byte = std::byte(random());
+  if (codec::is_chanq(id) && random() % 2 == 0) {
+    // A header that leaves something to see; its bounds more often than not.
+    static constexpr uint8_t fields[] = {0, 1, 2, 15, 29, 30, 31, 32, 99, 100, 127, 160, 161};
+    bytes[0] = std::byte(fields[random() % std::size(fields)]);
+    bytes[1] = std::byte(64 + random() % 60);
+    bytes[2] = std::byte(random() % 4);
+  }
   return bytes;
 }
 

@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "codec/chan_table.hpp"
 #include "codec/codec.hpp"
 #include "pages.hpp"
 
@@ -27,13 +28,17 @@ codec::PageShape any_shape(codec::testing::Random& random);
 // encoder refuses.
 Values any_page(const codec::PageShape& shape, codec::testing::Random& random, bool calm = false);
 
-// Encodes by the golden model. Returns: nothing when the page is refused; ret_refusal says why.
+// Encodes by the golden model; chanq takes a table. Returns: nothing when the page is refused;
+// ret_refusal says why.
 std::optional<Bytes> golden_encode(codec::CodecId id, const codec::PageShape& shape,
-                                   const Values& page, codec::Refusal* ret_refusal = nullptr);
-Values golden_decode(codec::CodecId id, const codec::PageShape& shape, const Bytes& bytes);
+                                   const Values& page, codec::Refusal* ret_refusal = nullptr,
+                                   const codec::ChanTable* table = nullptr);
+Values golden_decode(codec::CodecId id, const codec::PageShape& shape, const Bytes& bytes,
+                     const codec::ChanTable* table = nullptr);
 
 // Bytes for a decoder: a page as the encoder writes it, or anything at all.
-Bytes any_encoded(codec::CodecId id, const codec::PageShape& shape, codec::testing::Random& random);
+Bytes any_encoded(codec::CodecId id, const codec::PageShape& shape, codec::testing::Random& random,
+                  const codec::ChanTable* table = nullptr);
 
 // Stored bytes of a page, a multiple of 32.
 size_t stored_bytes(codec::CodecId id, const codec::PageShape& shape);

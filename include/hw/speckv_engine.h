@@ -24,11 +24,24 @@ enum speckv_engine_opcode {
 	SPECKV_ENGINE_NOP = 0,
 	SPECKV_ENGINE_ENCODE = 1, /* raw K and V of a segment to what is stored */
 	SPECKV_ENGINE_DECODE = 2, /* a segment as it is stored to its raw K and V */
+	SPECKV_ENGINE_LOAD = 7,   /* one whole table, or some slots of widths, to table memory */
 };
 
 /* SPECKV_ENGINE_FIRST: first pages of each head are stored by the layout's codec `first`. */
 #define SPECKV_ENGINE_FIRST 1u
 
+/*
+ * Table memory, for chanq: `target_offset` of LOAD is an offset in it. Turns of a theta: for token
+ * 0 .. 63 and pair 0 .. 127 a cosine and a sine of 16 bits each (docs/codec.md, 5); a LOAD has one
+ * whole theta. Widths: a slot is one head's, four bits a channel, the lower half of a byte first;
+ * a LOAD has any slots, whole.
+ * A table counts from its last byte on, and no longer from the first byte of its next LOAD on.
+ */
+#define SPECKV_ENGINE_TURNS_BYTES 32768u /* of a theta; theta 1 lies behind theta 0 */
+#define SPECKV_ENGINE_WIDTHS_OFFSET 65536u
+#define SPECKV_ENGINE_WIDTHS_BYTES 128u /* of a slot */
+
+/* Fields that an opcode does not use are 0. */
 struct speckv_engine_descriptor {
 	uint8_t opcode; /* enum speckv_engine_opcode */
 	uint8_t flags;  /* SPECKV_ENGINE_FIRST */
@@ -36,11 +49,11 @@ struct speckv_engine_descriptor {
 	uint8_t reserved_3;
 	uint8_t source_extent;
 	uint8_t target_extent;
-	uint16_t reserved_6;
+	uint16_t widths; /* with chanq: the first head's slot; one a head follows */
 	uint64_t cookie; /* comes back in the completion */
 	uint64_t source_offset;
 	uint64_t target_offset;
-	uint32_t bytes; /* stored bytes of the segment, in either direction */
+	uint32_t bytes; /* ENCODE, DECODE: stored bytes of the segment; else what is moved */
 	uint32_t reserved_36;
 	uint64_t reserved_40[3];
 };
@@ -59,6 +72,7 @@ enum speckv_engine_status {
 	SPECKV_ENGINE_MEMORY_ERROR = 10, /* a word inside the engine had the wrong parity */
 	SPECKV_ENGINE_REFUSED = 11, /* a page cannot be held by its codec: `page` and `refusal` */
 	SPECKV_ENGINE_RING = 12,    /* a doorbell or a ring out of range; error log only */
+	SPECKV_ENGINE_TABLE = 13,   /* a table that the layout asks for is not there whole */
 };
 
 struct speckv_engine_completion {
