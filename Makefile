@@ -49,7 +49,7 @@ test-chaos: ## [tests/chaos/README.md] 2,000 deaths of real daemons under real c
 	@tools/build $(PRESET) speckv_chaos
 	@build/$(PRESET)/bin/speckv_chaos --loud $(or $(SEED),1) $(or $(DEATHS),2000)
 
-test-engines: build ## [tests/engines/run] LMCache's own suites against speckv (5.5 GB, once)
+test-engines: build ## [tests/engines/run] LMCache, Dynamo's indexer, a vLLM engine (12 GB, once)
 	@tools/need binding
 	@tests/engines/run
 

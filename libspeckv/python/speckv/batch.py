@@ -168,3 +168,10 @@ class PutBatch(_Batch):
             meta["position"] = _core.POSITION_UNKNOWN
         else:
             meta["position"] = position + np.arange(len(self)) * layout.block_tokens
+
+    def some(self, places):
+        """The operations at these places alone, as they stand now."""
+        part = object.__new__(PutBatch)
+        part.views, part._sources = self.views, self._sources
+        part.ops = self.ops[places]
+        return part

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scheduler.py - the scheduler's side: which blocks of a request the pool has, what a step loads
+and what it saves. Imports nothing of vLLM: a request is whatever has the fields used here.
+
+A block is one page of the engine. Its key is chained over the token ids before it, salted with
+what else its KV depends on (docs/vllm.md). What a look-up found is held until the step that loads
+it is over, so that it cannot be evicted in between. Calls nothing that waits longer than
+hold_timeout, and does not ask a daemon that did not answer for a while.
+
+What is saved must have been computed from KV that was there: where a load fails, the worker saves
+nothing of that step, nor of the steps that were under way when it failed (Plan.settled).
+"""
+
+import collections
+import contextlib
+import time
+
+import numpy as np
+
+import speckv
+
+from .plan import Moves, Plan
+
+QUIET_S = 1.0  # after a hold without an answer
+
+
+class Sequence:
+    """One request: its keys so far, and of which of its blocks the pool is known to have KV."""
+
+    def __init__(self, request, salt, block_tokens):
+        self.request = request
+        self.block_tokens = block_tokens
+        self._salt = salt
+        self.keys = np.empty((0, 32), np.uint8)
+        self.have = np.zeros(0, bool)
+        self.looked_up = 0  # blocks that the engine had itself at the last look-up
+        self.load = None  # (first block, how many), until a step takes it
+        self.load_step = 0
+        self.scanned = 0  # blocks before this one are in the pool or on their way
+        self.asked = None
+        self.holds = []
+        self.held_until = 0.0
+
+    def grow(self, blocks):
+        """Keys of at least so many blocks; their tokens are known."""
+        n = len(self.keys)
+        if blocks <= n:
+            return
+        tokens = self.request.all_token_ids[n * self.block_tokens : blocks * self.block_tokens]
+        parent = self.keys[-1] if n else None
+        more = speckv.key_chain(tokens, self.block_tokens, parent, self._salt)
+        self.keys = np.concatenate([self.keys, more])
+        self.have = np.concatenate([self.have, np.zeros(len(more), bool)])
+
+    def missing(self, end):
+        """Of the blocks before `end`, those that the pool is not known to have; they count as
+        there from now on."""
+        self.grow(end)
+        todo = self.scanned + np.flatnonzero(~self.have[self.scanned : end])
+        self.have[todo] = True
+        self.scanned = max(self.scanned, end)
+        return todo
+
+    def parents(self, blocks):
+        zeros = np.zeros((1, 32), np.uint8)
+        return np.concatenate([zeros, self.keys])[blocks]
+
+    def forget(self):
+        """What was to be saved was not."""
+        self.have[:] = False
+        self.scanned = 0
+
+
+class SchedulerSide:
+    """salt_of(request): bytes, or None for a request whose KV is neither loaded nor saved."""
+
+    def __init__(self, options, salt_of, count, clock=time.monotonic):
+        self._options, self._salt_of, self._count, self._clock = options, salt_of, count, clock
+        self._session = speckv.Session(options.namespace, options.socket,
+                                       timeout=options.timeout, daemon_uid=options.daemon_uid)
+        self._layouts = []
+        self._sequences = {}
+        self._saving = collections.defaultdict(list)  # by step
+        self._loading = collections.defaultdict(list)
+        self._step = self._settled = 0
+        self._quiet_until = 0.0
+
+    def close(self):
+        self._session.close()
+
+    def register(self, layouts):
+        """Of all ranks: a block is there when each of them has its part."""
+        self._layouts = [self._session.register(layout) for layout in layouts]
+
+    def look_up(self, request, computed):
+        """Returns: how many tokens after the first `computed` can be loaded."""
+        sequence = self._sequence(request)
+        if sequence is None or not self._layouts or request.skip_reading_prefix_cache:
+            return 0
+        tokens = sequence.block_tokens
+        first, end = computed // tokens, (request.num_tokens - 1) // tokens
+        if end <= first:
+            return 0
+        fresh = self._clock() < sequence.held_until - self._options.hold / 2
+        if sequence.asked is None or not fresh or sequence.asked[:2] != (first, end):
+            sequence.asked = (first, end, self._ask(sequence, first, end))
+        return sequence.asked[2] * tokens
+
+    def allocated(self, request, external_tokens):
+        """The engine has pages for what look_up() found, or for a part of it."""
+        sequence = self._sequence(request)
+        if sequence and external_tokens and sequence.asked:
+            sequence.load = (sequence.asked[0], external_tokens // sequence.block_tokens)
+
+    def plan(self, scheduled):
+        """scheduled: (request id, tokens computed before, tokens of this step, function that
+        returns its pages) of each request of the step."""
+        self._step += 1
+        self._session.reap(1)  # finds a daemon that came back
+        loads, saves = [], []
+        for name, computed, count, pages_of in scheduled:
+            sequence = self._sequences.get(name)
+            if sequence is None:
+                continue
+            end = min(computed + count, sequence.request.num_tokens) // sequence.block_tokens
+            if sequence.load is None and end <= sequence.scanned:
+                continue
+            pages = np.asarray(pages_of(), np.int64)
+            if sequence.load:
+                loads.append(self._load(sequence, pages))
+            if saved := self._save(sequence, pages, end):
+                saves.append(saved)
+        return Plan(self._step, self._settled, Moves.join(loads), Moves.join(saves))
+
+    def step_done(self, outcome):
+        self._settled = max(self._settled, outcome.step)
+        for step in [step for step in self._loading if step <= outcome.step]:
+            for sequence in self._loading.pop(step):
+                self._unhold(sequence)
+        for step in [step for step in self._saving if step <= outcome.step]:
+            for sequence in self._saving.pop(step):
+                if outcome.unsaved:
+                    sequence.forget()
+
+    def finished(self, name):
+        sequence = self._sequences.pop(name, None)
+        if sequence and sequence.load_step <= self._settled:  # else step_done() gives them back
+            self._unhold(sequence)
+
+    def _sequence(self, request):
+        name = request.request_id
+        if name not in self._sequences and self._layouts:
+            salt = self._salt_of(request)
+            tokens = self._layouts[0].block_tokens
+            self._sequences[name] = None if salt is None else Sequence(request, salt, tokens)
+        return self._sequences.get(name)
+
+    def _ask(self, sequence, first, end):
+        """Which blocks are there; those from `first` on are held. Returns: how many of them can
+        be loaded in a row."""
+        self._unhold(sequence)
+        sequence.grow(end)
+        here, there = sequence.keys[:first], sequence.keys[first:end]
+        have, leading = np.ones(end, bool), end - first
+        for layout in self._layouts:
+            have[:first] &= self._session.exists(layout, here)[1]
+            count, hits = self._hold(sequence, layout, there)
+            have[first:] &= hits
+            leading = min(leading, count)
+        sequence.have[:end] = have
+        sequence.scanned = 0
+        sequence.held_until = self._clock() + self._options.hold
+        self._count(lookups=1, lookup_blocks=end - first, hit_blocks=leading)
+        return leading
+
+    def _hold(self, sequence, layout, keys):
+        if self._clock() >= self._quiet_until:
+            try:
+                leading, hits, hold = self._session.hold(layout, keys, self._options.hold,
+                                                         self._options.hold_timeout)
+                if hold:
+                    sequence.holds.append(hold)
+                return leading, hits
+            except TimeoutError:
+                self._quiet_until = self._clock() + QUIET_S
+            except OSError:
+                pass
+            self._count(unheld_lookups=1)
+        return self._session.exists(layout, keys)  # mapped memory needs no daemon
+
+    def _unhold(self, sequence):
+        for hold in sequence.holds:
+            with contextlib.suppress(OSError):  # its time may have passed, or its daemon is gone
+                self._session.unhold(hold)
+        sequence.holds, sequence.asked, sequence.held_until = [], None, 0.0
+
+    def _load(self, sequence, pages):
+        first, count = sequence.load
+        sequence.load, sequence.load_step = None, self._step
+        sequence.asked = None
+        self._loading[self._step].append(sequence)
+        blocks = slice(first, first + count)
+        return Moves(sequence.keys[blocks], pages[blocks])
+
+    def _save(self, sequence, pages, end):
+        blocks = sequence.missing(end)
+        if not len(blocks):
+            return None
+        self._saving[self._step].append(sequence)
+        return Moves(sequence.keys[blocks], pages[blocks], sequence.parents(blocks),
+                     (blocks * sequence.block_tokens).astype(np.uint32))

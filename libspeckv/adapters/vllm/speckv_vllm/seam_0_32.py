@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""seam_0_32.py - what speckv_vllm needs of vLLM 0.32, by the names that the rest of it uses.
+
+A later vLLM that moves a name, or means something else by it, gets a seam file of its own.
+"""
+
+from prometheus_client import Counter
+from vllm import __version__ as VERSION
+from vllm.distributed.kv_transfer.kv_connector.v1.base import (
+    KVConnectorBase_V1,
+    KVConnectorHandshakeMetadata,
+    KVConnectorMetadata,
+    KVConnectorRole,
+    KVConnectorWorkerMetadata,
+)
+from vllm.distributed.kv_transfer.kv_connector.v1.metrics import (
+    KVConnectorPromMetrics,
+    KVConnectorStats,
+)
+from vllm.distributed.parallel_state import get_tensor_model_parallel_rank
+from vllm.logger import init_logger
+from vllm.v1.kv_cache_interface import FullAttentionSpec
+from vllm.v1.metrics.cache_hit_source import CacheHitSource
+
+__all__ = [
+    "CacheHitSource",
+    "Counter",
+    "FullAttentionSpec",
+    "KVConnectorBase_V1",
+    "KVConnectorHandshakeMetadata",
+    "KVConnectorMetadata",
+    "KVConnectorPromMetrics",
+    "KVConnectorRole",
+    "KVConnectorStats",
+    "KVConnectorWorkerMetadata",
+    "VERSION",
+    "get_tensor_model_parallel_rank",
+    "init_logger",
+    "one_group",
+    "scheduled",
+    "writer",
+]
+
+
+def one_group(kv_cache_config):
+    """The KV cache group whose blocks are stored. Raises ValueError for caches of another kind."""
+    groups = kv_cache_config.kv_cache_groups
+    if len(groups) != 1 or type(groups[0].kv_cache_spec) is not FullAttentionSpec:
+        kinds = ", ".join(type(group.kv_cache_spec).__name__ for group in groups) or "none"
+        raise ValueError(f"KV cache groups of this model: {kinds}; expected one FullAttentionSpec "
+                         "(no MLA, no state-space layers)")
+    return groups[0]
+
+
+def scheduled(output):
+    """(request id, tokens computed before, tokens of this step, function that returns its pages)
+    of each request that a SchedulerOutput schedules."""
+    cached, state = output.scheduled_cached_reqs, output.kv_connector_block_state
+    computed = [(each.req_id, each.num_computed_tokens) for each in output.scheduled_new_reqs]
+    computed += zip(cached.req_ids, cached.num_computed_tokens)
+    return [(name, before, output.num_scheduled_tokens[name],
+             lambda name=name: state.get_block_ids(name)[0]) for name, before in computed]
+
+
+def writer(layer):
+    """A function that has an attention layer's own kernel write k and v, [tokens, heads, channels],
+    into the slots 0, 1 ... of a KV cache tensor; None if it has no such kernel."""
+    import torch
+
+    def write(k, v, cache):
+        slots = torch.arange(len(k), dtype=torch.int64)
+        layer.impl.do_kv_cache_update(layer, k, v, cache, slots)
+
+    return write if hasattr(layer.impl, "do_kv_cache_update") else None

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two sides of speckv_vllm without vLLM, against a real daemon: what one request's steps save,
+another one's load, and nothing is saved that a failed load may have spoilt. A request is anything
+with the fields that scheduler.py uses; a KV cache is NumPy arrays."""
+
+import errno
+import sys
+import types
+import unittest
+
+import daemon
+import kv
+import numpy as np
+from speckv_vllm.options import Options
+from speckv_vllm.plan import Moves, Outcome, Plan
+from speckv_vllm.scheduler import SchedulerSide
+from speckv_vllm.worker import WorkerSide, layer_groups
+
+import speckv
+
+PAGES = 16
+
+
+class Request:
+    """tokens: known so far, as in vLLM."""
+
+    skip_reading_prefix_cache = False
+
+    def __init__(self, name, seed, blocks, salt=b""):
+        self.request_id, self.salt = name, salt
+        chosen = np.random.default_rng(seed)
+        self.all_token_ids = chosen.integers(0, 1 << 20, blocks * kv.TOKENS + 1).tolist()
+
+    @property
+    def num_tokens(self):
+        return len(self.all_token_ids)
+
+
+class SidesTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.daemon = daemon.Daemon()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.close()
+
+    def setUp(self):
+        self.options = Options(socket=self.daemon.socket, preset="exact", hold_timeout=30.0,
+                               hold=60.0, timeout=30.0)
+        self.counted = {}
+
+    def count(self, **numbers):
+        for name, number in numbers.items():
+            self.counted[name] = self.counted.get(name, 0) + number
+
+    def scheduler(self, layouts=None):
+        side = SchedulerSide(self.options, lambda request: request.salt, self.count)
+        self.addCleanup(side.close)
+        side.register(layouts or [kv.layout()])
+        return side
+
+    def worker(self, seed=None, layout=None):
+        """Returns: (side, its KV cache as [layer, K and V, page, ...])."""
+        shape = (kv.LAYERS, 2, PAGES, kv.HEADS, kv.TOKENS, kv.DIM)
+        cache = np.zeros(shape, np.float16) if seed is None else kv.values(*shape, seed=seed)
+        side = WorkerSide(self.options, self.count, layout or kv.layout(),
+                          [each[0] for each in cache], [each[1] for each in cache], "bhtc", 1 << 20)
+        self.addCleanup(side.close)
+        return side, cache
+
+    @staticmethod
+    def step(worker, plan):
+        worker.begin(plan)
+        for layer in range(kv.LAYERS):
+            worker.wait_layer(layer)
+            worker.layer_done(layer)
+        return worker.finish()
+
+    def computed(self, scheduler, worker, request, pages):
+        """The request's first step, nothing looked up."""
+        plan = scheduler.plan([(request.request_id, 0, request.num_tokens, lambda: pages)])
+        outcome, failed = self.step(worker, plan)
+        scheduler.step_done(outcome)
+        self.assertEqual(failed, [])
+        return plan
+
+    def wait_for(self, keys):
+        """What was committed is there once the daemon has answered."""
+        with speckv.Session(socket=self.daemon.socket) as session:
+            layout = session.register(kv.layout())
+            for _ in range(1000):
+                if session.exists(layout, keys)[0] == len(keys):
+                    return
+                session.wait(0.01) or session.hold(layout, keys[:1], 0.001)
+        self.fail("never stored")
+
+    def test_what_one_saves_another_loads(self):
+        scheduler, (worker, cache) = self.scheduler(), self.worker(seed=1)
+        request = Request("a", 1, 3)
+        self.assertEqual(scheduler.look_up(request, 0), 0)
+        plan = self.computed(scheduler, worker, request, [4, 2, 7, 9])
+        self.assertEqual(plan.saves.pages.tolist(), [4, 2, 7])  # the last is not full
+        self.assertEqual(plan.saves.positions.tolist(), [0, kv.TOKENS, 2 * kv.TOKENS])
+        self.wait_for(plan.saves.keys)
+        other, (reader, into) = self.scheduler(), self.worker()
+        again = Request("b", 1, 3)
+        self.assertEqual(other.look_up(again, kv.TOKENS), 2 * kv.TOKENS)  # has the first itself
+        other.allocated(again, 2 * kv.TOKENS)
+        plan = other.plan([("b", 3 * kv.TOKENS, 1, lambda: [0, 5, 6, 8])])
+        self.assertIsNone(plan.saves)
+        self.assertEqual(self.step(reader, plan), (Outcome(1), []))
+        np.testing.assert_array_equal(into[:, :, [5, 6]], cache[:, :, [2, 7]])
+        self.assertFalse(into[:, :, [0, 8]].any())
+        self.assertEqual(self.counted["loaded_blocks"], 2)
+
+    def test_a_salt_keeps_apart(self):
+        scheduler, (worker, _) = self.scheduler(), self.worker(seed=2)
+        request = Request("a", 2, 2, b"adapter")
+        scheduler.look_up(request, 0)
+        self.wait_for(self.computed(scheduler, worker, request, [0, 1, 2]).saves.keys)
+        for name, salt, found in (("b", b"", 0), ("c", b"other", 0), ("d", b"adapter", 2)):
+            request = Request(name, 2, 2, salt)
+            self.assertEqual(scheduler.look_up(request, 0), found * kv.TOKENS)
+
+    def test_blocks_wait_for_their_tokens(self):
+        # a block may fill in a step whose tokens are not known yet when it is planned
+        scheduler = self.scheduler()
+        request = Request("a", 3, 1)
+        scheduler.look_up(request, 0)
+        pages = range(PAGES)
+        first = scheduler.plan([("a", 0, 2 * kv.TOKENS, lambda: pages)])
+        self.assertEqual(first.saves.pages.tolist(), [0])
+        second = scheduler.plan([("a", 2 * kv.TOKENS, 1, lambda: pages)])
+        self.assertIsNone(second.saves)
+        request.all_token_ids += [7] * kv.TOKENS
+        third = scheduler.plan([("a", 2 * kv.TOKENS + 1, 1, lambda: pages)])
+        self.assertEqual(third.saves.pages.tolist(), [1])
+        np.testing.assert_array_equal(third.saves.parents, first.saves.keys)
+
+    def test_a_looked_up_block_is_held_until_its_step_is_done(self):
+        scheduler, (worker, _) = self.scheduler(), self.worker(seed=4)
+        request = Request("a", 4, 2)
+        scheduler.look_up(request, 0)
+        keys = self.computed(scheduler, worker, request, [0, 1, 2]).saves.keys
+        self.wait_for(keys)
+        again = Request("b", 4, 2)
+        self.assertEqual(scheduler.look_up(again, 0), 2 * kv.TOKENS)
+        self.assertEqual(scheduler.look_up(again, 0), 2 * kv.TOKENS)
+        self.assertEqual(self.removed(keys[1:]), -errno.EBUSY)
+        scheduler.allocated(again, 2 * kv.TOKENS)
+        plan = scheduler.plan([("b", 2 * kv.TOKENS, 1, lambda: [5, 6, 7])])
+        scheduler.finished("b")  # aborted while its step runs
+        self.assertEqual(self.removed(keys[1:]), -errno.EBUSY)
+        scheduler.step_done(self.step(worker, plan)[0])
+        self.assertEqual(self.removed(keys[1:]), 0)
+        waiting = Request("c", 4, 1)
+        self.assertEqual(scheduler.look_up(waiting, 0), kv.TOKENS)
+        self.assertEqual(self.removed(keys[:1]), -errno.EBUSY)
+        scheduler.finished("c")  # aborted before it ran
+        self.assertEqual(self.removed(keys[:1]), 0)
+
+    def removed(self, keys):
+        with speckv.Session(socket=self.daemon.socket) as session:
+            session.remove(session.register(kv.layout()), keys)
+            self.assertTrue(session.wait(10))
+            return int(session.reap()["result"][0])
+
+    def test_a_failed_load_spoils_what_follows_until_it_is_known(self):
+        worker, _ = self.worker(seed=5)
+        keys = kv.keys(4, 5)
+        load = Moves(keys[:1], np.array([3]))  # nobody stored it
+        save = [Moves(keys[i : i + 1], np.array([i]), np.zeros((1, 32), np.uint8), np.array([0]))
+                for i in range(4)]
+        self.assertEqual(self.step(worker, Plan(1, 0, load, save[1])), (Outcome(1, True), [3]))
+        self.assertEqual(self.step(worker, Plan(2, 0, None, save[2])), (Outcome(2, True), []))
+        self.assertEqual(self.step(worker, Plan(3, 1, None, save[3])), (Outcome(3, False), []))
+        self.wait_for(keys[3:])
+        with speckv.Session(socket=self.daemon.socket) as session:
+            hits = session.exists(session.register(kv.layout()), keys)[1]
+        self.assertEqual(hits.tolist(), [False, False, False, True])
+
+    def test_what_was_not_saved_is_saved_later(self):
+        scheduler = self.scheduler()
+        request = Request("a", 6, 2)
+        scheduler.look_up(request, 0)
+        first = scheduler.plan([("a", 0, 2 * kv.TOKENS, lambda: [0, 1, 2])])
+        scheduler.step_done(Outcome(1, unsaved=True))
+        again = scheduler.plan([("a", 2 * kv.TOKENS, 1, lambda: [0, 1, 2])])
+        np.testing.assert_array_equal(first.saves.keys, again.saves.keys)
+
+    def test_all_ranks_must_have_it(self):
+        layouts = [kv.layout(rank=rank, world=2) for rank in (0, 1)]
+        scheduler = self.scheduler(layouts)
+        workers = [self.worker(seed=rank, layout=layout)[0] for rank, layout in enumerate(layouts)]
+        request = Request("a", 7, 3)
+        scheduler.look_up(request, 0)
+        plan = scheduler.plan([("a", 0, 3 * kv.TOKENS, lambda: [0, 1, 2])])
+        half = Plan(1, 0, None, Moves(*(column[:2] for column in vars(plan.saves).values())))
+        self.step(workers[0], half)
+        self.step(workers[1], plan)
+        for _ in range(1000):
+            found = self.scheduler(layouts).look_up(Request("b", 7, 3), 0)
+            if found:
+                break
+        self.assertEqual(found, 2 * kv.TOKENS)
+
+    def test_layers_come_in_groups_that_grow(self):
+        self.assertEqual(layer_groups(4), [(0, 1), (1, 2), (3, 1)])
+        self.assertEqual(sum(count for _, count in layer_groups(30)), 30)
+
+    def test_options_that_are_none(self):
+        with self.assertRaisesRegex(ValueError, "'pool' is none of namespace, socket"):
+            Options.of({"pool": 1})
+
+    def test_an_unknown_vllm_is_refused(self):
+        sys.modules["vllm"] = types.SimpleNamespace(__version__="0.33.1")
+        self.addCleanup(sys.modules.pop, "vllm")
+        with self.assertRaisesRegex(ImportError, "vLLM 0.33.1 is not known .* expected 0.32.x"):
+            import speckv_vllm
+
+            speckv_vllm.SpeckvConnector
