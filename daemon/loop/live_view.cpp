@@ -98,6 +98,11 @@ watch::DaemonFacts LiveView::daemon() const {
   facts.memory_limit_bytes = memory.bytes;
   facts.memory_left_bytes = memory.free_bytes;
   facts.memory_at_most_bytes = config::memory_bytes_max(config);
+  const Pinned pinned = daemon_.medium().pinned();
+  facts.pinned_bytes = pinned.bytes;
+  facts.pinner_bytes = pinned.pinner_bytes;
+  facts.pinner_pid = pinned.pinner_pid;
+  facts.pinner_uid = pinned.pinner_uid;
   return facts;
 }
 

@@ -54,6 +54,13 @@ class Region {
   virtual void leave() {}
 };
 
+// Memory of a device that was given back and that somebody keeps pinned: it cannot be handed out.
+struct Pinned {
+  uint64_t bytes = 0;         // all of it
+  uint64_t pinner_bytes = 0;  // of the process that has most of it
+  uint32_t pinner_pid = 0, pinner_uid = 0;
+};
+
 class Medium {
  public:
   virtual ~Medium() = default;
@@ -98,6 +105,7 @@ class Medium {
   // of this medium is not lost.
   virtual int loss_fd() const { return -1; }
   virtual void clear_loss() {}
+  virtual Pinned pinned() const { return {}; }
 };
 
 Result<std::unique_ptr<Medium>> make_medium(const MediumOptions& options);

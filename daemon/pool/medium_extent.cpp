@@ -101,6 +101,12 @@ class ExtentMedium : public DeviceMedium {
   std::string isolation() const override { return "by the driver's read-only exports"; }
   int fd_to_keep() const override { return device_->fd(); }
   int loss_fd() const override { return watched_.get(); }
+  Pinned pinned() const override {
+    const auto stat = device_->stat();
+    if (!stat.ok()) return {};
+    return {stat.value().quarantined_bytes, stat.value().pinner_bytes,
+            uint32_t(stat.value().pinner_pid), uint32_t(stat.value().pinner_uid)};
+  }
   void clear_loss() override;
 
  private:

@@ -48,6 +48,9 @@ struct DaemonFacts {
   // Of the control group that leaves the least, and what it leaves; 0: none has a limit.
   uint64_t memory_limit_bytes = 0, memory_left_bytes = 0;
   uint64_t memory_at_most_bytes = 0;  // what the configuration can ever take
+  // Of the medium's device: freed and still pinned, and who has most of it.
+  uint64_t pinned_bytes = 0, pinner_bytes = 0;
+  uint32_t pinner_pid = 0, pinner_uid = 0;
 };
 
 // One namespace, its shards summed up. Words are the stations'.

@@ -55,7 +55,11 @@ ordered_json daemon_json(const DaemonFacts& facts) {
           {"fds_wanted", facts.fds_wanted},
           {"memory_limit_bytes", facts.memory_limit_bytes},
           {"memory_left_bytes", facts.memory_left_bytes},
-          {"memory_at_most_bytes", facts.memory_at_most_bytes}};
+          {"memory_at_most_bytes", facts.memory_at_most_bytes},
+          {"pinned_bytes", facts.pinned_bytes},
+          {"pinner_bytes", facts.pinner_bytes},
+          {"pinner_pid", facts.pinner_pid},
+          {"pinner_uid", facts.pinner_uid}};
 }
 
 ordered_json space_json(const SpaceFacts& facts) {

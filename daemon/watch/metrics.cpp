@@ -109,6 +109,9 @@ constexpr Metric<DaemonFacts> of_daemon[] = {
      [](const DaemonFacts& f) { return double(f.memory_limit_bytes); }},
     {"speckv_memory_left_bytes", "gauge", "What that group leaves.",
      [](const DaemonFacts& f) { return double(f.memory_left_bytes); }},
+    {"speckv_medium_pinned_bytes", "gauge",
+     "Memory of the device that was freed and that somebody keeps pinned.",
+     [](const DaemonFacts& f) { return double(f.pinned_bytes); }},
 };
 
 constexpr double unit_bytes = 2 << 20;

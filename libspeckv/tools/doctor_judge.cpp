@@ -123,6 +123,20 @@ void check_memory(const ordered_json& daemon, Findings* ret) {
       "arenas_bytes_max");
 }
 
+// Memory of the driver's device that a client gave back, or lost, while somebody has it pinned.
+void check_pins(const ordered_json& daemon, Findings* ret) {
+  if (!has(daemon, "pinned_bytes") || number(daemon, "pinned_bytes") == 0) return;
+  std::string who;
+  if (number(daemon, "pinner_bytes") > 0)
+    who = format("; process %.0f of uid %.0f has ", number(daemon, "pinner_pid"),
+                 number(daemon, "pinner_uid")) +
+          human_bytes(number(daemon, "pinner_bytes"));
+  add(ret, false, "pinned memory",
+      human_bytes(number(daemon, "pinned_bytes")) + " freed and still pinned" + who,
+      "no pool can have it until the pins are gone: end that process (RDMA, io_uring buffers and "
+      "pipes pin pages)");
+}
+
 void check_threads(const ordered_json& status, Findings* ret) {
   for (const ordered_json& thread : status.at("threads")) {
     if (!has(thread, "stalled_ms")) continue;
@@ -244,6 +258,7 @@ std::vector<Finding> judge(const ordered_json& status, const Machine& machine) {
   check_driver(daemon, machine, &findings);
   check_descriptors(daemon, &findings);
   check_memory(daemon, &findings);
+  check_pins(daemon, &findings);
   check_threads(status, &findings);
   for (const ordered_json& space : status.at("namespaces")) {
     check_pages(space, &findings);

@@ -23,6 +23,7 @@ ordered_json healthy() {
       "scrapers": 1, "metrics_connections_max": 16, "held_blocks": 1, "holds_max": 100,
       "client_fds": 7, "client_fds_max": 300,
       "fds": 40, "fds_max": 1024, "fds_wanted": 400,
+      "pinned_bytes": 0, "pinner_bytes": 0,
       "memory_limit_bytes": 8589934592, "memory_at_most_bytes": 4294967296},
     "namespaces": [{"name": "a", "pool_page_bytes": 2097152, "blocks": 10, "index_entries": 1000,
       "free_units": 5, "units": 10, "waste": 0.01, "failed_blocks": 0, "written_blocks": 10,
@@ -78,6 +79,13 @@ TEST(Doctor, EveryTroubleIsFoundByItsField) {
       {"Secure Boot", [](auto&, auto& m) { m.module_loaded = false; }},
       {"descriptors", [](auto& s, auto&) { s["daemon"]["fds_wanted"] = 5000; }},
       {"memory limit", [](auto& s, auto&) { s["daemon"]["memory_limit_bytes"] = 1 << 30; }},
+      {"pinned memory: 4.00 MiB freed and still pinned; process 77 of uid 20001 has 2.00 MiB",
+       [](auto& s, auto&) {
+         s["daemon"].update({{"pinned_bytes", 4 << 20},
+                             {"pinner_bytes", 2 << 20},
+                             {"pinner_pid", 77},
+                             {"pinner_uid", 20001}});
+       }},
       {"FAULT data thread 0", [](auto& s, auto&) { s["threads"][0]["stalled_ms"] = 9000; }},
       {"arenas: ", [](auto& s, auto&) { s["daemon"]["arenas_bytes"] = 1073741000; }},
       {"sessions of a", [](auto& s, auto&) { s["namespaces"][0]["sessions"] = 8; }},
