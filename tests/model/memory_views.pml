@@ -23,7 +23,24 @@ byte fence_view = 0;     /* of the writer's last release fence */
 #define STORE_RELEASE(loc, val) append(loc, val, log_count)
 #define FENCE_RELEASE() fence_view = log_count - 1
 #define FENCE_FULL() fence_view = log_count - 1
-#define DIES() fence_view = 0 /* the next daemon is another thread, and has fenced nothing yet */
+/* An encode worker is another thread. What it is handed it knows from then on; its stores carry the
+ * view of its own last release fence. */
+byte worker_view = 0; /* of that fence */
+byte job_view = 0;    /* of the data thread, when it handed the job over */
+#define JOB_BEGINS() job_view = log_count
+#ifdef NO_FENCE_WORKER
+#define FENCE_WORKER() skip
+#else
+#define FENCE_WORKER() worker_view = log_count - 1
+#endif
+#define STORE_WORKER(loc, val) append(loc, val, worker_view)
+#ifdef JOB_NOT_ACQUIRED
+#define STORE_RELEASE_AFTER_JOB(loc, val) append(loc, val, job_view)
+#else
+#define STORE_RELEASE_AFTER_JOB(loc, val) append(loc, val, log_count)
+#endif
+/* the next daemon's threads have fenced nothing yet */
+#define DIES() fence_view = 0; worker_view = 0; job_view = 0
 
 inline append(loc_, val_, view_) {
   d_step {

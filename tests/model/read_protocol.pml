@@ -15,6 +15,7 @@
  *   NO_SUM         step 7 is left out: the gens alone must do
  *   INDEX_FORGED   readers start from any entry that could name a slot, published or not
  *   FLIP           the medium loses a word now and then: the checksum must see it
+ *   WORKER         another thread stores the payload (views only; docs/protocol.md section 3)
  *   GUARDS_HOLD    no guard expires: then a read whose guard passed step 3 must never be overtaken
  */
 #ifndef PUTS
@@ -136,12 +137,23 @@ inline take_gen() {
 }
 
 /* W4 in two halves, W5 */
+#ifdef WORKER
+#define STORE_FIRST_WORDS \
+  JOB_BEGINS(); FENCE_WORKER(); DO(STORE_WORKER(SLOT(to, D0), writes)); \
+  DO(STORE_WORKER(SLOT(to, D1), writes))
+#define STORE_LAST_WORDS \
+  FENCE_RELEASE(); DO(STORE_RELAXED(SLOT(to, KEY), key)); \
+  DO(STORE_RELAXED(SLOT(to, SUM), writes); write_complete[writes] = true)
+#else
 #define STORE_FIRST_WORDS \
   DO(STORE_RELAXED(SLOT(to, KEY), key)); DO(STORE_RELAXED(SLOT(to, D0), writes))
 #define STORE_LAST_WORDS \
   DO(STORE_RELAXED(SLOT(to, D1), writes)); \
   DO(STORE_RELAXED(SLOT(to, SUM), writes); write_complete[writes] = true)
-#ifdef EVEN_RELAXED
+#endif
+#ifdef WORKER
+#define STORE_EVEN DO(STORE_RELEASE_AFTER_JOB(SLOT(to, GEN), gen))
+#elif defined EVEN_RELAXED
 #define STORE_EVEN DO(STORE_RELAXED(SLOT(to, GEN), gen))
 #else
 #define STORE_EVEN DO(STORE_RELEASE(SLOT(to, GEN), gen))
