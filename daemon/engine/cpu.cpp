@@ -11,6 +11,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <stdexcept>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -71,8 +74,19 @@ class WorkerEngine final : public Engine {
       : jobs_max_(workers * queued_per_worker), ring_(jobs_max_ * 2), numa_node_(numa_node) {
     facts_.workers = workers;
     wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    SPECKV_ASSERT(wake_fd_ >= 0, "no eventfd for the encode workers: raise LimitNOFILE");
-    for (uint32_t i = 0; i < workers; i++) threads_.emplace_back([this] { run(); });
+    if (wake_fd_ < 0)
+      throw std::runtime_error("no eventfd for the encode threads: raise LimitNOFILE");
+    try {
+      for (uint32_t i = 0; i < workers; i++) threads_.emplace_back([this] { run(); });
+    } catch (const std::system_error&) {
+      const size_t started = threads_.size();
+      stop();
+      close(wake_fd_);
+      throw std::runtime_error("only " + std::to_string(started) + " of " +
+                               std::to_string(workers) +
+                               " encode threads could be started: lower encode_threads, or raise "
+                               "TasksMax or the user's limit of processes");
+    }
   }
   ~WorkerEngine() override {
     stop();

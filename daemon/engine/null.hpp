@@ -29,6 +29,8 @@ class NullEngine final : public Engine {
   void remember();
   // The job that was completed last is handed out once more.
   void repeat() { completed_.push_back(last_); }
+  // And one that it was never given.
+  void hand_out(EncodeJob* strange) { completed_.push_back(strange); }
   size_t waiting() const { return waiting_.size(); }
   const EncodeJob& job(size_t at) const { return *waiting_[at]; }
 

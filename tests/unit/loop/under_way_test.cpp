@@ -291,6 +291,18 @@ TEST_F(UnderWay, AJobThatComesBackTwiceIsSetAside) {
   EXPECT_EQ(sim_.server().counters().engine_mistaken, 1u);
 }
 
+TEST_F(UnderWay, AJobOfNobodyIsSetAside) {
+  SimClient client = sim_.connect(0, 1);
+  client.ask(Op::put, 1);
+  EncodeJob strange;
+  engine_->hand_out(&strange);
+  sim_.turn();
+  EXPECT_EQ(sim_.server().counters().engine_mistaken, 1u);
+  run_out();
+  EXPECT_EQ(client.answered(), 1u);
+  EXPECT_EQ(client.last().result, 0);
+}
+
 TEST_F(UnderWay, AStopWithManyInFlightIsQuiet) {
   SimClient client = sim_.connect(0, 1);
   client.fill(500);
