@@ -227,6 +227,7 @@ class EventsTest(unittest.TestCase):
         push.connect(self.address["tell"])
         for message in (b"", b"\xc1", b"\x91\x01", msgspec.msgpack.encode([[1, None, [], [b"x"]]]),
                         msgspec.msgpack.encode([[1, None, ["a"], [b"x" * 32]]]),
+                        msgspec.msgpack.encode([[1, None, [1 << 31], [b"x" * 32]]]),
                         msgspec.msgpack.encode([[1, None, [1], [b"x" * 31]]])):
             push.send(message)
         push.close(linger=1000)

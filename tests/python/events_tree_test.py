@@ -3,7 +3,9 @@
 what hangs below a removed block is gone) knows exactly what is whole in the pool from the start of
 its sequence on, whatever is told, stored and removed, in any order."""
 
+import array
 import random
+import tracemalloc
 import unittest
 
 from speckv.events import Block, Cleared, Removed, Stored, Tree
@@ -38,12 +40,17 @@ class Router:
             parent = block.hash
 
 
+def block(name, parent, ids):
+    """As a Tree keeps it."""
+    return Block(name, parent, array.array("i", [name]), tuple(ids))
+
+
 def forest(rng, count, ranks):
     blocks = []
     for name in range(count):
         parent = rng.choice(blocks).hash if blocks and rng.random() < 0.9 else None
         ids = [f"{name:08}{rank:08}".encode() * 2 for rank in range(ranks)]
-        blocks.append(Block(name, parent, [name], ids))
+        blocks.append(block(name, parent, ids))
     return blocks
 
 
@@ -85,7 +92,7 @@ class TreeTest(unittest.TestCase):
                 self.assertEqual(set(router.parent), tree.announced())
 
     def test_a_sequence_is_one_event(self):
-        chain = [Block(n, n - 1 if n else None, [n], [bytes([n]) * 32]) for n in range(40)]
+        chain = [block(n, n - 1 if n else None, [bytes([n]) * 32]) for n in range(40)]
         tree = Tree()
         self.assertEqual(tree.tell(chain), [])
         stored = tree.change([block.ids[0] for block in reversed(chain)], [])
@@ -94,7 +101,7 @@ class TreeTest(unittest.TestCase):
         self.assertEqual(tree.change([chain[30].ids[0]], []), [Stored(29, chain[30:])])
 
     def test_what_is_long_away_is_forgotten(self):
-        chain = [Block(n, None, [n], [n.to_bytes(32, "big")]) for n in range(10)]
+        chain = [block(n, None, [n.to_bytes(32, "big")]) for n in range(10)]
         tree = Tree(known_max=4)
         tree.tell(chain[:4])
         tree.change([chain[0].ids[0]], [])
@@ -107,9 +114,19 @@ class TreeTest(unittest.TestCase):
         self.assertEqual(len(tree.tell(chain[6:7])), 0)
         self.assertEqual([block.hash for block in tree.blocks()], [3, 4, 5, 6])
 
+    def test_what_a_known_block_costs(self):
+        rng = random.Random(5)
+        tree = Tree()
+        tracemalloc.start()
+        for _ in range(100):
+            tree.tell([Block(rng.getrandbits(60), None, [rng.randrange(50_000) for _ in range(256)],
+                             [rng.randbytes(32)]) for _ in range(20)])
+        taken = tracemalloc.get_traced_memory()[0] / len(tree)
+        tracemalloc.stop()
+        self.assertLess(taken, 700 + 4 * 256)
+
     def test_a_chain_of_any_length(self):
-        chain = [Block(n, n - 1 if n else None, [n], [n.to_bytes(32, "big")])
-                 for n in range(20_000)]
+        chain = [block(n, n - 1 if n else None, [n.to_bytes(32, "big")]) for n in range(20_000)]
         tree = Tree()
         tree.tell(chain)
         events = tree.change([block.ids[0] for block in chain], [])

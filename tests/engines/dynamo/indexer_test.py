@@ -228,6 +228,8 @@ def main():
                 rig.daemon.kill()
                 rig.daemon.start()
             if store == STORES * 3 // 4:
+                # not in the middle of a replay: Dynamo waits for the rest of it without end
+                results.append(rig.compare("before the publisher is killed"))
                 rig.kill_publisher()
                 rig.random_store()
                 rig.start_publisher()

@@ -150,7 +150,7 @@ def _can_be(block):
     return (isinstance(block.hash, (int, bytes))
             and isinstance(block.parent, (int, bytes, type(None)))
             and isinstance(block.tokens, list) and block.tokens
-            and all(isinstance(each, int) for each in block.tokens)
+            and all(isinstance(each, int) and 0 <= each < 1 << 31 for each in block.tokens)
             and isinstance(block.ids, list) and block.ids
             and all(isinstance(each, bytes) and len(each) == 32 for each in block.ids)
             and isinstance(block.lora, (str, type(None))))

@@ -64,5 +64,5 @@ class Told:
         self._file.close()
 
     def _record(self, block):
-        body = self._encode(list(block))
+        body = self._encode(list(block._replace(tokens=list(block.tokens))))
         return LENGTH.pack(len(body)) + body

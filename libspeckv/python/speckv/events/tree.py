@@ -7,6 +7,7 @@ and its parent is announced: parents go out before their children, and a block t
 along what was announced below it, which comes back when the block does.
 """
 
+import array
 from collections import deque
 from typing import NamedTuple
 
@@ -18,13 +19,14 @@ class Block(NamedTuple):
     """What the engine calls a block.
 
     hash, parent: as in the engine's own events, int or bytes; parent None opens a sequence.
-    tokens: its token ids. ids: of all pool blocks that hold it (Layout.block_ids(keys)): one a
-    rank; it is whole while all are there. lora: the name of its LoRA."""
+    tokens: its token ids, below 2^31; a Tree keeps them as an array. ids: of all pool blocks that
+    hold it (Layout.block_ids(keys)): one a rank; it is whole while all are there. lora: the name
+    of its LoRA."""
 
     hash: object
     parent: object
-    tokens: list
-    ids: list
+    tokens: object
+    ids: object
     lora: str | None = None
 
 
@@ -86,7 +88,8 @@ class Tree:
             if block.hash in self._nodes or not self._make_room():
                 continue
             missing = sum(each not in self._there for each in block.ids)
-            self._nodes[block.hash] = _Node(block, missing)
+            kept = block._replace(tokens=array.array("i", block.tokens), ids=tuple(block.ids))
+            self._nodes[block.hash] = _Node(kept, missing)
             self._children.setdefault(block.parent, set()).add(block.hash)
             for each in block.ids:
                 self._of_id.setdefault(each, []).append(block.hash)
