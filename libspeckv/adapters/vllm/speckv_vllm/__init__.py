@@ -10,7 +10,7 @@ rest can be tested without.
 
 import importlib
 
-PLACES = {"SpeckvConnector": "connector"}
+PLACES = {"SpeckvConnector": "connector", "SpeckvSpec": "spec", "SpeckvTier": "tier"}
 __all__ = list(PLACES)
 
 

@@ -20,12 +20,23 @@ from vllm.distributed.kv_transfer.kv_connector.v1.metrics import (
 from vllm.distributed.parallel_state import get_tensor_model_parallel_rank
 from vllm.logger import init_logger
 from vllm.v1.kv_cache_interface import FullAttentionSpec
+from vllm.v1.kv_offload.base import (
+    LookupResult,
+    Medium,
+    OffloadingWorker,
+    RequestOffloadingContext,
+    TransferResult,
+)
+from vllm.v1.kv_offload.cpu.shared_offload_region import SharedOffloadRegion
+from vllm.v1.kv_offload.tiering.base import JobResult, SecondaryTierManager
+from vllm.v1.kv_offload.tiering.spec import TieringOffloadingSpec
 from vllm.v1.metrics.cache_hit_source import CacheHitSource
 
 __all__ = [
     "CacheHitSource",
     "Counter",
     "FullAttentionSpec",
+    "JobResult",
     "KVConnectorBase_V1",
     "KVConnectorHandshakeMetadata",
     "KVConnectorMetadata",
@@ -33,6 +44,14 @@ __all__ = [
     "KVConnectorRole",
     "KVConnectorStats",
     "KVConnectorWorkerMetadata",
+    "LookupResult",
+    "Medium",
+    "OffloadingWorker",
+    "RequestOffloadingContext",
+    "SecondaryTierManager",
+    "SharedOffloadRegion",
+    "TieringOffloadingSpec",
+    "TransferResult",
     "VERSION",
     "get_tensor_model_parallel_rank",
     "init_logger",
