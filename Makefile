@@ -13,7 +13,7 @@ PRESET ?= release
 
 .PHONY: help run test test-all sim test-vm test-fpga fpga demo-cxl bench quality install deps
 .PHONY: format format-check lint clean calibrate test-llama-server
-.PHONY: test-engines bench-engine test-chaos
+.PHONY: test-engines bench-engines bench-engine test-chaos
 
 help: ## this list
 	@echo 'speckv: a KV-cache tier in CXL memory for LLM servers. See README.md.'
@@ -52,6 +52,10 @@ test-chaos: ## [tests/chaos/README.md] 2,000 deaths of real daemons under real c
 test-engines: build ## [tests/engines/run] LMCache, Dynamo's indexer, a vLLM engine (12 GB, once)
 	@tools/need binding
 	@tests/engines/run
+
+bench-engines: build ## [tests/engines/vllm/bench.py] a vLLM engine: KV computed, loaded, resident
+	@tools/need binding
+	@tests/engines/vllm/run --bench
 
 test-vm: ## [tests/vm/vm-test] the kernel driver on two kernels in QEMU
 	@tools/need build test vm

@@ -84,7 +84,7 @@ class Engine:
             raise TimeoutError(f"the engine hangs: see {self.log}")
         try:
             good, value = self.peer.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             raise RuntimeError(f"the engine ended: see {self.log}") from None
         if not good:
             raise RuntimeError(value)
