@@ -80,7 +80,8 @@ class Group {
   }
   void try_at(const std::string& parent, const std::string& limit_file) {
     if (made()) return;
-    const std::string folder = parent + "/speckv-test-" + std::to_string(getpid());
+    const std::string folder = parent.substr(0, parent.find_last_not_of('/') + 1) +
+                               "/speckv-test-" + std::to_string(getpid());
     if (mkdir(folder.c_str(), 0755) != 0) {
       why_not_ += folder + ": " + std::strerror(errno) + "; ";
       return;
