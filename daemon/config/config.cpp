@@ -132,6 +132,8 @@ void share_limits(Config* config) {
     const auto share = [tenants](auto most, uint64_t least) {
       return static_cast<decltype(most)>(std::max<uint64_t>(most / tenants, least));
     };
+    if (space.retained_bytes_max == limits::retained_not_written)
+      space.retained_bytes_max = space.bytes / 100 * limits::retained_percent_default;
     if (space.sessions_max == 0) space.sessions_max = share(all.sessions_max, 1);
     if (space.layouts_max == 0) space.layouts_max = share(all.layouts_max, 1);
     if (space.arenas_bytes_max == 0)
@@ -212,6 +214,10 @@ std::string describe(const Config& config) {
                " layouts, their widths " + format_bytes(space.widths_bytes_max) + ", " +
                std::to_string(*space.holds_max) + " holds, " + std::to_string(space.fds_max) +
                " descriptors, " + std::to_string(space.log_lines_max) + " lines of the log");
+    append(&text, "prefetch",
+           format_bytes(space.prefetch_bytes_s) + " a second, " +
+               std::to_string(space.prefetch_keys_max) + " keys at once");
+    append(&text, "retained", "at most " + format_bytes(space.retained_bytes_max));
   }
   text += "memory at most   " +
           std::to_string((memory_bytes_max(config) + limits::mib - 1) / limits::mib) + " MiB\n";

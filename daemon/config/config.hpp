@@ -18,7 +18,7 @@
 //                  connections_of_uid_max, hello_ms_max, log_lines_max
 //   [[namespace]]  name, bytes, index_entries, policy, preset, uids, gids, users, groups, anyone,
 //                  sessions_max, arenas_bytes_max, layouts_max, widths_bytes_max, holds_max,
-//                  fds_max, log_lines_max
+//                  fds_max, log_lines_max, prefetch_bytes_s, prefetch_keys_max, retained_bytes_max
 //
 // Sizes are integers or strings: 268435456, "256MiB", "2 GiB", "1.5GiB" (KiB, MiB, GiB, TiB; powers
 // of 1024).
@@ -101,6 +101,12 @@ struct NamespaceConfig {
   uint32_t sessions_max = 0, layouts_max = 0, fds_max = 0, log_lines_max = 0;
   std::optional<uint32_t> holds_max;  // 0 is a limit, too: no holds
   uint64_t arenas_bytes_max = 0, widths_bytes_max = 0;
+  // What its prefetches may read from below in a second (0: nothing), and the keys of its
+  // prefetches and loads that may be on their way at once.
+  uint64_t prefetch_bytes_s = limits::prefetch_bytes_s_default;
+  uint32_t prefetch_keys_max = limits::prefetch_keys_default;
+  // What may be retained, as stored. Not written: a quarter of its bytes.
+  uint64_t retained_bytes_max = limits::retained_not_written;
 };
 
 struct Config {

@@ -149,6 +149,9 @@ void read_limits(TableReader& table, const SessionConfig& all, uint32_t data_thr
   table.integer("fds_max", limits::fds_of_session + data_threads,
                 all.fds_max ? all.fds_max : limits::fds_max_max, &ret->fds_max);
   table.integer("log_lines_max", 1, all.log_lines_max, &ret->log_lines_max);
+  table.size("prefetch_bytes_s", 0, limits::pool_bytes_max, &ret->prefetch_bytes_s);
+  table.integer("prefetch_keys_max", 1, limits::prefetch_keys_max_max, &ret->prefetch_keys_max);
+  table.size("retained_bytes_max", 0, limits::pool_bytes_max, &ret->retained_bytes_max);
 }
 
 void read_namespace(TableReader table, const KnownNames& known, const Config& config,
@@ -231,6 +234,14 @@ void share_pool(const toml::source_region& where, Config* config, Errors* errors
     if (space.index_entries == 0)
       space.index_entries = std::clamp(space.bytes / limits::bytes_per_index_entry,
                                        limits::index_entries_min, limits::index_entries_max);
+    const uint64_t retained_most = space.bytes / 100 * limits::retained_percent_max;
+    if (space.retained_bytes_max != limits::retained_not_written &&
+        space.retained_bytes_max > retained_most)
+      errors->add(where, "namespace \"" + space.name + "\" has retained_bytes_max = " +
+                             format_bytes(space.retained_bytes_max) + ": of its " +
+                             format_bytes(space.bytes) + " at most " +
+                             std::to_string(limits::retained_percent_max) +
+                             " % may be retained, so that puts find room");
     const uint64_t least = uint64_t{config->daemon.data_threads + 1} * 2 * limits::mib;
     if (space.bytes < least)
       errors->add(where,

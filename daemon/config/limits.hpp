@@ -54,6 +54,15 @@ constexpr uint64_t index_entries_max = 1ull << 31;  // block numbers are 32 bits
 constexpr uint32_t access_list_max =
     1024;  // uids or gids of one namespace; scanned once a connection
 
+constexpr uint64_t prefetch_bytes_s_default = 1 * gib;  // bytes a second: a seventh of one NVMe
+constexpr uint32_t prefetch_keys_default =
+    1024;  // keys on their way: half of one session's answers
+constexpr uint32_t prefetch_keys_max_max = 1u << 20;  // 100 bytes each
+// Of a namespace's bytes may be retained: the rest turns over, so that puts always find room.
+constexpr uint32_t retained_percent_default = 25;
+constexpr uint32_t retained_percent_max = 75;
+constexpr uint64_t retained_not_written = UINT64_MAX;
+
 // ---- [session] ----
 constexpr uint64_t arena_bytes_default = 32 * mib;  // 16 blocks of 2 MiB under way
 constexpr uint64_t arena_bytes_min = 1 * mib;       // 16 chunks of 64 KiB

@@ -29,6 +29,8 @@ struct Block {
   uint32_t raw_bytes = 0;     // as the engine had it
   uint32_t named = 0;         // number of the last look at which a guard named it
   uint64_t since_ns = 0;      // limbo: when it was unpublished
+  uint64_t returns_ns = 0;    // its session will speak again then, it is said; 0: unknown
+  uint8_t kind = 0;           // enum speckv_kind, as its writer or a hint said
 };
 
 }  // namespace speckv

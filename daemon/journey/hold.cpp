@@ -52,6 +52,7 @@ void Shard::session_ended(uint64_t session_id) {
   holds_.end_those(
       [session_id](const HoldTable::Hold& hold) { return hold.session_id == session_id; },
       [this](uint32_t block) { let_go(block); });
+  end_retains_of(session_id);
 }
 
 void Shard::expire_holds(uint64_t now_ns) {

@@ -2,9 +2,9 @@
 // hold_table.hpp - holds by their number, and the blocks that each keeps: sized at start.
 //
 // Places beyond this table's own are taken from the namespace's HoldRoom, and go back there. Used
-// by hold.cpp and lose.cpp on the shard's data thread. Every hold has at least one block, so there
-// are never more holds than held blocks. Never allocates after construction; which hold ends, and
-// what that means for a block, is the caller's.
+// by hold.cpp, retain.cpp and lose.cpp on the shard's data thread. Every hold has at least one
+// block, so there are never more holds than held blocks. Never allocates after construction; which
+// hold ends, and what that means for a block, is the caller's.
 #pragma once
 
 #include <cstdint>
@@ -78,13 +78,13 @@ class HoldTable {
         hold, [](uint32_t) { return true; }, visit);
     erase(hold);
   }
-  // Takes the blocks for which leaves(block) is true out of every hold; ends those that have none
-  // left.
-  template <typename Leaves>
-  void drop_blocks(Leaves&& leaves) {
+  // Takes the blocks for which leaves(block) is true out of every hold, and calls visit(block) for
+  // each; ends those that have none left.
+  template <typename Leaves, typename Visit>
+  void drop_blocks(Leaves&& leaves, Visit&& visit) {
     for (Hold& hold : holds_) {
       if (!hold.used) continue;
-      drop_blocks_if(hold, leaves, [](uint32_t) {});
+      drop_blocks_if(hold, leaves, visit);
       if (hold.blocks == none) erase(hold);
     }
   }

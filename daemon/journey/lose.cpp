@@ -61,7 +61,10 @@ void Shard::lose_under_way(uint64_t offset, uint64_t bytes) {
 
 // Their slots stay pinned: those that are not lost are released next.
 void Shard::drop_holds_of(const std::vector<uint8_t>& leaving) {
-  holds_.drop_blocks([&](uint32_t block) { return leaving[block] != 0; });
+  const auto leaves = [&](uint32_t block) { return leaving[block] != 0; };
+  holds_.drop_blocks(leaves, [](uint32_t) {});
+  retains_.drop_blocks(leaves,
+                       [this](uint32_t block) { retained_bytes_ -= blocks_[block].stored_bytes; });
   for (uint32_t block = 0; block < leaving.size(); block++)
     if (leaving[block]) pinned_[block] = blocks_[block].holds = 0;
 }

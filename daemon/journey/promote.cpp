@@ -4,6 +4,8 @@
 // There is no tier below the pool yet: a block is in the pool, or it is missing.
 #include "journey/promote.hpp"
 
+#include <cerrno>
+
 #include "journey/shard.hpp"
 
 namespace speckv {
@@ -18,5 +20,7 @@ FetchReply Shard::fetch(const Key& key, const Layout& layout, uint64_t /*deadlin
 }
 
 void Shard::cancel_fetch(const Key& /*key*/) {}
+
+int Shard::demote(const Key& /*key*/, const Layout& /*layout*/) { return -EOPNOTSUPP; }
 
 }  // namespace speckv

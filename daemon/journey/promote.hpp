@@ -23,7 +23,7 @@ enum class Fetch : uint8_t {
 
 struct FetchReply {
   Fetch outcome = Fetch::missing;
-  uint64_t bytes = 0;  // that are read from below for it; 0 unless it is on its way
+  uint64_t bytes = 0;  // on_its_way: that are read from below for it; clipped: that would have been
 };
 
 // Of a fetch that was on its way: ready, clipped, rejected or missing.

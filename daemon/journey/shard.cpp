@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "shm/atomics.hpp"
+#include "speckv/speckv.h"
 
 namespace speckv {
 
@@ -17,7 +18,8 @@ Shard::Shard(const ShardOptions& options)
       blocks_(options.blocks_max),
       pinned_(options.blocks_max, 0),
       records_(puts_max),
-      holds_(options.holds_max, options.hold_room) {
+      holds_(options.holds_max, options.hold_room),
+      retains_(std::min(options.blocks_max, retained_blocks_max)) {
   free_records_.reserve(puts_max);
   under_way_.reserve(puts_max);
   reaped_.reserve(puts_max);
@@ -57,10 +59,22 @@ void Shard::touch_key(const Key& key, const Layout& layout, uint64_t now_ns) {
     touch(known.block, now_ns);
 }
 
+void Shard::hint(const Key& key, const Layout& layout, uint8_t kind, uint64_t returns_ns) {
+  shm::Entry known;
+  if (!index_.find(key, hash_key(key), &known) || !layout.widths->takes(known.fingerprint)) return;
+  Block& block = blocks_[known.block];
+  if (kind != SPECKV_KIND_UNKNOWN) block.kind = kind;
+  block.returns_ns = returns_ns;
+  policy_->on_hint(known.block, block.kind, returns_ns);
+}
+
 void Shard::tick(uint64_t now_ns) {
   expire_holds(now_ns);
+  expire_retains(now_ns);
   drop_limbo(now_ns);
   counters_.held_blocks.store(holds_.blocks(), std::memory_order_relaxed);
+  counters_.retained_blocks.store(retains_.blocks(), std::memory_order_relaxed);
+  counters_.retained_bytes.store(retained_bytes_, std::memory_order_relaxed);
   counters_.limbo_blocks.store(limbo_.size(), std::memory_order_relaxed);
   counters_.puts_under_way.store(under_way_.size(), std::memory_order_relaxed);
   counters_.puts_quarantined.store(

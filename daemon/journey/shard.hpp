@@ -50,6 +50,12 @@ struct ShardCounters {
   std::atomic<uint64_t> blocks{0}, raw_bytes{0}, stored_bytes{0}, held_blocks{0}, limbo_blocks{0};
   std::atomic<uint64_t> free_units{0}, restored{0}, not_restored{0};
   std::atomic<uint64_t> waste_ppm{0};  // of slabs: bytes that no slot can use
+  // Keys that prefetches and loads asked for, by what became of them; over_limit: of the rejected
+  // ones, those that the namespace's limits refused.
+  std::atomic<uint64_t> fetch_keys{0}, fetch_ready{0}, fetch_missing{0}, fetch_clipped{0},
+      fetch_rejected{0}, fetch_over_limit{0}, fetch_cancelled{0}, fetch_bytes{0};
+  std::atomic<uint64_t> fetches_under_way{0};  // gauge
+  std::atomic<uint64_t> retained_blocks{0}, retained_bytes{0}, retain_refused{0}, hints{0};
 };
 
 struct ShardOptions {
@@ -62,6 +68,7 @@ struct ShardOptions {
   uint32_t holds_max = 4096;      // held blocks of this shard
   HoldRoom* hold_room = nullptr;  // of its namespace; outlives the shard
   uint64_t hold_ns_max = 60'000'000'000;
+  uint64_t retained_bytes_max = 0;  // of this shard, as stored
   Engine* engine = nullptr;
   // Called on the data thread, once for a layout: its reach() has enough, control may adopt().
   std::function<void()> on_measured;
@@ -72,6 +79,13 @@ struct Asker {
   uint64_t session_id = 0;
   uint32_t uid = 0;
 };
+
+// Of one shard: 5 MiB of tables at most. Blocks are 64 KiB and more as stored, so these are 4 GiB.
+constexpr uint32_t retained_blocks_max = 1u << 16;
+// A day: what is wanted for longer is put again.
+constexpr uint64_t retain_ns_max = 86'400'000'000'000;
+// How often those whose time is over are looked for: nobody retains for less than seconds.
+constexpr uint64_t retain_look_ns = 1'000'000'000;
 
 class Shard {
  public:
@@ -109,6 +123,8 @@ class Shard {
   int remove(const Key& key, const Layout& layout);
   void touch(uint32_t block, uint64_t now_ns);
   void touch_key(const Key& key, const Layout& layout, uint64_t now_ns);
+  // What a client says of a block; of one that is not here nothing is remembered.
+  void hint(const Key& key, const Layout& layout, uint8_t kind, uint64_t returns_ns);
 
   // Asks that a block can be read by deadline_ns (0: whenever), for at most bytes_max bytes from
   // below. Of what is on its way the end follows; asked again meanwhile, it is on its way still.
@@ -116,6 +132,9 @@ class Shard {
                    uint64_t now_ns);
   // Nobody waits for it any more: it may be dropped, and its end follows all the same.
   void cancel_fetch(const Key& key);
+  // It is not needed in the pool for now. Returns: 0, -ENOENT, -EBUSY, or -EOPNOTSUPP: there is no
+  // tier below.
+  int demote(const Key& key, const Layout& layout);
   // Moves the fetches that have ended since the last call to the end of *ret.
   void take_fetched(std::vector<FetchEnd>* ret) {
     ret->insert(ret->end(), fetched_.begin(), fetched_.end());
@@ -126,6 +145,10 @@ class Shard {
            uint64_t now_ns);
   int unhold(uint64_t hold, const Asker& asker);
   int adopt(uint64_t hold, const Asker& asker);
+  // Holds by bytes, for longer. Returns: 0, -ENOENT or -EDQUOT.
+  int retain(const shm::Submission& submission, const Layout& layout, const Asker& asker,
+             uint64_t now_ns);
+  int retain_end(uint64_t number, const Asker& asker);
   void session_ended(uint64_t session_id);
 
   // The memory of [offset, offset + bytes) of the pool is gone: so are the blocks that lay there.
@@ -201,6 +224,10 @@ class Shard {
   void let_go(uint32_t block);
   void set_pinned(uint32_t block, bool pinned);
   void expire_holds(uint64_t now_ns);
+  // retain.cpp
+  void let_go_retained(uint32_t block);
+  void end_retains_of(uint64_t session_id);
+  void expire_retains(uint64_t now_ns);
   // lose.cpp
   void drop_holds_of(const std::vector<uint8_t>& leaving);
   void lose_under_way(uint64_t offset, uint64_t bytes);
@@ -242,7 +269,8 @@ class Shard {
     bool asked_policy = false;  // what is free was not enough
   };
   Plan plan_;
-  HoldTable holds_;
+  HoldTable holds_, retains_;
+  uint64_t retained_bytes_ = 0, retains_looked_ns_ = 0;
   std::vector<FetchEnd> fetched_;  // whose ends nobody has taken yet
   std::vector<const shm::GuardSlot*> guards_;
   uint64_t guards_read_ = 0;

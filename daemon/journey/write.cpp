@@ -73,6 +73,7 @@ void Shard::publish(const Put& put) {
   const bool placed = index_.insert(hash_key(put.submission.key), fresh.entry);  // W6
   SPECKV_ASSERT(placed, "the index has no place for a block that was planned for");
   fresh.state = BlockState::published;
+  fresh.kind = put.submission.kind;
   policy_->on_insert(put.block, facts_of(put.block, put.submission.parent, put.submission.position,
                                          put.layout->desc.block_tokens, put.now_ns));
   add_gauges(fresh, +1);
@@ -86,6 +87,7 @@ predict::BlockFacts Shard::facts_of(uint32_t block, const Key& parent, uint32_t 
   facts.key_hash = hash_key(blocks_[block].entry.key);
   facts.now_ns = now_ns;
   facts.stored_bytes = blocks_[block].stored_bytes;
+  facts.kind = blocks_[block].kind;
   if (position != SPECKV_POSITION_UNKNOWN && block_tokens) facts.position = position / block_tokens;
   shm::Entry known;
   if (!parent.is_zero())

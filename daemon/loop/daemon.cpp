@@ -131,6 +131,7 @@ Status Daemon::start_threads() {
       options.policy = config_.namespaces[i].policy;
       options.hold_room = hold_rooms_[i + 1].get();
       options.holds_max = holds_of_shard(*config_.namespaces[i].holds_max, shards);
+      options.retained_bytes_max = config_.namespaces[i].retained_bytes_max / shards;
       options.hold_ns_max = config_.session.hold_ms_max * 1'000'000;
       options.engine = engine.get();
       options.on_measured = [this] { control_->measured(); };  // sessions come after control_
@@ -142,7 +143,9 @@ Status Daemon::start_threads() {
             space.name, shard, restored, part->counters().not_restored.load());
       }
       for (const LostRange& range : lost[i]) part->lose(range.offset, range.bytes);
-      parts.push_back({std::move(part), reinterpret_cast<shm::IndexHeader*>(space.index->data())});
+      parts.push_back({std::move(part), reinterpret_cast<shm::IndexHeader*>(space.index->data()),
+                       config_.namespaces[i].prefetch_keys_max / shards + 1,
+                       config_.namespaces[i].prefetch_bytes_s / shards});
     }
     threads_.push_back(std::make_unique<DataThread>(shard, std::move(parts), std::move(engine)));
     Status status = threads_.back()->start();

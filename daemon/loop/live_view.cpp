@@ -42,6 +42,19 @@ void add_shard(const ShardCounters& from, watch::SpaceFacts* to) {
   add(&to->puts_under_way, from.puts_under_way);
   add(&to->puts_quarantined, from.puts_quarantined);
   add(&to->overdue_blocks, from.puts_overdue);
+  add(&to->prefetch_keys, from.fetch_keys);
+  add(&to->prefetch_ready, from.fetch_ready);
+  add(&to->prefetch_missing, from.fetch_missing);
+  add(&to->prefetch_clipped, from.fetch_clipped);
+  add(&to->prefetch_rejected, from.fetch_rejected);
+  add(&to->prefetch_over_limit, from.fetch_over_limit);
+  add(&to->prefetch_cancelled, from.fetch_cancelled);
+  add(&to->prefetch_bytes, from.fetch_bytes);
+  add(&to->prefetches_under_way, from.fetches_under_way);
+  add(&to->retained_blocks, from.retained_blocks);
+  add(&to->retained_bytes, from.retained_bytes);
+  add(&to->retain_refused, from.retain_refused);
+  add(&to->hints, from.hints);
 }
 
 }  // namespace
@@ -146,6 +159,9 @@ std::vector<watch::SpaceFacts> LiveView::spaces() const {
     facts.fds_max = config.fds_max;
     facts.fds_refused = use.fds_refused;
     facts.log_lines_max = config.log_lines_max;
+    facts.prefetch_keys_max = config.prefetch_keys_max;
+    facts.prefetch_bytes_s = config.prefetch_bytes_s;
+    facts.retained_bytes_max = config.retained_bytes_max;
     all.push_back(std::move(facts));
   }
   return all;

@@ -8,6 +8,7 @@
 
 #include "assert.hpp"
 #include "shm/atomics.hpp"
+#include "speckv/speckv.h"
 
 namespace speckv {
 
@@ -15,10 +16,8 @@ Server::Server(uint32_t shard, std::vector<Space> spaces, Io& io, Engine& engine
     : shard_(shard), io_(io), engine_(engine) {
   completed_.reserve(engine.jobs_max());
   to_tell_.reserve(puts_max);
-  for (Space& space : spaces) {
-    tenants_.emplace_back();
-    tenants_.back().space = std::move(space);
-  }
+  fetched_.reserve(fetches_collected_max);
+  for (Space& space : spaces) tenants_.emplace_back(std::move(space));
 }
 
 // The records are ours: nobody may work on them any more.
@@ -36,7 +35,8 @@ void Server::Share::earn(uint64_t now_round, int64_t quantum) {
 
 bool Server::turn(uint64_t now_ns) {
   now_ns_ = now_ns;
-  const bool some_came = collect();
+  const bool some_were_encoded = collect();
+  const bool some_came = collect_fetched() || some_were_encoded;
   tell_answered();
   int64_t cost = 0;
   while (cost < turn_cost_max) {
@@ -144,7 +144,7 @@ int64_t Server::serve_entry(Tenant& tenant, Client& client) {
   if (!session.look(shard_, &submission)) return entry_cost;
   uint32_t flags = 0;
   Put* put = nullptr;
-  const int result = serve(*tenant.space.shard, client, submission, &flags, &put);
+  const int result = serve(tenant, client, submission, &flags, &put);
   if (result == -EAGAIN) return 0;
   session.take(shard_);
   counters_.submissions.fetch_add(1, std::memory_order_relaxed);
@@ -154,6 +154,7 @@ int64_t Server::serve_entry(Tenant& tenant, Client& client) {
   }
   if (result == -EBADF || result == -EINVAL || result == -ERANGE)
     counters_.rejected.fetch_add(1, std::memory_order_relaxed);
+  if (result == -EINPROGRESS) flags |= shm::completion_on_its_way;
   session.complete(shard_, {submission.user_data, result, flags});
   return entry_cost;
 }
@@ -282,24 +283,48 @@ void Server::set_sleeping(bool sleeping) {
 
 // ---- what an entry means -----------------------------------------------------------------------
 
-int Server::serve(Shard& shard, Client& client, shm::Submission submission, uint32_t* ret_flags,
+namespace {
+
+// A bit that has no meaning, or none for this operation, is refused, so that it can be given one.
+bool means_something(const shm::Submission& submission) {
+  const auto op = shm::Op(submission.op);
+  for (uint8_t byte : submission.reserved)
+    if (byte) return false;
+  if (submission.flags || submission.kind > SPECKV_KIND_SCRATCH) return false;
+  if (submission.kind && op != shm::Op::put && op != shm::Op::hint) return false;
+  if (submission.returns_ns && op != shm::Op::hint) return false;
+  return submission.budget == 0 || op == shm::Op::prefetch || op == shm::Op::load;
+}
+
+}  // namespace
+
+int Server::serve(Tenant& tenant, Client& client, shm::Submission submission, uint32_t* ret_flags,
                   Put** ret_put) {
-  // A bit that has no meaning yet is refused, so that it can be given one.
-  if (submission.flags || submission.reserved[0] || submission.reserved[1] ||
-      submission.reserved[2])
-    return -EINVAL;
+  if (!means_something(submission)) return -EINVAL;
+  Shard& shard = *tenant.space.shard;
   const Session& session = *client.session;
   const Asker asker{session.identity().id, session.identity().uid};
   const auto op = shm::Op(submission.op);
   if (op == shm::Op::unhold) return shard.unhold(submission.hold, asker);
   if (op == shm::Op::adopt) return shard.adopt(submission.hold, asker);
+  if (op == shm::Op::retain_end) return shard.retain_end(submission.hold, asker);
+  if (op == shm::Op::fetch_end) return serve_fetch_end(tenant, client, submission.hold);
 
   const Session::Registered registered = session.layout(submission.layout);
   if (!registered.layout) return -EBADF;
   submission.key = masked(submission.key, registered.layout->mask);
   submission.parent = masked_parent(submission.parent, registered.layout->mask);
-  if (op != shm::Op::touch && shard.is_under_way(submission.key)) return -EAGAIN;
-  switch (op) {
+  const bool tells = op == shm::Op::touch || op == shm::Op::hint;
+  if (!tells && shard.is_under_way(submission.key)) return -EAGAIN;
+  return serve_key(tenant, client, submission, registered, ret_flags, ret_put);
+}
+
+// Its key and its parent's are those of blocks, and no put of it is under way.
+int Server::serve_key(Tenant& tenant, Client& client, const shm::Submission& submission,
+                      const Session::Registered& registered, uint32_t* ret_flags, Put** ret_put) {
+  Shard& shard = *tenant.space.shard;
+  const Asker asker{client.session->identity().id, client.session->identity().uid};
+  switch (shm::Op(submission.op)) {
     case shm::Op::put:
       return serve_put(shard, client, submission, registered, ret_flags, ret_put);
     case shm::Op::remove:
@@ -309,6 +334,17 @@ int Server::serve(Shard& shard, Client& client, shm::Submission submission, uint
     case shm::Op::touch:
       shard.touch_key(submission.key, *registered.layout, now_ns_);
       return 0;
+    case shm::Op::hint:
+      shard.counters().hints.fetch_add(1, std::memory_order_relaxed);
+      shard.hint(submission.key, *registered.layout, submission.kind, submission.returns_ns);
+      return 0;
+    case shm::Op::prefetch:
+    case shm::Op::load:
+      return serve_fetch(tenant, client, submission, *registered.layout);
+    case shm::Op::retain:
+      return shard.retain(submission, *registered.layout, asker, now_ns_);
+    case shm::Op::demote:
+      return shard.demote(submission.key, *registered.layout);
     default:
       return -EINVAL;
   }
@@ -343,6 +379,7 @@ void Server::tick() {
       if (client->unsignalled) tell(*client);
     }
     fail_overdue(shard, was_away);
+    end_late_fetches(tenant);
     shard.tick(now_ns_);
   }
   for (auto& client : leaving_)  // a cancel that found no room is asked for again
@@ -391,7 +428,9 @@ void Server::dismiss_ended() {
 // ended that.
 void Server::let_go(std::unique_ptr<Client> client) {
   SPECKV_ASSERT(client && client->session, "a session was let go twice");
-  Shard& shard = *tenants_[client->session->identity().space].space.shard;
+  Tenant& tenant = tenants_[client->session->identity().space];
+  Shard& shard = *tenant.space.shard;
+  drop_fetches_of(tenant, *client);
   for (Put* put : shard.under_way()) {
     if (put->asker != client.get()) continue;
     put->asker = nullptr;

@@ -26,6 +26,7 @@
 #include "engine/engine.hpp"
 #include "journey/shard.hpp"
 #include "loop/io.hpp"
+#include "loop/prefetches.hpp"
 #include "session/session.hpp"
 #include "shm/index.hpp"
 
@@ -39,6 +40,9 @@ constexpr int64_t turn_cost_max = 1 << 20;  // less than 1 ms of encoding
 constexpr uint64_t tick_ns = 20'000'000;    // touches, holds and limbo need no finer clock
 // Between two ticks: this thread was stopped, and says nothing of the engine's time.
 constexpr uint64_t away_ns = 1'000'000'000;
+// A key is on its way for so long at most, whatever deadline its asker gave.
+constexpr uint64_t fetch_ns_max = 60'000'000'000;
+constexpr size_t fetches_collected_max = 1024;  // in one turn without allocating
 
 struct ServerCounters {
   std::atomic<uint64_t> submissions{0}, rejected{0};
@@ -52,6 +56,9 @@ class Server {
   struct Space {
     std::unique_ptr<Shard> shard;
     shm::IndexHeader* index = nullptr;
+    // What its clients' prefetches may have here at once, and read in a second.
+    uint32_t prefetch_keys_max = 1024;
+    uint64_t prefetch_bytes_s = UINT64_MAX;
   };
   // io, engine (the shards' own): outlive this.
   Server(uint32_t shard, std::vector<Space> spaces, Io& io, Engine& engine);
@@ -99,7 +106,13 @@ class Server {
     uint64_t blocked_at = 0;   // progress_ when its next step could not be done
   };
   struct Tenant {
+    explicit Tenant(Space given)
+        : space(std::move(given)),
+          wants(space.prefetch_keys_max),
+          prefetch_budget(space.prefetch_bytes_s) {}
     Space space;
+    Prefetches wants;
+    ByteBudget prefetch_budget;
     std::vector<std::unique_ptr<Client>> clients;
     size_t next = 0;  // whom the round has come to
     uint64_t round = 1;
@@ -111,10 +124,23 @@ class Server {
   int64_t serve_client(Tenant& tenant, Client& client);
   int64_t step(Tenant& tenant, Client& client);
   int64_t serve_entry(Tenant& tenant, Client& client);
-  int serve(Shard& shard, Client& client, shm::Submission submission, uint32_t* ret_flags,
+  int serve(Tenant& tenant, Client& client, shm::Submission submission, uint32_t* ret_flags,
             Put** ret_put);
+  int serve_key(Tenant& tenant, Client& client, const shm::Submission& submission,
+                const Session::Registered& registered, uint32_t* ret_flags, Put** ret_put);
   int serve_put(Shard& shard, Client& client, const shm::Submission& submission,
                 const Session::Registered& registered, uint32_t* ret_flags, Put** ret_put);
+  // server_fetch.cpp
+  int serve_fetch(Tenant& tenant, Client& client, const shm::Submission& submission,
+                  const Layout& layout);
+  int fetch(Tenant& tenant, Prefetches::Group& group, const shm::Submission& submission,
+            const Layout& layout);
+  int serve_fetch_end(Tenant& tenant, Client& client, uint64_t number);
+  bool collect_fetched();
+  void end_late_fetches(Tenant& tenant);
+  void drop_fetches_of(Tenant& tenant, Client& client);
+  void end_want(Tenant& tenant, void* asker, const Prefetches::Want& want, int result);
+
   bool collect();
   void want_step(Shard& shard, Put& put);
   void leave_list(Put& put);
@@ -134,6 +160,7 @@ class Server {
   Io& io_;
   Engine& engine_;
   std::vector<EncodeJob*> completed_;
+  std::vector<FetchEnd> fetched_;
   std::vector<Client*> to_tell_;  // that got answers which they have not been woken for
   uint64_t progress_ = 1;         // moves when something that could not be done may be done now
   uint64_t moved_ns_ = 0;         // when the engine last took a job or gave one back

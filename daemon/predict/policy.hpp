@@ -40,6 +40,7 @@ inline constexpr uint32_t kPositionUnknown = UINT32_MAX;
 struct BlockFacts {
   uint64_t key_hash = 0;                 // 64 bits of the key
   uint64_t now_ns = 0;                   // any monotonic origin, the same as in on_hit and victim
+  uint8_t kind = 0;                      // enum speckv_kind, as its writer said
   uint32_t parent = kNoBlock;            // resident block that precedes it; kParentAway: it has a
                                          // parent but that is not resident; kNoBlock: none, unknown
   uint32_t position = kPositionUnknown;  // its number in its sequence, the first is 0
@@ -56,6 +57,9 @@ class EvictionPolicy {
   virtual void on_hit(uint32_t block, uint64_t now_ns) = 0;
   // A block is gone: evicted, removed or replaced. Not resident: ignored.
   virtual void on_remove(uint32_t block) = 0;
+  // A client says what a resident block is, and when its session will speak again (0: it does not
+  // know). Nobody has to believe it.
+  virtual void on_hint(uint32_t /*block*/, uint8_t /*kind*/, uint64_t /*returns_ns*/) {}
 
   // Proposes up to ret_blocks.size() blocks (at most kProposalsMax) in the order in which they
   // would be evicted, as if each had been removed before the next was asked for; changes nothing

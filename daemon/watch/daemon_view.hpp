@@ -82,6 +82,13 @@ struct SpaceFacts {
   uint64_t lost_blocks = 0;                           // their memory went
   uint64_t puts_under_way = 0, puts_quarantined = 0;  // gauges; the engine works on them
   uint64_t overdue_blocks = 0;  // puts that failed since the engine did not answer
+  // Keys that prefetches and loads asked for, and what became of them.
+  uint64_t prefetch_keys = 0, prefetch_ready = 0, prefetch_missing = 0, prefetch_clipped = 0;
+  uint64_t prefetch_rejected = 0, prefetch_over_limit = 0, prefetch_cancelled = 0;
+  uint64_t prefetch_bytes = 0;  // read from below for them
+  uint64_t prefetches_under_way = 0, prefetch_keys_max = 0, prefetch_bytes_s = 0;
+  uint64_t retained_blocks = 0, retained_bytes = 0, retained_bytes_max = 0, retain_refused = 0;
+  uint64_t hints = 0;
 };
 
 struct SessionFacts {

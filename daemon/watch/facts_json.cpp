@@ -112,7 +112,23 @@ ordered_json space_json(const SpaceFacts& facts) {
           {"puts_under_way", facts.puts_under_way},
           {"puts_quarantined", facts.puts_quarantined},
           {"overdue_blocks", facts.overdue_blocks},
-          {"lost_bytes", facts.lost_bytes}};
+          {"lost_bytes", facts.lost_bytes},
+          {"prefetch_keys", facts.prefetch_keys},
+          {"prefetch_ready", facts.prefetch_ready},
+          {"prefetch_missing", facts.prefetch_missing},
+          {"prefetch_clipped", facts.prefetch_clipped},
+          {"prefetch_rejected", facts.prefetch_rejected},
+          {"prefetch_over_limit", facts.prefetch_over_limit},
+          {"prefetch_cancelled", facts.prefetch_cancelled},
+          {"prefetch_bytes", facts.prefetch_bytes},
+          {"prefetches_under_way", facts.prefetches_under_way},
+          {"prefetch_keys_max", facts.prefetch_keys_max},
+          {"prefetch_bytes_s", facts.prefetch_bytes_s},
+          {"retained_blocks", facts.retained_blocks},
+          {"retained_bytes", facts.retained_bytes},
+          {"retained_bytes_max", facts.retained_bytes_max},
+          {"retain_refused", facts.retain_refused},
+          {"hints", facts.hints}};
 }
 
 // 64-bit fingerprints do not survive a JSON reader that has doubles only.

@@ -7,7 +7,8 @@
  *     aborts.
  *   - Out-parameters are named ret_... or sit in a struct's ret_ fields; they are set only on
  *     success, unless said.
- *   - Sizes are bytes, times are nanoseconds of CLOCK_MONOTONIC.
+ *   - Sizes are bytes, times are nanoseconds of CLOCK_MONOTONIC. A timeout_ns or ttl_ns begins with
+ *     the call; a deadline_ns is a moment: 0 has passed, SPECKV_NO_DEADLINE never comes.
  *   - Every function may be called from any thread; one handle may be shared by threads.
  *   - Asynchronous calls: an operation whose result is 0 is followed by exactly one completion; a
  *     negative result by none.
@@ -28,7 +29,8 @@
  *   -EMSGSIZE   one block of this layout is larger than a data thread's part of the pool
  *   -EBUSY      the block is held: it can be neither removed nor replaced until the hold ends; of
  *               speckv_open(): too many connections of this user have no session
- *   -EDQUOT     the namespace's quota of holds is used up
+ *   -EDQUOT     the namespace's quota is used up: of holds, of retained bytes, of keys that are
+ *               being fetched at once, or of bytes that its prefetches may read in a second
  *   -EBADF      no such layout, put, page or hold in this session
  *   -ERANGE     a layer range or a length lies outside the layout
  *   -EINVAL     a stride, flag, reserved field or pointer that cannot be right
@@ -37,6 +39,7 @@
  *   -E2BIG      a batch of more than SPECKV_BATCH_MAX operations
  *   -ETIMEDOUT  a deadline passed first
  *   -EOVERFLOW  changes were not read in time: see speckv_changes()
+ *   -EOPNOTSUPP there is no such tier
  *   -ENOTCONN   the daemon is gone and could not be reached again yet
  *   -ECONNRESET (completions) the daemon went away before it answered: the block may or may not be
  *               stored; (open puts and pages) their daemon went away: abort or release them
@@ -70,8 +73,10 @@ extern "C" {
 #endif
 
 #define SPECKV_VERSION_MAJOR 1
-#define SPECKV_VERSION_MINOR 0
+#define SPECKV_VERSION_MINOR 1
 #define SPECKV_BATCH_MAX 65536u
+#define SPECKV_NO_DEADLINE UINT64_MAX
+#define SPECKV_NO_BUDGET UINT64_MAX
 
 struct speckv_session; /* one session: a connection to one namespace of one daemon */
 struct speckv_put;     /* a block being written layer by layer */
@@ -216,7 +221,16 @@ struct speckv_buf {
 struct speckv_meta {
 	uint8_t parent[SPECKV_KEY_BYTES]; /* key of the block before, or zeros */
 	uint32_t position;                /* index of the block's first token in its sequence */
-	uint32_t reserved;
+	uint32_t kind;                    /* enum speckv_kind; before 1.1 it was reserved, and 0 */
+};
+
+/* What a block holds: how likely it is, and how soon, that it is read again. */
+enum speckv_kind {
+	SPECKV_KIND_UNKNOWN = 0,
+	SPECKV_KIND_SYSTEM = 1,       /* a system prompt or a template: shared by many sessions */
+	SPECKV_KIND_TOOL = 2,         /* tool definitions, a document, what a tool gave back */
+	SPECKV_KIND_CONVERSATION = 3, /* turns of one session, which may speak again */
+	SPECKV_KIND_SCRATCH = 4       /* thoughts, drafts: nobody comes back for it */
 };
 
 /*
@@ -260,13 +274,6 @@ int speckv_hold(struct speckv_session *session, uint32_t layout,
                 uint64_t timeout_ns, uint8_t *ret_hits, uint64_t *ret_hold);
 int speckv_unhold(struct speckv_session *session, uint64_t hold);
 int speckv_adopt(struct speckv_session *session, uint64_t hold, uint64_t timeout_ns);
-
-/*
- * Says that these keys will be read soon: present ones are treated as just used. Returns how many
- * were passed on.
- */
-int speckv_prefetch(struct speckv_session *session, uint32_t layout,
-                    const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count);
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
@@ -407,4 +414,6 @@ const char *speckv_version(void);
 #pragma GCC diagnostic pop
 #endif
 #endif
+
+#include "speckv/ahead.h"
 #endif

@@ -27,21 +27,39 @@ constexpr uint32_t arena_chunk_bytes = 64u << 10;
 constexpr uint64_t guard_ignored_after_ns = 2'000'000'000;
 
 // One submission per key, to the key's shard; unhold and adopt go to every shard (-EBADF from all:
-// no such hold).
-enum class Op : uint8_t { put = 1, remove = 2, hold = 3, unhold = 4, adopt = 5, touch = 6 };
+// no such hold), fetch_end and retain_end to those that were asked.
+enum class Op : uint8_t {
+  put = 1,
+  remove = 2,
+  hold = 3,
+  unhold = 4,
+  adopt = 5,
+  touch = 6,
+  // Since 1.2 of the wire. A fetch may be answered twice: completion_on_its_way, then its end.
+  prefetch = 7,   // to be readable by a deadline, within a budget
+  load = 8,       // the same, and somebody waits for it
+  fetch_end = 9,  // no key of this number is waited for any more
+  retain = 10,
+  retain_end = 11,
+  demote = 12,
+  hint = 13,
+};
 
 struct Submission {
   uint64_t user_data;
-  uint8_t op;       // enum Op
-  uint8_t flags;    // 0
-  uint16_t layout;  // session's layout number
-  uint32_t position;
+  uint8_t op;         // enum Op
+  uint8_t flags;      // 0
+  uint16_t layout;    // session's layout number
+  uint32_t position;  // put: of its first token; fetch: keys of its number that follow this one
   Key key;
   Key parent;
   uint64_t arena_offset;  // put: where the block lies, canonical order
-  uint64_t arg;           // hold: TTL in ns
-  uint64_t hold;          // hold, unhold, adopt: the hold's number
-  uint64_t reserved[3];
+  uint64_t arg;           // hold, retain: TTL in ns; fetch: deadline, of CLOCK_MONOTONIC
+  uint64_t hold;          // the number of the hold, the fetch or what is retained
+  uint64_t budget;        // fetch: bytes that all keys of its number may take from below
+  uint64_t returns_ns;    // hint: when its session will speak again; 0: unknown
+  uint8_t kind;           // put, hint: enum speckv_kind
+  uint8_t reserved[7];
 };
 static_assert(sizeof(Submission) == 128);
 
@@ -50,6 +68,8 @@ enum CompletionFlags : uint32_t {
   // There are better bit widths than those that this session's number of the layout stands for: its
   // library asks for the layout again, and gets another number.
   completion_new_widths = 2,
+  // Of a fetch, its first answer: the block is being fetched, and the end of it follows.
+  completion_on_its_way = 4,
 };
 
 struct Completion {

@@ -81,8 +81,7 @@ int block_submit(Session& session, uint32_t index, uint64_t user_data, uint32_t*
   record.chunk_first = block.chunk_first;
   record.chunk_count = block.info->chunks;
   submit(session, connection, ticket,
-         put_submission(block.key, block.parent, block.position, number,
-                        chunk_offset(block.chunk_first)));
+         put_submission(block.key, block.meta, number, chunk_offset(block.chunk_first)));
   session.puts.fetch_add(1, std::memory_order_relaxed);
   session.put_bytes.fetch_add(block.info->block_bytes, std::memory_order_relaxed);
   block_end(session, index, true);
@@ -90,13 +89,11 @@ int block_submit(Session& session, uint32_t index, uint64_t user_data, uint32_t*
   return 0;
 }
 
-int set_meta(const speckv_meta* meta, Key* ret_parent, uint32_t* ret_position) {
-  *ret_parent = {};
-  *ret_position = SPECKV_POSITION_UNKNOWN;
+int set_meta(const speckv_meta* meta, Meta* ret_meta) {
+  *ret_meta = {};
   if (!meta) return 0;
-  if (meta->reserved != 0) return -EINVAL;
-  *ret_parent = Key::from(meta->parent);
-  *ret_position = meta->position;
+  if (meta->kind > SPECKV_KIND_SCRATCH) return -EINVAL;
+  *ret_meta = {Key::from(meta->parent), meta->position, uint8_t(meta->kind)};
   return 0;
 }
 

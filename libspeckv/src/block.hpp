@@ -28,6 +28,6 @@ inline std::byte* block_base(const OpenBlock& block) {
   return block.connection->arena_base() + uint64_t(block.chunk_first) * shm::arena_chunk_bytes;
 }
 // Copies what the user says of a block. Returns: 0 or -EINVAL.
-int set_meta(const speckv_meta* meta, Key* ret_parent, uint32_t* ret_position);
+int set_meta(const speckv_meta* meta, Meta* ret_meta);
 
 }  // namespace speckv::lib

@@ -57,8 +57,9 @@ struct Connection {
   uint32_t sq_tail[shm::shards_max];
   uint32_t sq_reserved[shm::shards_max];  // slots promised to puts that are still copying
   uint32_t cq_head[shm::shards_max];
-  uint32_t under_way[shm::shards_max];  // submitted, not completed; <= cq_entries
-  uint64_t under_way_total = 0;
+  uint32_t under_way[shm::shards_max];  // answers that may come; <= cq_entries
+  uint64_t under_way_total = 0;         // operations
+  uint64_t first_answers = 0;           // that ended none
   Arena arena;
 
   const shm::IndexHeader& index_header() const {

@@ -1,104 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // hold.cpp - speckv_hold, _unhold, _adopt: blocks that may not be evicted between a lookup and its
-// load.
+// load; speckv_retain, _retain_end: the same for longer, by bytes.
 //
 // Keys go to their shards one submission each, under one number that the library draws; answers
 // come back to a Waiter on this stack. A call that gives up leaves its operations to nobody and
 // ends what it had held.
+#include <algorithm>
 #include <cerrno>
 
 #include "src/clock.hpp"
 #include "src/connect.hpp"
 #include "src/handle.hpp"
-#include "src/ring.hpp"
+#include "src/round.hpp"
 #include "src/views.hpp"
 
 namespace speckv::lib {
 namespace {
 
-// A group of operations whose answers one call waits for. Requires: rings locked for add, wait and
-// the destructor's end; the destructor locks by itself.
-class Round {
- public:
-  Round(Session& session, Connection& connection) : session_(session), connection_(connection) {}
-  ~Round() {
-    Locked rings(session_.rings);
-    give_back(count_);
-    for (uint32_t i = 0; i < count_; i++) {
-      Record& record = session_.records[tickets_[i].record];
-      if (record.state == RecordState::under_way && record.waiter == &waiter_)
-        record.waiter = nullptr;
-    }
-  }
-  Round(const Round&) = delete;
-  Round& operator=(const Round&) = delete;
-
-  // Takes what one more operation needs. Returns: 0, -EAGAIN (the ring is full) or -ENOTCONN.
-  int take(uint32_t shard) {
-    Ticket ticket;
-    const int result = reserve(session_, connection_, shard, 0, &ticket);
-    if (result == 0) tickets_[taken_++] = ticket;
-    return result;
-  }
-  // Submits one to each that was taken. Returns: 0, or -ENOTCONN: the daemon was lost meanwhile.
-  int send_taken(const shm::Submission& submission) {
-    for (; count_ < taken_; count_++) {
-      const Ticket ticket = tickets_[count_];
-      Record& record = session_.records[ticket.record];
-      record.internal = true;
-      record.waiter = &waiter_;
-      record.waiter_index = count_;
-      waiter_.left++;
-      const int result = submit(session_, connection_, ticket, submission);
-      if (result == 0) {
-        shard_mask_ |= uint64_t{1} << ticket.shard;
-        continue;
-      }
-      waiter_.left--;
-      give_back(count_ + 1);
-      taken_ = count_;
-      return result;
-    }
-    return 0;
-  }
-  int add(uint32_t shard, const shm::Submission& submission) {
-    const int result = take(shard);
-    return result == 0 ? send_taken(submission) : result;
-  }
-  // Not locked.
-  void ring() const {
-    for (uint32_t shard = 0; shard < connection_.shards; shard++)
-      if (shard_mask_ >> shard & 1) ring_doorbell(connection_, shard);
-  }
-  int wait(uint64_t deadline_ns) {
-    return wait_until(
-        session_, deadline_ns,
-        [](const void* left) { return *static_cast<const uint32_t*>(left) == 0; }, &waiter_.left);
-  }
-  uint32_t count() const { return count_; }
-  int32_t answer(uint32_t i) const { return results_[i]; }
-
- private:
-  void give_back(uint32_t from) {
-    for (uint32_t i = from; i < taken_; i++) unreserve(session_, connection_, tickets_[i]);
-    taken_ = from < taken_ ? from : taken_;
-  }
-
-  Session& session_;
-  Connection& connection_;
-  int32_t results_[hold_group] = {};
-  Ticket tickets_[hold_group];
-  Waiter waiter_{results_, 0};
-  uint32_t taken_ = 0;
-  uint32_t count_ = 0;  // of them submitted
-  uint64_t shard_mask_ = 0;
-};
-
 // Returns: the hold that callers know by its number, or nullptr.
-Hold* find_hold(Session& session, uint64_t number) {
+Hold* find_hold(Session& session, uint64_t number, bool retains = false) {
   const uint64_t now = now_ns();
   for (Hold& hold : session.holds)
-    if (number != 0 && hold.number == number && !hold.busy)
+    if (number != 0 && hold.number == number && !hold.busy && hold.retains == retains)
       return hold.expires_ns > now ? &hold : nullptr;
   return nullptr;
 }
@@ -111,11 +34,11 @@ bool being_made(const Session& session, uint64_t number) {
 }
 
 // Returns: a free entry, now busy and the hold `number` of no shard yet, or nullptr.
-Hold* make_hold(Session& session, uint64_t number) {
+Hold* make_hold(Session& session, uint64_t number, bool retains = false) {
   const uint64_t now = now_ns();
   for (Hold& hold : session.holds) {
     if (hold.busy || (hold.number != 0 && hold.expires_ns > now)) continue;
-    hold = {number, 0, 0, true};
+    hold = {number, retains, 0, 0, true};
     return &hold;
   }
   return nullptr;
@@ -139,7 +62,7 @@ int end_hold(Session& session, Connection& connection, Hold& hold, uint64_t* ret
     if (result != 0) break;  // the daemon is gone, and the hold with it
     session.records[ticket.record].internal = true;
     shm::Submission submission{};
-    submission.op = uint8_t(shm::Op::unhold);
+    submission.op = uint8_t(hold.retains ? shm::Op::retain_end : shm::Op::unhold);
     submission.hold = hold.number;
     if (submit(session, connection, ticket, submission) != 0) break;
     hold.shard_mask &= ~(uint64_t{1} << shard);
@@ -149,10 +72,19 @@ int end_hold(Session& session, Connection& connection, Hold& hold, uint64_t* ret
   return 0;
 }
 
-void ring_shards(const Connection& connection, uint64_t shards) {
-  for (uint32_t shard = 0; shard < connection.shards; shard++)
-    if (shards >> shard & 1) ring_doorbell(connection, shard);
-}
+// Where a call says of each key what became of it: whether it is held, or the answer.
+struct PerKey {
+  uint8_t* hits;
+  int32_t* results;
+  PerKey from(uint32_t i) const {
+    return {hits ? hits + i : nullptr, results ? results + i : nullptr};
+  }
+  void set(uint32_t i, int32_t answer) const {
+    if (hits) hits[i] = answer == 0;
+    else results[i] = answer;
+  }
+  bool held(uint32_t i) const { return hits ? hits[i] != 0 : results[i] == 0; }
+};
 
 // hold: this call's own, busy until it ends; its number never changes meanwhile.
 struct HoldCall {
@@ -169,7 +101,7 @@ struct HoldCall {
   int error = 0;             // the first answer that is neither 0 nor -ENOENT
 
   // Asks for up to hold_group keys. Returns: how many, or -errno.
-  int ask(const uint8_t (*keys)[SPECKV_KEY_BYTES], uint32_t count, uint8_t* ret_hits) {
+  int ask(const uint8_t (*keys)[SPECKV_KEY_BYTES], uint32_t count, const PerKey& ret) {
     Round round(session, connection);
     const uint32_t most = count < hold_group ? count : hold_group;
     int result = 0;
@@ -189,8 +121,9 @@ struct HoldCall {
     result = round.wait(deadline_ns);
     if (result != 0) return result;
     for (uint32_t i = 0; i < round.count(); i++) {
-      const int result_of_key = take(Key::from(keys[i]), round.answer(i), &ret_hits[i]);
-      if (result_of_key != 0) return result_of_key;
+      if (round.answer(i) == -ECONNRESET) return -ENOTCONN;
+      ret.set(i, round.answer(i));
+      take(Key::from(keys[i]), round.answer(i));
     }
     return int(round.count());
   }
@@ -202,7 +135,7 @@ struct HoldCall {
 
   int add(Round& round, const Key& key) const {
     shm::Submission submission{};
-    submission.op = uint8_t(shm::Op::hold);
+    submission.op = uint8_t(hold->retains ? shm::Op::retain : shm::Op::hold);
     submission.layout = uint16_t(layout_number);
     submission.key = key;
     submission.arg = ttl_ns;
@@ -211,26 +144,23 @@ struct HoldCall {
     return round.add(shard_of_key(key), submission);
   }
 
-  int take(const Key& key, int32_t answer, uint8_t* ret_hit) {
-    if (answer == -ECONNRESET) return -ENOTCONN;
-    *ret_hit = answer == 0;
+  void take(const Key& key, int32_t answer) {
     held += answer == 0;
     if (answer == 0) held_shards |= uint64_t{1} << shard_of_key(key);
     if (answer != 0 && answer != -ENOENT && error == 0) error = answer;
-    return 0;
   }
 };
 
-int leading_hits(const uint8_t* hits, unsigned count) {
+int leading_held(const PerKey& keys, unsigned count) {
   unsigned i = 0;
-  while (i < count && hits[i]) i++;
+  while (i < count && keys.held(i)) i++;
   return int(i);
 }
 
 int hold_all(HoldCall& call, const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count,
-             uint8_t* ret_hits) {
+             const PerKey& ret) {
   for (unsigned at = 0; at < count;) {
-    const int asked = call.ask(keys + at, count - at, ret_hits + at);
+    const int asked = call.ask(keys + at, count - at, ret.from(at));
     if (asked < 0) return asked;
     at += unsigned(asked);
   }
@@ -248,22 +178,15 @@ void drop_hold(Session& session, Connection& connection, Hold& hold) {
   ring_shards(connection, asked);
 }
 
-uint64_t draw_number(Session& session) {
-  for (;;) {
-    const uint64_t number = mix64(session.hold_seed + ++session.hold_count * 0x9e3779b97f4a7c15ull);
-    if (number != 0) return number;
-  }
-}
-
-// speckv_hold() but for what its out-parameters say of a failure.
+// speckv_hold() or speckv_retain(), but for what their out-parameters say of a failure.
 int hold_keys(speckv_session* handle, uint32_t layout, const uint8_t (*keys)[SPECKV_KEY_BYTES],
-              unsigned count, uint64_t ttl_ns, uint64_t timeout_ns, uint8_t* ret_hits,
+              unsigned count, uint64_t ttl_ns, uint64_t timeout_ns, const PerKey& ret,
               uint64_t* ret_hold) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   const int batch = check_batch(keys, count);
   if (batch != 0) return batch;
-  if (!ret_hits || !ret_hold || ttl_ns == 0) return -EINVAL;
+  if ((!ret.hits && !ret.results) || !ret_hold || ttl_ns == 0) return -EINVAL;
   Session& session = call.session();
   const LayoutInfo* info = find_layout(session, layout);
   if (!info) return -EBADF;
@@ -273,19 +196,21 @@ int hold_keys(speckv_session* handle, uint32_t layout, const uint8_t (*keys)[SPE
   if (connection->lost.load()) return -ENOTCONN;
   const int16_t wire_layout = connection->layout_number[layout];
   if (wire_layout == layout_refused) return -EBADF;
-  const uint64_t ttl = ttl_ns < connection->hold_ns_max ? ttl_ns : connection->hold_ns_max;
+  const bool retains = ret.results != nullptr;
+  const uint64_t ttl = retains ? ttl_ns : std::min(ttl_ns, connection->hold_ns_max);
   Hold* hold = nullptr;
   uint64_t number = 0;
   {
     Locked rings(session.rings);
     number = draw_number(session);
-    hold = make_hold(session, number);
+    hold = make_hold(session, number, retains);
     if (!hold) return -EAGAIN;
   }
   HoldCall asker{session, *connection, info->mask, wire_layout, ttl, deadline_ns, number, hold};
-  const int result = hold_all(asker, keys, count, ret_hits);
+  const int result = hold_all(asker, keys, count, ret);
   if (result != 0 || asker.held == 0) {
     drop_hold(session, *connection, *hold);
+    if (result == 0 && asker.error == 0 && retains) return -ENOENT;
     return result != 0 ? result : asker.error;
   }
   {
@@ -293,7 +218,7 @@ int hold_keys(speckv_session* handle, uint32_t layout, const uint8_t (*keys)[SPE
     keep_hold(*hold, asker.held_shards, ttl);
   }
   *ret_hold = number;
-  return leading_hits(ret_hits, count);
+  return leading_held(ret, count);
 }
 
 uint64_t all_shards(const Connection& connection) {
@@ -323,20 +248,7 @@ int answers_of(const Round& round, uint64_t* ret_adopted) {
   return error;
 }
 
-}  // namespace
-}  // namespace speckv::lib
-
-using namespace speckv;
-using namespace speckv::lib;
-
-extern "C" int speckv_hold(speckv_session* handle, uint32_t layout,
-                           const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t ttl_ns,
-                           uint64_t timeout_ns, uint8_t* ret_hits, uint64_t* ret_hold) {
-  return told(hold_keys(handle, layout, keys, count, ttl_ns, timeout_ns, ret_hits, ret_hold),
-              ret_hits, count);
-}
-
-extern "C" int speckv_unhold(speckv_session* handle, uint64_t number) {
+int unhold(speckv_session* handle, uint64_t number, bool retains) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   Session& session = call.session();
@@ -346,12 +258,48 @@ extern "C" int speckv_unhold(speckv_session* handle, uint64_t number) {
   int result = 0;
   {
     Locked rings(session.rings);
-    Hold* hold = find_hold(session, number);
+    Hold* hold = find_hold(session, number, retains);
     if (!hold) return -EBADF;
     result = end_hold(session, *connection, *hold, &asked);
   }
   ring_shards(*connection, asked);
   return result;
+}
+
+}  // namespace
+}  // namespace speckv::lib
+
+using namespace speckv;
+using namespace speckv::lib;
+
+extern "C" int speckv_hold(speckv_session* handle, uint32_t layout,
+                           const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t ttl_ns,
+                           uint64_t timeout_ns, uint8_t* ret_hits, uint64_t* ret_hold) {
+  return told(
+      hold_keys(handle, layout, keys, count, ttl_ns, timeout_ns, {ret_hits, nullptr}, ret_hold),
+      ret_hits, count);
+}
+
+extern "C" int speckv_unhold(speckv_session* handle, uint64_t number) {
+  return unhold(handle, number, false);
+}
+
+extern "C" int speckv_retain(speckv_session* handle, uint32_t layout,
+                             const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count,
+                             uint64_t ttl_ns, uint64_t timeout_ns, int32_t* ret_results,
+                             uint64_t* ret_retain) {
+  const int result = hold_keys(handle, layout, keys, count, ttl_ns, timeout_ns,
+                               {nullptr, ret_results}, ret_retain);
+  // Those that were answered keep their answers where none was retained; a call that gave up did
+  // nothing.
+  const bool answered = result >= 0 || result == -ENOENT || result == -EDQUOT;
+  if (!answered && ret_results && count <= SPECKV_BATCH_MAX)
+    for (unsigned i = 0; i < count; i++) ret_results[i] = result;
+  return result;
+}
+
+extern "C" int speckv_retain_end(speckv_session* handle, uint64_t number) {
+  return unhold(handle, number, true);
 }
 
 // All shards are asked or none, and the entry is there before the first is.

@@ -20,8 +20,9 @@ constexpr uint32_t group_keys = 64;      // keys looked up together: covers DRAM
 constexpr uint64_t prefetch_bytes_max =
     8192;                             // of the next block of a batch: fits L1 beside this one
 constexpr uint32_t read_tries = 4;    // the first and 3 retries, DESIGN 4a (3)
-constexpr uint32_t hold_group = 256;  // keys of one hold sent before waiting for answers
-constexpr uint32_t guard_tries = 4;   // slots looked at before reading without a guard
+constexpr uint32_t hold_group = 256;  // keys of one hold or load sent before waiting for answers
+constexpr uint32_t prefetches_max = 256;  // of one session, ended ones that await answers too
+constexpr uint32_t guard_tries = 4;       // slots looked at before reading without a guard
 constexpr uint32_t arena_chunks_max = 1u << 24;  // 1 TiB of 64 KiB chunks
 
 constexpr uint32_t args_bytes_max = 4096;          // a struct that grew past this is none

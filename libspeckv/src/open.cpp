@@ -18,6 +18,7 @@
 #include "src/maps.hpp"
 #include "src/ring.hpp"
 #include "src/teardown.hpp"
+#include "src/views.hpp"
 #include "src/wire_io.hpp"
 
 namespace speckv::lib {
@@ -34,14 +35,9 @@ void* map_zeroed(size_t bytes) {
 }
 
 int check_args(const speckv_open_args& args) {
-  if (args.size < sizeof args || args.flags != 0 || args.daemon_uid < -1) return -EINVAL;
+  if (!grown_struct_fits(args) || args.flags != 0 || args.daemon_uid < -1) return -EINVAL;
   for (uint64_t word : args.reserved)
     if (word) return -EINVAL;
-  // Of a caller that was compiled against a later header: what we do not know must not be wanted.
-  if (args.size > args_bytes_max) return -EINVAL;
-  const auto* bytes = reinterpret_cast<const unsigned char*>(&args);
-  for (uint32_t i = sizeof args; i < args.size; i++)
-    if (bytes[i]) return -EINVAL;
   return 0;
 }
 

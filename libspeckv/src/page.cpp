@@ -75,9 +75,8 @@ extern "C" int speckv_seal(struct speckv_page* page, const uint8_t key[SPECKV_KE
                            const speckv_meta* meta, uint64_t user_data) {
   Call call(page);
   if (call.result() != 0) return call.result();
-  speckv::Key parent;
-  uint32_t position = 0;
-  if (!key || set_meta(meta, &parent, &position) != 0) return -EINVAL;
+  Meta checked;
+  if (!key || set_meta(meta, &checked) != 0) return -EINVAL;
   Session& session = call.session();
   maintain(session);
   const Pin connection(session);
@@ -89,8 +88,7 @@ extern "C" int speckv_seal(struct speckv_page* page, const uint8_t key[SPECKV_KE
     if (block_lost(session, *block)) return -ECONNRESET;
     if (block->tokens != block->info->layout.block_tokens) return -ENODATA;
     block->key = speckv::Key::from(key);
-    block->parent = parent;
-    block->position = position;
+    block->meta = checked;
     const int result = block_submit(session, call.block(), user_data, &shard);
     if (result != 0) return result;
   }

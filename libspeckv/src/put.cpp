@@ -21,14 +21,15 @@ void copy_layers(std::byte* to, const LayoutInfo& info, const speckv_buf& buf) {
   if (stream) copy_fence();
 }
 
-shm::Submission put_submission(const Key& key, const Key& parent, uint32_t position,
-                               int16_t layout_number, uint64_t arena_offset) {
+shm::Submission put_submission(const Key& key, const Meta& meta, int16_t layout_number,
+                               uint64_t arena_offset) {
   shm::Submission submission{};
   submission.op = uint8_t(shm::Op::put);
   submission.layout = uint16_t(layout_number);
-  submission.position = position;
+  submission.position = meta.position;
   submission.key = key;
-  submission.parent = parent;
+  submission.parent = meta.parent;
+  submission.kind = meta.kind;
   submission.arena_offset = arena_offset;
   return submission;
 }
@@ -42,7 +43,7 @@ int ready_to_write(Session& session) {
 namespace {
 
 int check_put(const LayoutInfo& info, const speckv_put_op& op) {
-  if (op.flags != 0 || op.meta.reserved != 0) return -EINVAL;
+  if (op.flags != 0 || op.meta.kind > SPECKV_KIND_SCRATCH) return -EINVAL;
   const int result = check_buf(info, op.buf);
   if (result != 0) return result;
   return op.buf.layer_first == 0 && op.buf.layer_count == info.layout.layers ? 0 : -ERANGE;
@@ -70,9 +71,9 @@ int put_one(Session& session, Connection& connection, uint32_t layout, const Lay
   copy_layers(connection.arena_base() + chunk_offset(chunk), info, op.buf);
   {
     Locked rings(session.rings);
-    const shm::Submission submission = put_submission(
-        key, Key::from(op.meta.parent), op.meta.position, number, chunk_offset(chunk));
-    const int result = submit(session, connection, ticket, submission);
+    const Meta meta{Key::from(op.meta.parent), op.meta.position, uint8_t(op.meta.kind)};
+    const int result =
+        submit(session, connection, ticket, put_submission(key, meta, number, chunk_offset(chunk)));
     if (result != 0) return result;
   }
   ring_doorbell(connection, shard);

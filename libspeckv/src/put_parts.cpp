@@ -58,9 +58,8 @@ extern "C" int speckv_put_begin(speckv_session* handle, uint32_t layout,
   Session& session = call.session();
   const LayoutInfo* info = find_layout(session, layout);
   if (!info) return -EBADF;
-  speckv::Key parent;
-  uint32_t position = 0;
-  if (!key || !ret_put || set_meta(meta, &parent, &position) != 0) return -EINVAL;
+  Meta checked;
+  if (!key || !ret_put || set_meta(meta, &checked) != 0) return -EINVAL;
   maintain(session);
   Locked rings(session.rings);
   uint32_t index = 0;
@@ -68,8 +67,7 @@ extern "C" int speckv_put_begin(speckv_session* handle, uint32_t layout,
   if (result != 0) return result;
   OpenBlock& block = session.blocks[index];
   block.key = speckv::Key::from(key);
-  block.parent = parent;
-  block.position = position;
+  block.meta = checked;
   *ret_put = put_handle(call.slot(), index, block.generation);
   return 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// remove.cpp - speckv_remove and speckv_prefetch: one submission per key, no data. Removals are
-// reaped by the user, prefetches answered to nobody.
+// remove.cpp - speckv_remove, _demote and _hint: one submission per key, no data. Removals and
+// demotions are reaped by the user, hints answered to nobody.
 #include <cerrno>
 
 #include "src/connect.hpp"
@@ -13,7 +13,7 @@ namespace speckv::lib {
 namespace {
 
 // Submits keys until one cannot be. Returns: how many, or the first's -errno when it was none.
-int submit_keys(const Call& call, uint32_t layout, shm::Op op,
+int submit_keys(const Call& call, uint32_t layout, shm::Submission submission,
                 const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t user_data,
                 bool internal) {
   Session& session = call.session();
@@ -30,8 +30,6 @@ int submit_keys(const Call& call, uint32_t layout, shm::Op op,
   {
     Locked rings(session.rings);
     for (; done < count && result == 0; done += result == 0) {
-      shm::Submission submission{};
-      submission.op = uint8_t(op);
       submission.layout = uint16_t(number);
       submission.key = Key::from(keys[done]);
       const uint32_t shard =
@@ -62,14 +60,37 @@ extern "C" int speckv_remove(speckv_session* handle, uint32_t layout,
   Call call(handle);
   if (call.result() != 0) return call.result();
   const int batch = check_batch(keys, count);
-  return batch != 0 ? batch
-                    : submit_keys(call, layout, shm::Op::remove, keys, count, user_data, false);
+  if (batch != 0) return batch;
+  shm::Submission submission{};
+  submission.op = uint8_t(shm::Op::remove);
+  return submit_keys(call, layout, submission, keys, count, user_data, false);
 }
 
-extern "C" int speckv_prefetch(speckv_session* handle, uint32_t layout,
-                               const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count) {
+extern "C" int speckv_demote(speckv_session* handle, uint32_t layout,
+                             const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count,
+                             uint64_t user_data) {
   Call call(handle);
   if (call.result() != 0) return call.result();
   const int batch = check_batch(keys, count);
-  return batch != 0 ? batch : submit_keys(call, layout, shm::Op::touch, keys, count, 0, true);
+  if (batch != 0) return batch;
+  shm::Submission submission{};
+  submission.op = uint8_t(shm::Op::demote);
+  return submit_keys(call, layout, submission, keys, count, user_data, false);
+}
+
+extern "C" int speckv_hint(speckv_session* handle, uint32_t layout,
+                           const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count,
+                           const struct speckv_hint* hint) {
+  Call call(handle);
+  if (call.result() != 0) return call.result();
+  const int batch = check_batch(keys, count);
+  if (batch != 0) return batch;
+  if (!hint || !grown_struct_fits(*hint) || hint->kind > SPECKV_KIND_SCRATCH) return -EINVAL;
+  for (uint64_t word : hint->reserved)
+    if (word) return -EINVAL;
+  shm::Submission submission{};
+  submission.op = uint8_t(shm::Op::hint);
+  submission.kind = uint8_t(hint->kind);
+  submission.returns_ns = hint->returns_ns;
+  return submit_keys(call, layout, submission, keys, count, 0, true);
 }

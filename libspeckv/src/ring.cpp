@@ -18,10 +18,11 @@ uint32_t ring_used(const Connection& connection, uint32_t shard) {
   return used > shm::sq_entries ? shm::sq_entries : used;
 }
 
-bool ring_full(const Connection& connection, uint32_t shard) {
+// What is reserved and not submitted may get two answers each.
+bool ring_full(const Connection& connection, uint32_t shard, uint8_t answers) {
   const uint32_t promised = connection.sq_reserved[shard];
   return ring_used(connection, shard) + promised >= shm::sq_entries ||
-         connection.under_way[shard] + promised >= shm::cq_entries;
+         connection.under_way[shard] + 2 * promised + answers > shm::cq_entries;
 }
 
 uint32_t take_record(Session& session) {
@@ -48,16 +49,8 @@ void give_chunks(Connection& connection, Record& record) {
   record.chunk_count = 0;
 }
 
-void complete(Session& session, uint32_t index, int32_t result, uint32_t flags) {
+void queue(Session& session, uint32_t index, int32_t result, uint32_t flags) {
   Record& record = session.records[index];
-  if (record.internal) {
-    if (record.waiter) {
-      record.waiter->results[record.waiter_index] = result;
-      record.waiter->left--;
-    }
-    give_record(session, index);
-    return;
-  }
   session.user_under_way--;
   record.result = result;
   record.flags = flags;
@@ -68,9 +61,30 @@ void complete(Session& session, uint32_t index, int32_t result, uint32_t flags) 
   session.completed_last = index;
 }
 
+void complete(Session& session, uint32_t index, int32_t result, uint32_t flags) {
+  const Record& record = session.records[index];
+  if (!record.internal) return queue(session, index, result, flags);
+  Waiter* waiter = record.waiter;
+  if (waiter) {
+    waiter->results[record.waiter_index] = result;
+    waiter->left--;
+  }
+  give_record(session, index);
+  if (!waiter || waiter->left != 0 || waiter->record == no_record) return;
+  queue(session, waiter->record, 0, 0);
+  waiter->record = no_record;
+}
+
+// Of a fetch that is not over: the block is on its way.
+void first_answer(Connection& connection, Record& record) {
+  record.answers--;
+  connection.first_answers++;
+  if (record.waiter) record.waiter->results[record.waiter_index] = -EINPROGRESS;
+}
+
 int try_reserve(Session& session, Connection& connection, uint32_t shard, uint32_t chunks,
-                Ticket* ret_ticket) {
-  if (ring_full(connection, shard)) return -EAGAIN;
+                uint8_t answers, Ticket* ret_ticket) {
+  if (ring_full(connection, shard, answers)) return -EAGAIN;
   uint32_t first = 0;
   if (chunks) {
     first = connection.arena.take(chunks);
@@ -87,6 +101,7 @@ int try_reserve(Session& session, Connection& connection, uint32_t shard, uint32
   record.chunk_first = first;
   record.chunk_count = chunks;
   record.internal = false;
+  record.answers = answers;
   record.waiter = nullptr;
   connection.sq_reserved[shard]++;
   *ret_ticket = {index, shard};
@@ -96,11 +111,11 @@ int try_reserve(Session& session, Connection& connection, uint32_t shard, uint32
 }  // namespace
 
 int reserve(Session& session, Connection& connection, uint32_t shard, uint32_t chunks,
-            Ticket* ret_ticket) {
+            Ticket* ret_ticket, uint8_t answers) {
   if (connection.lost.load(std::memory_order_relaxed)) return -ENOTCONN;
-  int result = try_reserve(session, connection, shard, chunks, ret_ticket);
+  int result = try_reserve(session, connection, shard, chunks, answers, ret_ticket);
   if (result == -EAGAIN && drain_connection(session, connection) > 0) {
-    result = try_reserve(session, connection, shard, chunks, ret_ticket);
+    result = try_reserve(session, connection, shard, chunks, answers, ret_ticket);
   }
   return result;
 }
@@ -125,7 +140,7 @@ int submit(Session& session, Connection& connection, const Ticket& ticket,
   area.sq[tail % shm::sq_entries] = submission;
   shm::store_release(area.sq_tail.value, tail + 1);
   connection.sq_reserved[ticket.shard]--;
-  connection.under_way[ticket.shard]++;
+  connection.under_way[ticket.shard] += record.answers;
   connection.under_way_total++;
   if (!record.internal) session.user_under_way++;
   return 0;
@@ -154,12 +169,17 @@ uint32_t drain_connection(Session& session, Connection& connection) {
       const bool ours = record.state == RecordState::under_way && record.shard == shard &&
                         record.generation == uint32_t(completion.user_data >> 32);
       if (!ours) continue;
+      total++;
+      if (completion.flags & shm::completion_on_its_way && record.answers > 1) {
+        connection.under_way[shard]--;
+        first_answer(connection, record);
+        continue;
+      }
       give_chunks(connection, record);
-      connection.under_way[shard]--;
+      connection.under_way[shard] -= record.answers;
       connection.under_way_total--;
       if (completion.flags & shm::completion_new_widths) want_widths(session);
       complete(session, index, completion.result, completion.flags & shm::completion_existed);
-      total++;
     }
     if (count) {
       connection.cq_head[shard] = head;
@@ -187,6 +207,29 @@ void fail_under_way(Session& session, Connection& connection) {
       complete(session, index, -ECONNRESET, 0);
   connection.under_way_total = 0;
   if (!session.queue_empty()) signal_user(session);
+}
+
+uint32_t reserve_completion(Session& session, uint64_t user_data) {
+  const uint32_t index = take_record(session);
+  if (index == no_record) return index;
+  Record& record = session.records[index];
+  record.user_data = user_data;
+  record.state = RecordState::reserved;
+  record.internal = false;
+  record.waiter = nullptr;
+  session.user_under_way++;
+  return index;
+}
+
+void complete_user(Session& session, uint32_t record, int32_t result) {
+  queue(session, record, result, 0);
+}
+
+uint64_t draw_number(Session& session) {
+  for (;;) {
+    const uint64_t number = mix64(session.hold_seed + ++session.hold_count * 0x9e3779b97f4a7c15ull);
+    if (number != 0) return number;
+  }
 }
 
 uint32_t pop_completions(Session& session, speckv_completion* ret_completions, uint32_t max) {

@@ -19,10 +19,11 @@ struct Ticket {
   uint32_t shard = 0;
 };
 
-// Takes a record and a ring slot of `shard`, and `chunks` of the arena (0: none). Drains first when
-// something is full. Returns: 0, -ENOTCONN when the connection is lost, -EAGAIN when it is full.
+// Takes a record and a ring slot of `shard`, and `chunks` of the arena (0: none). answers: that it
+// may get. Drains first when something is full. Returns: 0, -ENOTCONN when the connection is lost,
+// -EAGAIN when it is full.
 int reserve(Session& session, Connection& connection, uint32_t shard, uint32_t chunks,
-            Ticket* ret_ticket);
+            Ticket* ret_ticket, uint8_t answers = 1);
 // Undoes reserve().
 void unreserve(Session& session, Connection& connection, const Ticket& ticket);
 // Fills the ring slot. Returns: 0, or -ENOTCONN when the daemon was lost meanwhile; the ticket is
@@ -38,6 +39,12 @@ uint32_t drain_connection(Session& session, Connection& connection);
 uint32_t drain(Session& session);
 // Completes with -ECONNRESET all that is still under way.
 void fail_under_way(Session& session, Connection& connection);
+// A completion that no operation of the rings has: the user reaps it after complete_user().
+// Returns: no_record when there is none left.
+uint32_t reserve_completion(Session& session, uint64_t user_data);
+void complete_user(Session& session, uint32_t record, int32_t result);
+// Of a hold, a prefetch or what is retained: not guessed by others, never 0.
+uint64_t draw_number(Session& session);
 // Pops up to max from the queue.
 uint32_t pop_completions(Session& session, speckv_completion* ret_completions, uint32_t max);
 

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include "codec/chan_table.hpp"
 #include "codec/segment.hpp"
@@ -57,10 +58,22 @@ struct LayoutInfo {
   }
 };
 
-// Answers of one call's own operations (hold, adopt). Lives on the caller's stack; rings guards it.
+// Answers of one call's own operations (hold, load; on the caller's stack) or of a prefetch. rings
+// guards it.
 struct Waiter {
   int32_t* results;
   uint32_t left;
+  uint32_t record = no_record;  // that the user reaps once none is left
+};
+constexpr int32_t not_answered = 1;  // in results
+
+// Free while number is 0 and no answer is left.
+struct Prefetch {
+  uint64_t number = 0;
+  uint32_t count = 0;
+  uint64_t shard_mask = 0;  // that were asked
+  std::unique_ptr<int32_t[]> results;
+  Waiter waiter{nullptr, 0};
 };
 
 enum class RecordState : uint8_t { free, reserved, under_way, completed };
@@ -78,7 +91,15 @@ struct Record {
   uint32_t flags;
   uint8_t shard;
   RecordState state;
-  bool internal;  // not to be reaped by the user
+  bool internal;    // not to be reaped by the user
+  uint8_t answers;  // that may come still: a fetch has two
+};
+
+// A caller's speckv_meta, checked.
+struct Meta {
+  Key parent;
+  uint32_t position = SPECKV_POSITION_UNKNOWN;
+  uint8_t kind = SPECKV_KIND_UNKNOWN;
 };
 
 enum class BlockKind : uint8_t { free, put, page };
@@ -98,13 +119,13 @@ struct OpenBlock {
   uint32_t tokens;
   uint64_t layers_claimed[SPECKV_LAYERS_MAX / 64];
   Key key;
-  Key parent;
-  uint32_t position;
+  Meta meta;
 };
 
 // A busy entry belongs to the call that made it, however long that takes: only the call ends it.
 struct Hold {
   uint64_t number;  // 0: free
+  bool retains;     // it is what speckv_retain() gave out
   uint64_t expires_ns;
   uint64_t shard_mask;
   bool busy;
@@ -153,6 +174,7 @@ struct Session {
   uint32_t blocks_used = 0;
   uint32_t blocks_free = no_record;
   Hold holds[holds_max];
+  Prefetch prefetches[prefetches_max];
   uint64_t hold_seed = 0;
   uint64_t hold_count = 0;
   bool leader = false;  // a thread sleeps in poll() for all waiting ones

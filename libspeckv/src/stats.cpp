@@ -12,8 +12,8 @@ namespace {
 struct Version {
   char text[48];
   Version() {
-    static constexpr char number[] = "1.0 ";
-    static_assert(SPECKV_VERSION_MAJOR == 1 && SPECKV_VERSION_MINOR == 0);
+    static constexpr char number[] = "1.1 ";
+    static_assert(SPECKV_VERSION_MAJOR == 1 && SPECKV_VERSION_MINOR == 1);
     const std::string_view isa = codec::isa();
     const size_t length = isa.size() < 40 ? isa.size() : 40;
     std::memcpy(text, number, sizeof number);

@@ -19,6 +19,17 @@ inline int check_batch(const void* items, unsigned count) {
   return items ? 0 : -EINVAL;
 }
 
+// Whether a struct that begins with its size can be read as we know it: what a caller's later
+// header has beyond must not be wanted.
+template <typename Struct>
+bool grown_struct_fits(const Struct& given) {
+  if (given.size < sizeof given || given.size > args_bytes_max) return false;
+  const auto* bytes = reinterpret_cast<const unsigned char*>(&given);
+  for (uint32_t i = sizeof given; i < given.size; i++)
+    if (bytes[i]) return false;
+  return true;
+}
+
 // Returns: result, after a call that fails as a whole has told each of its ops so. A batch whose
 // count is no batch's is not touched.
 template <typename Operation>

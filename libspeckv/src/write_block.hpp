@@ -9,8 +9,8 @@ namespace speckv::lib {
 
 // Copies layers into a block at `to`, which lies in the arena in canonical order.
 void copy_layers(std::byte* to, const LayoutInfo& info, const speckv_buf& buf);
-shm::Submission put_submission(const Key& key, const Key& parent, uint32_t position,
-                               int16_t layout_number, uint64_t arena_offset);
+shm::Submission put_submission(const Key& key, const Meta& meta, int16_t layout_number,
+                               uint64_t arena_offset);
 // The arena offset that the daemon understands, of a chunk.
 inline uint64_t chunk_offset(uint32_t chunk) { return uint64_t(chunk) * shm::arena_chunk_bytes; }
 

@@ -187,6 +187,10 @@ void check_quotas(const ordered_json& status, Findings* ret) {
     check_quota(space, of, "widths", "widths_bytes", "widths_bytes_max", nullptr, ret);
     check_quota(space, of, "holds", "held_blocks", "holds_max", "holds_refused", ret);
     check_quota(space, of, "descriptors", "fds", "fds_max", "fds_refused", ret);
+    check_quota(space, of, "prefetches", "prefetches_under_way", "prefetch_keys_max",
+                "prefetch_over_limit", ret);
+    check_quota(space, of, "retained", "retained_bytes", "retained_bytes_max", "retain_refused",
+                ret);
   }
   if (has(daemon, "log_lines_left_out") && number(daemon, "log_lines_left_out") > 0)
     add(ret, false, "log", format("%.0f lines left out", number(daemon, "log_lines_left_out")),

@@ -101,7 +101,7 @@ static void pin_blocks(void) {
   SIZE(speckv_meta, 40);
   AT(speckv_meta, parent, 0);
   AT(speckv_meta, position, 32);
-  AT(speckv_meta, reserved, 36);
+  AT(speckv_meta, kind, 36); /* released as reserved, and 0 */
   SIZE(speckv_get_op, 56);
   AT(speckv_get_op, key, 0);
   AT(speckv_get_op, buf, 32);
@@ -114,6 +114,37 @@ static void pin_blocks(void) {
   AT(speckv_put_op, user_data, 88);
   AT(speckv_put_op, ret_result, 96);
   AT(speckv_put_op, flags, 100);
+}
+
+/* Since 1.1. */
+static void pin_ahead(void) {
+  SIZE(speckv_prefetch_args, 64);
+  AT(speckv_prefetch_args, size, 0);
+  AT(speckv_prefetch_args, tier, 4);
+  AT(speckv_prefetch_args, deadline_ns, 8);
+  AT(speckv_prefetch_args, budget_bytes, 16);
+  AT(speckv_prefetch_args, user_data, 24);
+  AT(speckv_prefetch_args, reserved, 32);
+  SIZE(speckv_outcome, 8);
+  AT(speckv_outcome, outcome, 0);
+  AT(speckv_outcome, error, 4);
+  SIZE(speckv_hint, 48);
+  AT(speckv_hint, size, 0);
+  AT(speckv_hint, kind, 4);
+  AT(speckv_hint, returns_ns, 8);
+  AT(speckv_hint, reserved, 16);
+  VALUE(SPECKV_TIER_POOL, 0);
+  VALUE(SPECKV_OUTCOME_ASKED, 0);
+  VALUE(SPECKV_OUTCOME_ON_ITS_WAY, 1);
+  VALUE(SPECKV_OUTCOME_READY, 2);
+  VALUE(SPECKV_OUTCOME_CLIPPED, 3);
+  VALUE(SPECKV_OUTCOME_REJECTED, 4);
+  VALUE(SPECKV_OUTCOME_MISSING, 5);
+  VALUE(SPECKV_KIND_UNKNOWN, 0);
+  VALUE(SPECKV_KIND_SYSTEM, 1);
+  VALUE(SPECKV_KIND_TOOL, 2);
+  VALUE(SPECKV_KIND_CONVERSATION, 3);
+  VALUE(SPECKV_KIND_SCRATCH, 4);
 }
 
 static void pin_values(void) {
@@ -144,6 +175,7 @@ int main(void) {
   pin_layout();
   pin_session();
   pin_blocks();
+  pin_ahead();
   pin_values();
   printf("%d sizes, offsets and values checked, %d differ\n", checked, wrong);
   return wrong != 0;

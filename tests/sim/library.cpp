@@ -89,7 +89,7 @@ bool LibrarySession::all_answered_once() const {
   const auto& session = *static_cast<Session*>(session_);
   const shm::ShardArea& area = session.connections[0].area(0);
   return area.sq_head.value == session.connections[0].sq_tail[0] &&
-         area.cq_tail.value == area.sq_head.value;
+         area.cq_tail.value == uint32_t(area.sq_head.value + session.connections[0].first_answers);
 }
 
 }  // namespace speckv::sim

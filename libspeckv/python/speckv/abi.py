@@ -10,7 +10,7 @@ view = np.dtype([("base", "u8"), ("token_stride", "i8"), ("head_stride", "i8"),
 
 buf = np.dtype([("layer_first", "u4"), ("layer_count", "u4"), ("views", "u8")])
 
-meta = np.dtype([("parent", key), ("position", "u4"), ("reserved", "u4")])
+meta = np.dtype([("parent", key), ("position", "u4"), ("kind", "u4")])
 
 get_op = np.dtype([("key", key), ("buf", buf), ("ret_result", "i4"), ("flags", "u4")])
 

@@ -256,7 +256,7 @@ TEST_F(Errors, Buffers) {
   EXPECT_EQ(speckv_get(client().get(), number, &get, 1), 0);
   EXPECT_EQ(get.ret_result, -EINVAL);
   speckv_put_op put = Client::put_op(2, kv);
-  put.meta.reserved = 1;
+  put.meta.kind = SPECKV_KIND_SCRATCH + 1;
   EXPECT_EQ(speckv_put(client().get(), number, &put, 1), 0);
   EXPECT_EQ(put.ret_result, -EINVAL);
   EXPECT_EQ(speckv_wait(client().get(), 0), -ENOTCONN);  // nothing of all this is under way

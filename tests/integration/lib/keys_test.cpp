@@ -80,7 +80,7 @@ TEST(Layout, FingerprintIgnoresThePresetOnly) {
   EXPECT_EQ(speckv_block_bytes(&layout), 3u * 2 * 2 * 24 * 32 * 2);
 }
 
-TEST(Library, SaysItsVersion) { EXPECT_EQ(std::string(speckv_version()).substr(0, 4), "1.0 "); }
+TEST(Library, SaysItsVersion) { EXPECT_EQ(std::string(speckv_version()).substr(0, 4), "1.1 "); }
 
 }  // namespace
 }  // namespace speckv::test

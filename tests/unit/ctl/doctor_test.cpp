@@ -29,7 +29,9 @@ ordered_json healthy() {
       "free_units": 5, "units": 10, "waste": 0.01, "failed_blocks": 0, "written_blocks": 10,
       "refused_segments": 0, "bounded_segments": 0, "lost_blocks": 0, "sessions": 1,
       "sessions_max": 8, "sessions_refused": 0, "held_blocks": 1, "holds_max": 100,
-      "holds_refused": 0, "fds": 7, "fds_max": 100, "fds_refused": 0}],
+      "holds_refused": 0, "fds": 7, "fds_max": 100, "fds_refused": 0,
+      "prefetches_under_way": 1, "prefetch_keys_max": 100, "prefetch_over_limit": 0,
+      "retained_bytes": 10, "retained_bytes_max": 1000, "retain_refused": 0}],
     "sessions": [{"id": 1, "pid": 7, "dropped_completions": 0}],
     "threads": [{"shard": 0, "stalled_ms": 40}]})");
 }
@@ -97,6 +99,10 @@ TEST(Doctor, EveryTroubleIsFoundByItsField) {
       {"descriptors of clients", [](auto& s, auto&) { s["daemon"]["client_fds"] = 299; }},
       {"descriptors of a", [](auto& s, auto&) { s["namespaces"][0]["fds"] = 98; }},
       {"descriptors of a", [](auto& s, auto&) { s["namespaces"][0]["fds_refused"] = 1; }},
+      {"prefetches of a", [](auto& s, auto&) { s["namespaces"][0]["prefetches_under_way"] = 95; }},
+      {"prefetches of a", [](auto& s, auto&) { s["namespaces"][0]["prefetch_over_limit"] = 1; }},
+      {"retained of a", [](auto& s, auto&) { s["namespaces"][0]["retained_bytes"] = 950; }},
+      {"retained of a", [](auto& s, auto&) { s["namespaces"][0]["retain_refused"] = 1; }},
       {"pages of a", [](auto& s, auto&) { s["namespaces"][0]["pool_page_bytes"] = 4096; }},
       {"index of a", [](auto& s, auto&) { s["namespaces"][0]["blocks"] = 999; }},
       {"waste of a", [](auto& s, auto&) { s["namespaces"][0]["waste"] = 0.3; }},
@@ -121,7 +127,8 @@ TEST(Doctor, AnOlderDaemonsMissingFieldsAreNoFault) {
   ordered_json status = healthy();
   for (const char* field : {"fds_max", "memory_limit_bytes", "layouts_substituted"})
     status["daemon"].erase(field);
-  for (const char* field : {"bounded_segments", "lost_blocks", "sessions_max", "holds_max"})
+  for (const char* field : {"bounded_segments", "lost_blocks", "sessions_max", "holds_max",
+                            "prefetch_keys_max", "retained_bytes_max"})
     status["namespaces"][0].erase(field);
   status["threads"][0].erase("stalled_ms");
   EXPECT_EQ(troubles(status, machine()), "");

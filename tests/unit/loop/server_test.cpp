@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "server_fixture.hpp"
+#include "speckv/speckv.h"
 
 namespace {
 
@@ -34,17 +35,20 @@ TEST(Server, AnswersAndSignalsOnceATurn) {
 TEST(Server, BitsWithoutAMeaningAreRefused) {
   SimServer sim;
   SimClient client = sim.connect(0, 1);
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < 11; i++) {
     shm::Submission submission{};
     submission.op = uint8_t(shm::Op::touch);
     submission.layout = uint16_t(client.layout);
     if (i == 0) submission.flags = 0x80;
-    else submission.reserved[i - 1] = 1;
+    else if (i == 1) submission.budget = 1;
+    else if (i == 2) submission.returns_ns = 1;
+    else if (i == 3) submission.kind = SPECKV_KIND_TOOL;
+    else submission.reserved[i - 4] = 1;
     client.submit(submission);
     sim.turn();
     EXPECT_EQ(client.last().result, -EINVAL) << i;
   }
-  EXPECT_EQ(sim.server().counters().rejected, 4u);
+  EXPECT_EQ(sim.server().counters().rejected, 11u);
 }
 
 // ---- sessions that go --------------------------------------------------------------------------
