@@ -142,10 +142,13 @@ void Simulation::get(Client& client) {
     ops[i].buf = batch_[first.layout][i].buf(layer_first, layer_count);
     ops[i].flags = random_.chance(128) ? SPECKV_GET_STREAM : 0;
   }
-  speckv_get(client.library->handle(), first.layout, ops, count);
+  const bool waits = random_.chance(300);
+  if (waits) speckv_load(client.library->handle(), first.layout, ops, count, now_ns + wait_ns);
+  else speckv_get(client.library->handle(), first.layout, ops, count);
   for (uint32_t i = 0; i < count; i++) {
     uint64_t version = 0;
-    demand(ops[i].ret_result == 0 || ops[i].ret_result == -ENOENT,
+    const bool late = waits && ops[i].ret_result == -ETIMEDOUT;
+    demand(ops[i].ret_result == 0 || ops[i].ret_result == -ENOENT || late,
            text("a get gave %d", ops[i].ret_result));
     if (ops[i].ret_result == 0) {
       demand(batch_[first.layout][i].whole(names[i].key, layer_first, layer_count, &version),
@@ -226,7 +229,27 @@ void Simulation::touch(Client& client) {
   const Name name = any_name(client);
   uint8_t keys[1][SPECKV_KEY_BYTES];
   key_bytes(name, keys[0]);
-  speckv_prefetch(client.library->handle(), name.layout, SPECKV_KEYS(keys), 1);
+  if (random_.chance(512)) {
+    speckv_prefetch(client.library->handle(), name.layout, SPECKV_KEYS(keys), 1);
+    return;
+  }
+  // What becomes of it is looked at now, and it is ended now or never: its session's end does.
+  speckv_prefetch_args args{};
+  args.size = sizeof args;
+  args.deadline_ns = random_.chance(512) ? SPECKV_NO_DEADLINE : now_ns + wait_ns;
+  args.budget_bytes = random_.chance(512) ? SPECKV_NO_BUDGET : 1;
+  args.user_data = ++user_data_;
+  uint64_t prefetch = 0;
+  const int asked = speckv_prefetch_begin(client.library->handle(), name.layout, SPECKV_KEYS(keys),
+                                          1, &args, &prefetch);
+  demand(asked >= 0 || asked == -EAGAIN, text("a prefetch gave %d", asked));
+  if (asked < 0) return;
+  client.pending[args.user_data] = {Kind::prefetch, name, 0};
+  speckv_outcome outcome{};
+  const int ready = speckv_prefetch_outcomes(client.library->handle(), prefetch, &outcome, 1);
+  demand(ready == (outcome.outcome == SPECKV_OUTCOME_READY), "a prefetch contradicts itself");
+  if (random_.chance(900))
+    demand(speckv_prefetch_end(client.library->handle(), prefetch) == 0, "a prefetch has no end");
 }
 
 void Simulation::reap(Client& client) {
@@ -240,14 +263,17 @@ void Simulation::reap(Client& client) {
       const Pending pending = at->second;
       client.pending.erase(at);
       say(text("client %u: %s %s answered: %d%s", client.number,
-               pending.kind == Kind::put ? "put" : "remove", pending.name.text().c_str(),
-               done[i].result, done[i].flags ? " existed" : ""));
+               pending.kind == Kind::put      ? "put"
+               : pending.kind == Kind::remove ? "remove"
+                                              : "prefetch",
+               pending.name.text().c_str(), done[i].result, done[i].flags ? " existed" : ""));
       answered(pending, done[i].result, done[i].flags & SPECKV_COMPLETION_EXISTED);
     }
   }
 }
 
 void Simulation::answered(const Pending& pending, int result, bool existed) {
+  if (pending.kind == Kind::prefetch) return;
   if (pending.kind == Kind::put)
     oracle_.put_answered(pending.name, pending.version, result, existed);
   else
@@ -263,7 +289,7 @@ void Simulation::submit_anything(Client& client) {
   auto& area = *reinterpret_cast<shm::ShardArea*>(memory + shm::shards_offset);
   shm::Submission entry{};
   entry.user_data = random_.next();
-  entry.op = uint8_t(random_.below(8));
+  entry.op = uint8_t(random_.below(16));
   entry.flags = random_.chance(32) ? uint8_t(random_.next()) : 0;
   entry.layout = uint16_t(random_.below(layouts_.size() + 1));
   entry.position = uint32_t(random_.below(4));

@@ -55,7 +55,7 @@ class Simulation : public World {
   bool while_waiting() override;
 
  private:
-  enum class Kind : uint8_t { put, remove };
+  enum class Kind : uint8_t { put, remove, prefetch };
   struct Pending {
     Kind kind;
     Name name;
