@@ -33,15 +33,17 @@ module encode_lane
     input  logic            flip_i,
     output logic            error_o
 );
-  localparam int unsigned Cores = 2;
-  localparam int unsigned CoreBits = 1;
+  localparam int unsigned Cores = 3;
+  localparam int unsigned CoreBits = 2;
   localparam int unsigned CoreRaw = 0;
   localparam int unsigned CoreRowq = 1;
+  localparam int unsigned CoreQ8 = 2;
   localparam int unsigned OpenPages = 8;
   localparam int unsigned QueueDepth = 8;
   typedef logic [RingAddrBits:0] count_t;
 
   function automatic logic [CoreBits-1:0] core_of(input logic [4:0] codec);
+    if (codec == CodecQ8 || codec == CodecQ8sink) return CoreBits'(CoreQ8);
     return is_rowq(codec) ? CoreBits'(CoreRowq) : CoreBits'(CoreRaw);
   endfunction
 
@@ -174,6 +176,23 @@ module encode_lane
       .write_data_o(write_data[CoreRowq]),
       .done_o(core_done[CoreRowq]),
       .refusal_o(core_refusal[CoreRowq])
+  );
+  q8_encode u_q8 (
+      .clk_i,
+      .rst_ni,
+      .page_valid_i(core_page[CoreQ8]),
+      .page_ready_o(core_ready[CoreQ8]),
+      .page_cfg_i(page_cfg),
+      .page_base_i(next_q[RingAddrBits-1:0]),
+      .valid_i(core_valid[CoreQ8]),
+      .ready_o(core_take[CoreQ8]),
+      .beat_i(raw_beat_i),
+      .write_o(write[CoreQ8]),
+      .write_mask_o(write_mask[CoreQ8]),
+      .write_addr_o(write_addr[CoreQ8]),
+      .write_data_o(write_data[CoreQ8]),
+      .done_o(core_done[CoreQ8]),
+      .refusal_o(core_refusal[CoreQ8])
   );
 
   always_comb begin

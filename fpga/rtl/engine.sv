@@ -152,9 +152,13 @@ module engine
 
   // ---- rings ----
   logic job_valid;
-  logic [Lanes-1:0] job_ready, job_grant, result_valid, result_ready, lane_idle;
-  job_t job;
-  result_t [Lanes-1:0] result;
+  logic [Lanes-1:0] job_ready, job_grant, lane_idle, cancelled;
+  job_t job, cancel_job;
+  logic cancel_valid, cancel_ready, cancel_busy;
+  cancel_t cancel;
+  // Of the lanes, and of CANCEL.
+  logic [Lanes:0] result_valid, result_ready;
+  result_t [Lanes:0] result;
   logic fetch_idle, complete_idle;
 
   // Of all masters: side by bus is decided by what they ask for.
@@ -177,6 +181,9 @@ module engine
       .job_valid_o(job_valid),
       .job_ready_i(job_grant != '0),
       .job_o(job),
+      .cancel_valid_o(cancel_valid),
+      .cancel_ready_i(cancel_ready),
+      .cancel_o(cancel_job),
       .ring_error_o(fetch_ring_error),
       .ring_queue_o(fetch_ring_queue),
       .stop_i(resetting_q),
@@ -192,7 +199,21 @@ module engine
   logic job_free;
   assign job_free = loading == '0 && (job.descriptor.opcode != OpLoad || job_ready == '1);
   assign job_grant = job_valid && job_free ? job_ready & (~job_ready + 1'b1) : '0;
-  assign fetched = job_grant != '0;
+  assign fetched = job_grant != '0 || (cancel_valid && cancel_ready);
+
+  engine_cancel u_cancel (
+      .clk_i,
+      .rst_ni(core_rst_n),
+      .job_valid_i(cancel_valid),
+      .job_ready_o(cancel_ready),
+      .job_i(cancel_job),
+      .cancel_o(cancel),
+      .found_i(cancelled != '0),
+      .busy_o(cancel_busy),
+      .result_valid_o(result_valid[Lanes]),
+      .result_ready_i(result_ready[Lanes]),
+      .result_o(result[Lanes])
+  );
 
   for (genvar i = 0; i < Lanes; i++) begin : gen_lane
     lane u_lane (
@@ -211,6 +232,8 @@ module engine
         .result_o(result[i]),
         .busy_o(busy[i]),
         .loading_o(loading[i]),
+        .cancel_i(cancel),
+        .cancelled_o(cancelled[i]),
         .flip_i(flip),
         .stop_i(resetting_q),
         .idle_o(lane_idle[i]),
@@ -243,7 +266,7 @@ module engine
   );
 
   engine_complete #(
-      .Lanes(Lanes)
+      .Sources(Lanes + 1)
   ) u_complete (
       .clk_i,
       .rst_ni(core_rst_n),
@@ -366,7 +389,7 @@ module engine
   end
 
   assign bus_idle = fetch_idle && complete_idle && lane_idle == '1;
-  assign all_idle = bus_idle && busy == '0 && queue_idle == '1 && !resetting_q;
+  assign all_idle = bus_idle && busy == '0 && !cancel_busy && queue_idle == '1 && !resetting_q;
 
   logic unused_last;
   assign unused_last =

@@ -2,26 +2,26 @@
 // engine_complete - writes what became of descriptors into completion rings, in the order in which
 // lanes finish.
 //
-// One completion at a time, the lanes in turn: 64 bytes, whose phase bit is 1 in the ring's first
-// round and changes with each. A completion counts (completed_o, tail_o, and so the interrupt) when
-// the bus has answered its write, never before. A ring outside of its extent: nothing is written,
-// the error log is told.
+// One completion at a time, its sources (lanes and CANCEL) in turn: 64 bytes, whose phase bit is 1
+// in the ring's first round and changes with each. A completion counts (completed_o, tail_o, and
+// so the interrupt) when the bus has answered its write, never before. A ring outside of its
+// extent: nothing is written, the error log is told.
 `include "speckv_check.svh"
 
 module engine_complete
   import speckv_pkg::*;
   import engine_pkg::*;
 #(
-    parameter int unsigned Lanes = 1
+    parameter int unsigned Sources = 2
 ) (
     input  logic                           clk_i,
     input  logic                           rst_ni,
     input  extent_t    [Extents-1:0]       extents_i,
     input  queue_cfg_t [ Queues-1:0]       queues_i,
     input  logic       [ Queues-1:0]       queue_idle_i,
-    input  logic       [  Lanes-1:0]       result_valid_i,
-    output logic       [  Lanes-1:0]       result_ready_o,
-    input  result_t    [  Lanes-1:0]       result_i,
+    input  logic       [Sources-1:0]       result_valid_i,
+    output logic       [Sources-1:0]       result_ready_o,
+    input  result_t    [Sources-1:0]       result_i,
     output logic       [ Queues-1:0]       completed_o,     // pulses
     output logic       [ Queues-1:0][15:0] tail_o,
     output logic                           told_o,          // with the result's status, a pulse
@@ -50,7 +50,7 @@ module engine_complete
 
   state_e state_q;
   result_t result_q, picked;
-  logic [Lanes-1:0] grant;
+  logic [Sources-1:0] grant;
   logic [Queues-1:0][15:0] tail_q;
   logic asked_q, extent_done, extent_ok, extent_device, beat_ready, write_done, write_error;
   logic failed_q, index;
@@ -69,7 +69,7 @@ module engine_complete
   assign slot = 32'(tail & index_mask);
 
   prim_arbiter #(
-      .Ports(Lanes)
+      .Ports(Sources)
   ) u_arbiter (
       .clk_i,
       .rst_ni,
@@ -80,7 +80,7 @@ module engine_complete
   assign result_ready_o = state_q == StPick ? grant : '0;
   always_comb begin
     picked = result_i[0];
-    for (int unsigned i = 0; i < Lanes; i++) if (grant[i]) picked = result_i[i];
+    for (int unsigned i = 0; i < Sources; i++) if (grant[i]) picked = result_i[i];
   end
 
   always_comb begin

@@ -2,11 +2,12 @@
 // engine_fetch - reads descriptors out of submission rings and hands them to lanes, in each ring's
 // order.
 //
-// One descriptor at a time, the queue pairs in turn. A descriptor is fetched only when its
-// completion has a slot, so completions never wait and a completion ring is never written over. A
-// doorbell more than a ring's slots ahead counts for nothing and is told to the error log, as is a
-// ring outside of its extent: its queue then halts until it is disabled. While a queue is disabled
-// and has nothing under way its indices are 0.
+// One descriptor at a time, the queue pairs in turn; each pair has a place for one that waits for
+// a lane, so that none stands before another pair's. CANCEL goes its own way. A descriptor is
+// fetched only when its completion has a slot, so completions never wait and a completion ring is
+// never written over. A doorbell more than a ring's slots ahead counts for nothing and is told to
+// the error log, as is a ring outside of its extent: its queue then halts until it is disabled.
+// While a queue is disabled and has nothing under way its indices are 0.
 `include "speckv_check.svh"
 
 module engine_fetch
@@ -19,13 +20,16 @@ module engine_fetch
     input  extent_t    [Extents-1:0]       extents_i,
     input  queue_cfg_t [ Queues-1:0]       queues_i,
     input  logic       [ Queues-1:0][15:0] cq_tail_i,
-    input  logic       [ Queues-1:0]       completed_i,    // a completion of the queue was written
+    input  logic       [ Queues-1:0]       completed_i,     // a completion of the queue was written
     output logic       [ Queues-1:0]       queue_idle_o,
     output logic       [ Queues-1:0][15:0] sq_head_o,
     output logic                           job_valid_o,
     input  logic                           job_ready_i,
     output job_t                           job_o,
-    output logic                           ring_error_o,   // a pulse
+    output logic                           cancel_valid_o,
+    input  logic                           cancel_ready_i,
+    output job_t                           cancel_o,
+    output logic                           ring_error_o,    // a pulse
     output logic       [        1:0]       ring_queue_o,
     input  logic                           stop_i,
     output logic                           idle_o,
@@ -36,12 +40,11 @@ module engine_fetch
     input  logic                           read_valid_i,
     input  axi_read_t                      read_i
 );
-  typedef enum logic [2:0] {
+  typedef enum logic [1:0] {
     StPick,
     StExtent,
     StAsk,
-    StRead,
-    StJob
+    StRead
   } state_e;
 
   state_e state_q;
@@ -53,7 +56,8 @@ module engine_fetch
   logic asked_q, extent_done, extent_ok, extent_device, beat_valid, read_error, fetched;
   beat_addr_t extent_addr;
   move_t move_q;
-  descriptor_t descriptor_q;
+  logic [Queues-1:0] held_q, jobs, cancels, job_grant, cancel_grant;
+  job_t [Queues-1:0] held_job_q;
   beat_t beat;
   logic [31:0] slot;
   logic [15:0] index_mask;
@@ -65,7 +69,7 @@ module engine_fetch
     for (int unsigned i = 0; i < Queues; i++) begin
       slots[i] = 16'd1 << queues_i[i].log2_slots;
       ahead[i] = queues_i[i].sq_tail - head_q[i];
-      want[i] = queues_i[i].enable && !halted_q[i] && tail_q[i] != head_q[i] &&
+      want[i] = queues_i[i].enable && !halted_q[i] && !held_q[i] && tail_q[i] != head_q[i] &&
           cq_tail_i[i] - queues_i[i].cq_head + open_q[i] < `MUT(
           53, slots[i], slots[i] + 16'd1);
       bad_bells[i] = queues_i[i].enable && queues_i[i].sq_rung && ahead[i] > slots[i];
@@ -130,13 +134,6 @@ module engine_fetch
   );
 
   assign fetched = state_q == StRead && beat_valid;
-  assign job_valid_o = state_q == StJob;
-  always_comb begin
-    job_o.queue_id = queue_q;
-    job_o.failed = read_error;
-    job_o.sq_head = head_q[queue_q[0]];
-    job_o.descriptor = descriptor_q;
-  end
 
   always_ff @(posedge clk_i) begin
     asked_q <= 1'b1;
@@ -151,13 +148,49 @@ module engine_fetch
         if (extent_done) state_q <= extent_ok ? StAsk : StPick;
       end
       StAsk: if (!stop_i) state_q <= StRead;
-      StRead: begin
-        descriptor_q <= beat;
-        if (beat_valid) state_q <= StJob;
-      end
-      default: if (job_ready_i) state_q <= StPick;
+      default: if (beat_valid) state_q <= StPick;
     endcase
     if (!rst_ni) state_q <= StPick;
+  end
+
+  // ---- what waits for a lane, or for cancelling ----
+  always_comb begin
+    job_o = held_job_q[0];
+    cancel_o = held_job_q[0];
+    for (int unsigned i = 0; i < Queues; i++) begin
+      cancels[i] = held_q[i] && !held_job_q[i].failed &&
+          held_job_q[i].descriptor.opcode == OpCancel;
+      jobs[i] = held_q[i] && !cancels[i];
+      if (job_grant[i]) job_o = held_job_q[i];
+      if (cancel_grant[i]) cancel_o = held_job_q[i];
+    end
+  end
+  assign job_valid_o = jobs != '0;
+  assign cancel_valid_o = cancels != '0;
+  assign cancel_grant = cancels & (~cancels + 1'b1);
+  prim_arbiter #(
+      .Ports(Queues)
+  ) u_jobs (
+      .clk_i,
+      .rst_ni,
+      .request_i(jobs),
+      .take_i(job_ready_i),
+      .grant_o(job_grant)
+  );
+  always_ff @(posedge clk_i) begin
+    for (int unsigned i = 0; i < Queues; i++) begin
+      if ((job_ready_i && job_grant[i]) || (cancel_ready_i && cancel_grant[i])) held_q[i] <= 1'b0;
+      if (fetched && queue_q == 2'(i)) begin
+        held_q[i] <= 1'b1;
+        held_job_q[i] <= '{
+            queue_id: queue_q,
+            failed: read_error,
+            sq_head: head_q[i] + 16'd1,
+            descriptor: beat
+        };
+      end
+    end
+    if (!rst_ni) held_q <= '0;
   end
 
   // ---- indices ----
@@ -193,5 +226,6 @@ module engine_fetch
   logic unused_cfg;
   assign unused_cfg = ^{queue_q[1], cfg};
 
+  `SPECKV_ASSERT(FetchHasPlace, !fetched || !held_q[queue_q[0]])
   `SPECKV_ASSERT(FetchCompletionHasSlot, !fetched || open_q[queue_q[0]] < slots[queue_q[0]])
 endmodule

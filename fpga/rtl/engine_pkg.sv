@@ -16,12 +16,16 @@ package engine_pkg;
   typedef logic [SegmentUnitBits-1:0] segment_units_t;
 
   typedef enum logic [7:0] {
-    OpNop    = 8'd0,
-    OpEncode = 8'd1,
-    OpDecode = 8'd2,
-    OpLoad   = 8'd7
+    OpNop      = 8'd0,
+    OpEncode   = 8'd1,
+    OpDecode   = 8'd2,
+    OpChecksum = 8'd3,
+    OpCopy     = 8'd4,
+    OpFill     = 8'd5,
+    OpCancel   = 8'd6,  // never a lane's
+    OpLoad     = 8'd7
   } opcode_e;
-  parameter logic [31:0] OpcodeMask = 32'h0000_0087;
+  parameter logic [31:0] OpcodeMask = 32'h0000_00ff;
 
   typedef enum logic [7:0] {
     StatusOk          = 8'd0,
@@ -37,7 +41,9 @@ package engine_pkg;
     StatusMemoryError = 8'd10,  // a word of a page ring had the wrong parity
     StatusRefused     = 8'd11,  // an encoder refused a page; the completion says which and why
     StatusRing        = 8'd12,  // a doorbell or a ring is out of range (error log only)
-    StatusTable       = 8'd13   // a table that the layout asks for is not loaded, or not whole
+    StatusTable       = 8'd13,  // a table that the layout asks for is not loaded, or not whole
+    StatusCancelled   = 8'd14,
+    StatusNotFound    = 8'd15   // of CANCEL: no such job is under way
   } status_e;
 
   // One of the host's memory or the device's, as the driver set it up.
@@ -131,6 +137,13 @@ package engine_pkg;
   function automatic page_cfg_t page_cfg_of(input layout_t layout, input logic [4:0] codec);
     return '{codec: codec, bf16: layout.bf16, tokens: layout.tokens, blocks: layout.blocks};
   endfunction
+
+  // What CANCEL asks all lanes: whether they have this job.
+  typedef struct packed {
+    logic        valid;
+    logic [1:0]  queue_id;
+    logic [63:0] cookie;
+  } cancel_t;
 
   // What one bus master is told to move.
   typedef struct packed {

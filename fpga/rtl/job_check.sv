@@ -42,14 +42,15 @@ module job_check
   status_e status_q;
   plan_t plan_q;
   logic asked_q;  // the check of this state is under way
-  logic encode, codec, load, reads, writes, known;
+  logic encode, codec, load, fill, reads, writes, known;
 
   assign descriptor = job_i.descriptor;
   assign encode = descriptor.opcode == OpEncode;
   assign codec = encode || descriptor.opcode == OpDecode;
   assign load = descriptor.opcode == OpLoad;
-  assign reads = codec || load;
-  assign writes = codec;
+  assign fill = descriptor.opcode == OpFill;
+  assign writes = codec || fill || descriptor.opcode == OpCopy;
+  assign reads = (writes && !fill) || load || descriptor.opcode == OpChecksum;
   assign known = descriptor.opcode < 8'd32 && OpcodeMask[descriptor.opcode[4:0]];
 
   // ---- reserved bits; and fields that the opcode does not use ----
@@ -60,7 +61,8 @@ module job_check
   always_comb begin
     unused_set = 1'b0;
     if (!codec) unused_set |= {descriptor.layout, descriptor.first_block, descriptor.widths} != '0;
-    if (!reads) unused_set |= {descriptor.source_extent, descriptor.source_offset} != '0;
+    if (!reads) unused_set |= descriptor.source_extent != '0;
+    if (!reads && !fill) unused_set |= descriptor.source_offset != '0;
     if (!writes) unused_set |= descriptor.target_extent != '0;
     if (!writes && !load) unused_set |= descriptor.target_offset != '0;
     if (!reads && !writes) unused_set |= descriptor.bytes != '0;

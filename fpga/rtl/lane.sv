@@ -6,7 +6,7 @@
 // (job_check). Whatever goes wrong later (a bus error, a
 // word of wrong parity) the bytes still move, so a job always ends; the first error in the order
 // read, memory, write is its status. A refused page ends the job at once: bursts under way end,
-// what was not written stays as it was. The result stands until result_ready_i.
+// what was not written stays as it was; so does CANCEL. The result stands until result_ready_i.
 `include "speckv_check.svh"
 
 module lane
@@ -28,6 +28,8 @@ module lane
     output result_t                    result_o,
     output logic                       busy_o,
     output logic                       loading_o,            // it may write tables
+    input  cancel_t                    cancel_i,
+    output logic                       cancelled_o,          // it is this job, and ends
     input  logic                       flip_i,
     input  logic                       stop_i,
     output logic                       idle_o,               // on the buses
@@ -63,7 +65,7 @@ module lane
   descriptor_t descriptor;
   status_e status_q, check_status;
   plan_t plan;
-  logic encode, decode, load, check_done;
+  logic encode, decode, load, fill, copy, check_done, ending, cancelled_q;
   logic sum_here_q, written_q, memory_error_q;
   logic [63:0] sum_q;
 
@@ -71,6 +73,8 @@ module lane
   assign encode = descriptor.opcode == OpEncode;
   assign decode = descriptor.opcode == OpDecode;
   assign load = descriptor.opcode == OpLoad;
+  assign fill = descriptor.opcode == OpFill;
+  assign copy = descriptor.opcode == OpCopy;
 
   job_check u_check (
       .clk_i,
@@ -93,16 +97,31 @@ module lane
   assign busy_o = state_q != StIdle;
   assign loading_o = busy_o && load;
 
+  // A job that is about to end by itself is not found any more: it completes once.
+  assign ending = state_q == StCheck ? check_done :
+      state_q == StRun && (refused || (written_q && sum_here_q));
+  assign cancelled_o = cancel_i.valid && !job_q.failed && descriptor.cookie == cancel_i.cookie &&
+      (job_q.queue_id == cancel_i.queue_id ||
+      `MUT(115, 1'b0, 1'b1)
+      ) && !cancelled_q && (!ending ||
+      `MUT(116, 1'b0, 1'b1)
+      ) && (state_q == StCheck || state_q == StStart || state_q == StRun);
+
   always_ff @(posedge clk_i) begin
+    if (cancelled_o) cancelled_q <= 1'b1;
+    if (!rst_ni || state_q == StIdle) cancelled_q <= 1'b0;
     unique case (state_q)
       StIdle: begin
         job_q <= job_i;
         if (job_valid_i && job_ready_o) state_q <= StCheck;
       end
       StCheck: begin
-        status_q <= check_status;
-        if (check_done)
-          state_q <= check_status == StatusOk && (plan.reads || plan.writes) ? StStart : StResult;
+        status_q <= cancelled_q ? StatusCancelled : check_status;
+        if (check_done) begin
+          state_q <= StResult;
+          if (check_status == StatusOk && !cancelled_q && (plan.reads || plan.writes))
+            state_q <= StStart;
+        end
       end
       StStart: state_q <= StRun;
       StRun: begin
@@ -111,6 +130,9 @@ module lane
           refusal_q <= refusal;
           page_q <= refused_page;
           status_q <= StatusRefused;
+        end else if (cancelled_q) begin
+          state_q <= StAbort;
+          status_q <= StatusCancelled;
         end else if (written_q && sum_here_q) begin
           state_q <= StResult;
           if (read_error) status_q <= StatusReadError;
@@ -118,10 +140,10 @@ module lane
           else if (write_error) status_q <= StatusWriteError;
         end
       end
-      // A refusal: what is on the buses ends, the rest is thrown away.
+      // Refused or cancelled: what is on the buses ends, the rest is thrown away.
       StAbort: begin
         if (idle_o) state_q <= StFlush;
-        if (read_error) status_q <= StatusReadError;
+        if (read_error && status_q == StatusRefused) status_q <= StatusReadError;
       end
       StFlush: state_q <= StResult;
       default: if (result_ready_i) state_q <= StIdle;
@@ -140,6 +162,8 @@ module lane
   logic decode_in_ready, decode_out_valid, encode_in_ready, encode_out_valid, encode_half;
   logic encode_last, stored_take, stored_half, stored_last;
   beat_t in_beat, out_beat, decode_out, encode_out;
+  segment_units_t fill_left_q;
+  logic sum_out;
 
   assign abort = state_q == StAbort || state_q == StFlush;
   assign flush_n = rst_ni && state_q != StFlush;
@@ -207,16 +231,46 @@ module lane
   );
   always_comb begin
     in_ready = 1'b1;
-    if (encode) in_ready = encode_in_ready;
-    else if (decode) in_ready = decode_in_ready;
+    out_valid = 1'b0;
+    out_beat = in_beat;
+    if (encode) begin
+      in_ready = encode_in_ready;
+      out_valid = encode_out_valid;
+      out_beat = encode_out;
+    end else if (decode) begin
+      in_ready = decode_in_ready;
+      out_valid = decode_out_valid;
+      out_beat = decode_out;
+    end else if (copy) begin
+      in_ready = out_ready;
+      out_valid = in_valid;
+    end else if (fill) begin
+      out_valid = fill_left_q != '0;
+      out_beat = {8{descriptor.source_offset}};
+    end
   end
-  assign out_valid = encode ? encode_out_valid : decode && decode_out_valid;
-  assign out_beat = encode ? encode_out : decode_out;
   assign memory_error = encode ? encode_error : decode_error;
 
-  assign stored_take = encode ? out_valid && out_ready : in_valid && in_ready;
-  assign stored_half = encode ? encode_half : in_half;
-  assign stored_last = encode ? encode_last : in_last;
+  // What is summed up: stored bytes of the two, and whatever else moves.
+  assign sum_out = encode || fill;
+  assign stored_take = sum_out ? out_valid && out_ready : in_valid && in_ready;
+  always_comb begin
+    stored_half = in_half;
+    stored_last = in_last;
+    if (encode) begin
+      stored_half = encode_half;
+      stored_last = encode_last;
+    end else if (fill) begin
+      stored_half = fill_left_q == SegmentUnitBits'(1);
+      stored_last = fill_left_q <= `MUT(117, SegmentUnitBits'(2), SegmentUnitBits'(1));
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    if (start) fill_left_q <= plan.stored_units;
+    else if (fill && stored_take)
+      fill_left_q <= stored_last ? '0 : fill_left_q - SegmentUnitBits'(2);
+    if (!rst_ni) fill_left_q <= '0;
+  end
   checksum u_checksum (
       .clk_i,
       .rst_ni(flush_n),
@@ -224,7 +278,7 @@ module lane
       .first_i(first_q),
       .last_i(stored_last),
       .half_i(stored_half),
-      .beat_i(encode ? encode_out : in_beat),
+      .beat_i(sum_out ? out_beat : in_beat),
       .valid_o(sum_valid),
       .sum_o(sum_made)
   );

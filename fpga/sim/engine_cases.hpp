@@ -44,6 +44,10 @@ void run_segments(EngineHost& host, uint64_t pages, int mood);
 
 // Each wrong descriptor ends with its own status, moves nothing, and is logged.
 void run_bad_descriptors(EngineHost& host);
+// CHECKSUM, COPY or FILL of any length at any place; nothing else is written.
+void run_operation(EngineHost& host);
+// CANCEL at any time in jobs of every kind: each job and each CANCEL completes once.
+void run_cancels(EngineHost& host);
 // Tables that are missing, loaded by half, of the wrong size or at the wrong place; LOAD itself.
 void run_tables(EngineHost& host);
 // Errors of the buses and of the page ring end with their status; the next job is a good one.

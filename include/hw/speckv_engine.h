@@ -22,9 +22,13 @@ extern "C" {
 
 enum speckv_engine_opcode {
 	SPECKV_ENGINE_NOP = 0,
-	SPECKV_ENGINE_ENCODE = 1, /* raw K and V of a segment to what is stored */
-	SPECKV_ENGINE_DECODE = 2, /* a segment as it is stored to its raw K and V */
-	SPECKV_ENGINE_LOAD = 7,   /* one whole table, or some slots of widths, to table memory */
+	SPECKV_ENGINE_ENCODE = 1,   /* raw K and V of a segment to what is stored */
+	SPECKV_ENGINE_DECODE = 2,   /* a segment as it is stored to its raw K and V */
+	SPECKV_ENGINE_CHECKSUM = 3, /* of the source's bytes: nothing is written */
+	SPECKV_ENGINE_COPY = 4,     /* source to target, with the checksum; they may not overlap */
+	SPECKV_ENGINE_FILL = 5,     /* `source_offset` again and again to the target */
+	SPECKV_ENGINE_CANCEL = 6,   /* the job of this queue pair with the cookie `source_offset` */
+	SPECKV_ENGINE_LOAD = 7,     /* one whole table, or some slots of widths, to table memory */
 };
 
 /* SPECKV_ENGINE_FIRST: first pages of each head are stored by the layout's codec `first`. */
@@ -53,7 +57,7 @@ struct speckv_engine_descriptor {
 	uint64_t cookie; /* comes back in the completion */
 	uint64_t source_offset;
 	uint64_t target_offset;
-	uint32_t bytes; /* ENCODE, DECODE: stored bytes of the segment; else what is moved */
+	uint32_t bytes; /* stored bytes of a segment; else what is moved: 32 * n, at most 2 MiB */
 	uint32_t reserved_36;
 	uint64_t reserved_40[3];
 };
@@ -70,9 +74,11 @@ enum speckv_engine_status {
 	SPECKV_ENGINE_READ_ERROR = 8,  /* the bus answered with an error */
 	SPECKV_ENGINE_WRITE_ERROR = 9,
 	SPECKV_ENGINE_MEMORY_ERROR = 10, /* a word inside the engine had the wrong parity */
-	SPECKV_ENGINE_REFUSED = 11, /* a page cannot be held by its codec: `page` and `refusal` */
-	SPECKV_ENGINE_RING = 12,    /* a doorbell or a ring out of range; error log only */
-	SPECKV_ENGINE_TABLE = 13,   /* a table that the layout asks for is not there whole */
+	SPECKV_ENGINE_REFUSED = 11,   /* a page cannot be held by its codec: `page` and `refusal` */
+	SPECKV_ENGINE_RING = 12,      /* a doorbell or a ring out of range; error log only */
+	SPECKV_ENGINE_TABLE = 13,     /* a table that the layout asks for is not there whole */
+	SPECKV_ENGINE_CANCELLED = 14, /* a part of the target may be written */
+	SPECKV_ENGINE_NOT_FOUND = 15, /* of CANCEL: no lane has such a job; it may have ended */
 };
 
 struct speckv_engine_completion {
