@@ -68,7 +68,7 @@ module q8_encode
   assign sink_base = codes_base + RingAddrBits'(beats);
   assign
       sink = cfg.codec == CodecQ8sink && beat_q < PageUnitBits'({2'd0, cfg.blocks} + 4'd1) << `MUT(
-          124, 1, 2);
+          124, 1, 0);
   assign tag = '{
           first: beat_q == '0,
           last: beat_q + 11'd1 == beats,

@@ -179,6 +179,7 @@ int main(int argc, char** argv) {
   run_bad_descriptors(host);
   run_tables(host);
   run_cancels(host);
+  run_full_ring(host);
   run_faults(host);
   run_rings(host);
   run_resets(host, 20);

@@ -50,6 +50,8 @@ void run_operation(EngineHost& host);
 void run_cancels(EngineHost& host);
 // Tables that are missing, loaded by half, of the wrong size or at the wrong place; LOAD itself.
 void run_tables(EngineHost& host);
+// A ring of pages with an odd number of units that fills up, for raw beats leave slowly.
+void run_full_ring(EngineHost& host);
 // Errors of the buses and of the page ring end with their status; the next job is a good one.
 void run_faults(EngineHost& host);
 // Rings: wrap, full, a doorbell out of range, a ring outside of its extent, a queue that is off.

@@ -238,6 +238,24 @@ void run_faults(EngineHost& host) {
   expect_good(host, "an unreadable descriptor");
 }
 
+void run_full_ring(EngineHost& host) {
+  host.bench().enter("a full ring");
+  host.memory(true).set_mood(0);
+  host.memory(false).set_mood(2);
+  Case made;
+  made.layout.k = made.layout.v = CodecId::q8;
+  made.layout.shape = {16, 64, SPECKV_DTYPE_F16, codec::Kind::v};
+  made.layout.heads = 16, made.layout.pages = 8;
+  made.segment = any_segment(made.layout, false, host.bench().random());
+  made.job = make_job(host, made.layout, made.segment, false, false);
+  host.submit(0, made.job);
+  if (host.wait(0).status != SPECKV_ENGINE_OK ||
+      std::memcmp(host.memory(false).at(host_data), made.segment.raw.data(),
+                  made.segment.raw.size()) != 0)
+    host.bench().mismatch("a full ring");
+  for (const bool device : {false, true}) host.memory(device).set_mood(1);
+}
+
 void run_rings(EngineHost& host) {
   Bench<Vengine>& bench = host.bench();
   bench.enter("rings");

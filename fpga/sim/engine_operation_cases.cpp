@@ -51,6 +51,40 @@ uint8_t any_opcode(EngineHost& host) {
   return uint8_t(SPECKV_ENGINE_CHECKSUM + host.bench().random()() % 3);
 }
 
+// A short job and its CANCEL, this many cycles apart. Returns: whether it was found.
+bool run_cancel(EngineHost& host, const speckv_engine_descriptor& job, int apart, bool may_refuse) {
+  Bench<Vengine>& bench = host.bench();
+  speckv_engine_descriptor cancel{};
+  cancel.opcode = SPECKV_ENGINE_CANCEL;
+  cancel.cookie = bench.random()();
+  cancel.source_offset = job.cookie;
+  host.submit(0, job);
+  host.cycles(apart);
+  host.submit(0, cancel);
+  const auto a = host.wait(0), b = host.wait(0);
+  const auto& of_job = a.cookie == job.cookie ? a : b;
+  const auto& of_cancel = a.cookie == job.cookie ? b : a;
+  const bool hit = of_cancel.status == SPECKV_ENGINE_OK;
+  const bool ended =
+      of_job.status == SPECKV_ENGINE_OK || (may_refuse && of_job.status == SPECKV_ENGINE_REFUSED);
+  if (of_cancel.cookie != cancel.cookie || of_job.cookie != job.cookie ||
+      (hit ? of_job.status != SPECKV_ENGINE_CANCELLED
+           : !ended || of_cancel.status != SPECKV_ENGINE_NOT_FOUND))
+    bench.mismatch("CANCEL: status %u, the job's %u", of_cancel.status, of_job.status);
+  if (hit && (of_job.bytes != 0 || of_job.checksum != 0)) bench.mismatch("a cancelled job's sum");
+  return hit;
+}
+
+// Every cycle from before a job begins to after it has ended.
+void run_cancel_sweep(EngineHost& host) {
+  for (const bool device : {false, true}) host.memory(device).set_mood(0);
+  int found = 0;
+  for (int apart = 0; apart < 160 && host.bench().clean(); ++apart)
+    found += run_cancel(host, any_operation(host, SPECKV_ENGINE_CHECKSUM, 1).job, apart, false);
+  if (host.bench().options().mutant == 0 && (found < 10 || found > 150))
+    host.bench().mismatch("%d of 160 jobs were cancelled: the sweep missed their end", found);
+}
+
 }  // namespace
 
 void run_operation(EngineHost& host) {
@@ -90,7 +124,7 @@ void run_cancels(EngineHost& host) {
     if (first.status != status || second.status != SPECKV_ENGINE_OK)
       bench.mismatch("CANCEL %d: status %u, the job's %u", i, first.status, second.status);
   }
-  cancel.layout = 0;
+  run_cancel_sweep(host);
   int found = 0;
   for (int i = 0; i < 60 && bench.clean(); ++i) {
     const bool segment = i % 2 == 0, encode = i % 4 == 0;
@@ -106,24 +140,9 @@ void run_cancels(EngineHost& host) {
     } else {
       job = any_operation(host, any_opcode(host), 2000).job;
     }
-    cancel.cookie = bench.random()();
-    cancel.source_offset = job.cookie;
-    host.submit(0, job);
     for (const bool device : {false, true}) host.memory(device).set_mood(i % 3);
-    host.cycles(int(bench.random()() % (i % 3 == 2 ? 3000 : 600)));
-    host.submit(0, cancel);
-    const auto a = host.wait(0), b = host.wait(0);
-    const auto& of_job = a.cookie == job.cookie ? a : b;
-    const auto& of_cancel = a.cookie == job.cookie ? b : a;
-    const bool hit = of_cancel.status == SPECKV_ENGINE_OK;
-    found += hit;
-    const bool ended =
-        of_job.status == SPECKV_ENGINE_OK || (encode && of_job.status == SPECKV_ENGINE_REFUSED);
-    if (of_cancel.cookie != cancel.cookie || of_job.cookie != job.cookie ||
-        (hit ? of_job.status != SPECKV_ENGINE_CANCELLED
-             : !ended || of_cancel.status != SPECKV_ENGINE_NOT_FOUND))
-      bench.mismatch("CANCEL: status %u, the job's %u", of_cancel.status, of_job.status);
-    if (hit && (of_job.bytes != 0 || of_job.checksum != 0)) bench.mismatch("a cancelled job's sum");
+    const int apart = int(bench.random()() % (i % 3 == 2 ? 3000 : 600));
+    found += run_cancel(host, job, apart, encode);
     run_operation(host);
     host.cycles(300);
     if (host.poll(0)) bench.mismatch("CANCEL: a completion too many");

@@ -67,9 +67,14 @@ Values any_page(const PageShape& shape, Random& random, bool calm) {
   Values page = codec::testing::make_page(shape, texture, random);
   if (!calm && random() % 8 == 0) {
     // Few values around an encoder's limit: the others do not make the page refused.
-    const uint16_t lowest = codec::is_bf16(shape.dtype) ? 0x4880 : 0x6c00;
+    // Half of the time right below one, or at it: of q8, then of rowq.
+    static constexpr uint16_t limits[2][2] = {{0x7800, 0x7400}, {0x496f, 0x4980}};
+    const bool bf16 = codec::is_bf16(shape.dtype);
+    const auto at = uint16_t(limits[bf16][random() % 2] - random() % 2);
+    const uint16_t lowest = bf16 ? 0x4880 : 0x6c00;
+    const bool exact = random() % 2 == 0;
     for (uint64_t left = uint64_t{1} << random() % 7; left > 0; --left)
-      page[random() % page.size()] = uint16_t(lowest + random() % 0x1000);
+      page[random() % page.size()] = exact ? at : uint16_t(lowest + random() % 0x1000);
   }
   if (!calm && random() % 8 == 0) {
     // A row of equal values: the transform makes one large value of it, around a row's own limit.
