@@ -60,12 +60,13 @@ class SidesTest(unittest.TestCase):
         side.register(layouts or [kv.layout()])
         return side
 
-    def worker(self, seed=None, layout=None):
+    def worker(self, seed=None, layout=None, workers=1):
         """Returns: (side, its KV cache as [layer, K and V, page, ...])."""
         shape = (kv.LAYERS, 2, PAGES, kv.HEADS, kv.TOKENS, kv.DIM)
         cache = np.zeros(shape, np.float16) if seed is None else kv.values(*shape, seed=seed)
         side = WorkerSide(self.options, self.count, layout or kv.layout(),
-                          [each[0] for each in cache], [each[1] for each in cache], "bhtc", 1 << 20)
+                          [each[0] for each in cache], [each[1] for each in cache], "bhtc", 1 << 20,
+                          workers)
         self.addCleanup(side.close)
         return side, cache
 
@@ -172,13 +173,45 @@ class SidesTest(unittest.TestCase):
         load = Moves(keys[:1], np.array([3]))  # nobody stored it
         save = [Moves(keys[i : i + 1], np.array([i]), np.zeros((1, 32), np.uint8), np.array([0]))
                 for i in range(4)]
-        self.assertEqual(self.step(worker, Plan(1, 0, load, save[1])), (Outcome(1, True), [3]))
-        self.assertEqual(self.step(worker, Plan(2, 0, None, save[2])), (Outcome(2, True), []))
-        self.assertEqual(self.step(worker, Plan(3, 1, None, save[3])), (Outcome(3, False), []))
+        self.assertEqual(self.step(worker, Plan(1, 0, (), load, save[1])), (Outcome(1, True), [3]))
+        self.assertEqual(self.step(worker, Plan(2, 0, (), None, save[2])), (Outcome(2, True), []))
+        self.assertEqual(self.step(worker, Plan(3, 1, (), None, save[3])), (Outcome(3, False), []))
         self.wait_for(keys[3:])
         with speckv.Session(socket=self.daemon.socket) as session:
             hits = session.exists(session.register(kv.layout()), keys)[1]
         self.assertEqual(hits.tolist(), [False, False, False, True])
+
+    def test_a_load_that_failed_on_one_rank_spoils_all(self):
+        layouts = [kv.layout(rank=rank, world=2) for rank in (0, 1)]
+        scheduler = self.scheduler(layouts)
+        workers = [self.worker(seed=rank, layout=layout, workers=2)[0]
+                   for rank, layout in enumerate(layouts)]
+        request = Request("a", 8, 3)
+        scheduler.look_up(request, 0)
+        scheduled = [("a", 0, 3 * kv.TOKENS, lambda: [0, 1, 2])]
+        plan = scheduler.plan(scheduled)
+        lost = Plan(1, 0, (), Moves(kv.keys(1, 80), np.array([5])), plan.saves)
+        outcomes = [self.step(workers[0], lost)[0], self.step(workers[1], plan)[0]]
+        self.assertEqual([outcome.unsaved for outcome in outcomes], [True, False])
+        scheduler.step_done(outcomes[0].joined(outcomes[1]))
+        again = scheduler.plan(scheduled)
+        np.testing.assert_array_equal(again.saves.keys, plan.saves.keys)
+        for worker in workers:
+            worker.begin(again)  # the second one drops what it has of the first step
+        with speckv.Session(socket=self.daemon.socket) as session:
+            there = session.register(layouts[1])
+            session.wait(0.2)
+            self.assertFalse(session.exists(there, plan.saves.keys)[1].any())
+            outcome = [self.step(worker, again)[0] for worker in workers][0]
+            self.assertFalse(session.exists(there, plan.saves.keys)[1].any())
+            scheduler.step_done(outcome)
+            for worker in workers:
+                self.step(worker, scheduler.plan([]))
+            for _ in range(1000):
+                if session.exists(there, plan.saves.keys)[1].all():
+                    break
+                session.wait(0.01) or session.hold(there, plan.saves.keys[:1], 0.001)
+            self.assertTrue(session.exists(there, plan.saves.keys)[1].all())
 
     def test_what_was_not_saved_is_saved_later(self):
         scheduler = self.scheduler()
@@ -196,7 +229,7 @@ class SidesTest(unittest.TestCase):
         request = Request("a", 7, 3)
         scheduler.look_up(request, 0)
         plan = scheduler.plan([("a", 0, 3 * kv.TOKENS, lambda: [0, 1, 2])])
-        half = Plan(1, 0, None, Moves(*(column[:2] for column in vars(plan.saves).values())))
+        half = Plan(1, 0, (), None, Moves(*(column[:2] for column in vars(plan.saves).values())))
         self.step(workers[0], half)
         self.step(workers[1], plan)
         for _ in range(1000):

@@ -88,7 +88,10 @@ class SpeckvConnector(KVConnectorBase_V1):
         self._layers = {name: i for i, (names, _) in enumerate(layers) for name in names}
         blocks = config.scheduler_config.max_num_batched_tokens // spec.block_size + 1
         arena = self._options.arena_bytes or max(ARENA_BYTES_MIN, blocks * layout.block_bytes)
-        self._worker = WorkerSide(self._options, self._counts.add, layout, k, v, axes, arena)
+        parallel = config.parallel_config
+        workers = parallel.tensor_parallel_size * parallel.pipeline_parallel_size
+        self._worker = WorkerSide(self._options, self._counts.add, layout, k, v, axes, arena,
+                                  workers)
         logger.info("speckv: %d layers, rank %d of %d, blocks of %d tokens and %d bytes, preset "
                     "%s, KV in the order of %s", layout.layers, layout.rank, layout.world,
                     layout.block_tokens, layout.block_bytes, layout.preset, order)

@@ -31,13 +31,15 @@ class Moves:
 class Plan:
     step: int  # counts up, from 1
     settled: int  # of the steps whose outcome the scheduler knew when it made this one, the last
+    spoilt: tuple = ()  # of these, the last ones of which nothing may be saved on any rank
     loads: Moves | None = None
     saves: Moves | None = None
 
 
 @dataclasses.dataclass
 class Outcome:
-    """What a worker says of a step. unsaved: what was to be saved was not, for a load failed."""
+    """What a worker says of a step. unsaved: what was to be saved must not be, for a load failed:
+    on any rank, since each computes from what all of them have."""
 
     step: int
     unsaved: bool = False

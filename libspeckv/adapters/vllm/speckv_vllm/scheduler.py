@@ -22,6 +22,7 @@ import speckv
 from .plan import Moves, Plan
 
 QUIET_S = 1.0  # after a hold without an answer
+SPOILT_MAX = 64  # steps; more than an engine has under way at a time
 
 
 class Sequence:
@@ -83,6 +84,7 @@ class SchedulerSide:
         self._saving = collections.defaultdict(list)  # by step
         self._loading = collections.defaultdict(list)
         self._step = self._settled = 0
+        self._spoilt = collections.deque(maxlen=SPOILT_MAX)
         self._quiet_until = 0.0
 
     def close(self):
@@ -107,10 +109,12 @@ class SchedulerSide:
         return sequence.asked[2] * tokens
 
     def allocated(self, request, external_tokens):
-        """The engine has pages for what look_up() found, or for a part of it."""
+        """The engine has pages for what look_up() found, for a part of it, or for none."""
         sequence = self._sequence(request)
         if sequence and external_tokens and sequence.asked:
             sequence.load = (sequence.asked[0], external_tokens // sequence.block_tokens)
+        elif sequence and not external_tokens:
+            self._unhold(sequence)
 
     def plan(self, scheduled):
         """scheduled: (request id, tokens computed before, tokens of this step, function that
@@ -130,10 +134,13 @@ class SchedulerSide:
                 loads.append(self._load(sequence, pages))
             if saved := self._save(sequence, pages, end):
                 saves.append(saved)
-        return Plan(self._step, self._settled, Moves.join(loads), Moves.join(saves))
+        return Plan(self._step, self._settled, tuple(self._spoilt), Moves.join(loads),
+                    Moves.join(saves))
 
     def step_done(self, outcome):
         self._settled = max(self._settled, outcome.step)
+        if outcome.unsaved:
+            self._spoilt.append(outcome.step)
         for step in [step for step in self._loading if step <= outcome.step]:
             for sequence in self._loading.pop(step):
                 self._unhold(sequence)

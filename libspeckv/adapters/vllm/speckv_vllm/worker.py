@@ -5,10 +5,13 @@ computing. Imports nothing of vLLM or torch: the KV cache comes as NumPy arrays.
 One thread loads and one saves; both spend their time in C without the GIL. A layer is waited for
 just before it is used. A block that could not be loaded makes its page a failed one, and then
 nothing that this step computed is saved, nor what steps after it compute until the scheduler has
-seen the failure: it may have been computed from what was not there. What the arena has no room
-for is saved at the end of the step, for save_timeout at most, and then left out: a miss later.
+seen the failure: it may have been computed from what was not there. Where other workers compute
+beside this one, a failure of theirs spoils what this one computed: a save is then committed only
+when the scheduler has heard well of its step from all of them. What the arena has no room for is
+saved at the end of the step, for save_timeout at most, or left out: a miss later.
 """
 
+import collections
 import errno
 import queue
 import threading
@@ -36,9 +39,13 @@ def layer_groups(layers):
 
 
 class WorkerSide:
-    def __init__(self, options, count, layout, k, v, axes, arena_bytes, clock=time.monotonic):
-        """k, v, axes: as in speckv.Paged. count(**numbers): adds to the statistics."""
+    def __init__(self, options, count, layout, k, v, axes, arena_bytes, workers=1,
+                 clock=time.monotonic):
+        """k, v, axes: as in speckv.Paged. count(**numbers): adds to the statistics. workers: how
+        many compute a step together."""
         self._options, self._count, self._clock = options, count, clock
+        self._alone = workers == 1
+        self._uncommitted = collections.deque()  # (step, puts, saves)
         self._session = speckv.Session(options.namespace, options.socket, arena_bytes,
                                        options.timeout, options.daemon_uid)
         self.layout = self._session.register(layout)
@@ -71,6 +78,8 @@ class WorkerSide:
         if self._plan is plan:
             return
         self._plan, self._unsaved = plan, False
+        while self._uncommitted and self._uncommitted[0][0] <= plan.settled:
+            self._commit(plan, *self._uncommitted.popleft())
         if plan.loads is not None:
             self._loaded = 0
             self._bad = np.zeros(len(plan.loads.keys), bool)
@@ -159,11 +168,21 @@ class WorkerSide:
             puts.abort()
             self._leave_out(len(saves))
             return
+        if not self._alone:
+            self._uncommitted.append((self._plan.step, puts, saves))
+            return
         saved = puts.commit()
         rest = np.flatnonzero(saves.results == -errno.EAGAIN)
         saved += self._store(saves.some(rest)) if len(rest) else 0
         self._count(saved_blocks=saved, dropped_blocks=len(saves) - saved,
                     save_seconds=self._clock() - begun)
+
+    def _commit(self, plan, step, puts, saves):
+        """What an earlier step copied, now that all workers' outcome of it is known."""
+        if step in plan.spoilt:
+            puts.abort()
+        saved = 0 if step in plan.spoilt else puts.commit()
+        self._count(saved_blocks=saved, dropped_blocks=len(saves) - saved)
 
     def _store(self, batch):
         """What the arena had no room for before. Returns: how many blocks are stored."""
