@@ -9,4 +9,11 @@ target_sources(speckvd_core PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/medium_devdax.cpp
   ${CMAKE_CURRENT_LIST_DIR}/medium_extent.cpp
   ${CMAKE_CURRENT_LIST_DIR}/medium_memfd.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/medium_shm.cpp)
+  ${CMAKE_CURRENT_LIST_DIR}/medium_shm.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/spill_file.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/spill_format.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/spill_marks.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/spill_parcels.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/spill_scan.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/spill_store.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/spill_transfers.cpp)

@@ -48,7 +48,8 @@ MAY_INCLUDE = {
         "daemon/predict/",
         "daemon/engine/",
     ],
-    "daemon/pool/": [*CODE_OF_BOTH, *DAEMON, "include/uapi/"],
+    # spill_* start their I/O by it
+    "daemon/pool/": [*CODE_OF_BOTH, *DAEMON, "include/uapi/", "daemon/loop/io.hpp"],
     "daemon/widths/": [*CODE_OF_BOTH, "daemon/status.hpp"],
     "daemon/predict/": ["daemon/status.hpp", "libspeckv/shm/", *ABI],
     "daemon/engine/": [*CODE_OF_BOTH, *DAEMON, "include/uapi/", "include/hw/"],
