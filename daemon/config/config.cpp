@@ -75,6 +75,15 @@ std::string describe_medium(const PoolConfig& pool) {
   return text;
 }
 
+// What lies where, and the memory that this takes.
+std::string describe_spill(const NamespaceConfig& space, uint32_t shards) {
+  if (space.spill_path.empty()) return "none: what is evicted is gone";
+  return space.spill_path + ", " + format_bytes(space.spill_bytes) + " below the pool, " +
+         std::to_string(space.spill_entries) + " blocks; in memory its map " +
+         format_bytes(space.spill_entries * limits::spill_entry_bytes) + " and buffers " +
+         format_bytes(shards * space.spill_buffer_bytes);
+}
+
 }  // namespace
 
 uint64_t index_bytes_max(const NamespaceConfig& space) {
@@ -150,12 +159,19 @@ void share_limits(Config* config) {
   }
 }
 
+uint64_t spill_memory_bytes(const NamespaceConfig& space, uint32_t shards) {
+  if (space.spill_path.empty()) return 0;
+  return (space.spill_entries + shards) * limits::spill_entry_bytes +
+         shards * space.spill_buffer_bytes;
+}
+
 uint64_t memory_bytes_max(const Config& config) {
   const uint64_t rings = shm::session_arena_offset(config.daemon.data_threads);
   uint64_t bytes = config.session.arenas_bytes_max + rings * config.session.sessions_max +
                    config.session.widths_bytes_max;
   for (const NamespaceConfig& space : config.namespaces)
-    bytes += space.bytes + index_bytes_max(space);
+    bytes += space.bytes + index_bytes_max(space) +
+             spill_memory_bytes(space, config.daemon.data_threads);
   return bytes;
 }
 
@@ -218,6 +234,7 @@ std::string describe(const Config& config) {
            format_bytes(space.prefetch_bytes_s) + " a second, " +
                std::to_string(space.prefetch_keys_max) + " keys at once");
     append(&text, "retained", "at most " + format_bytes(space.retained_bytes_max));
+    append(&text, "spill", describe_spill(space, config.daemon.data_threads));
   }
   text += "memory at most   " +
           std::to_string((memory_bytes_max(config) + limits::mib - 1) / limits::mib) + " MiB\n";

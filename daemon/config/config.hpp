@@ -18,7 +18,8 @@
 //                  connections_of_uid_max, hello_ms_max, log_lines_max
 //   [[namespace]]  name, bytes, index_entries, policy, preset, uids, gids, users, groups, anyone,
 //                  sessions_max, arenas_bytes_max, layouts_max, widths_bytes_max, holds_max,
-//                  fds_max, log_lines_max, prefetch_bytes_s, prefetch_keys_max, retained_bytes_max
+//                  fds_max, log_lines_max, prefetch_bytes_s, prefetch_keys_max, retained_bytes_max,
+//                  spill_path, spill_bytes, spill_entries, spill_buffer_bytes
 //
 // Sizes are integers or strings: 268435456, "256MiB", "2 GiB", "1.5GiB" (KiB, MiB, GiB, TiB; powers
 // of 1024).
@@ -107,6 +108,11 @@ struct NamespaceConfig {
   uint32_t prefetch_keys_max = limits::prefetch_keys_default;
   // What may be retained, as stored. Not written: a quarter of its bytes.
   uint64_t retained_bytes_max = limits::retained_not_written;
+  // The tier below: a file or a block device. Empty: none. Not written: spill_entries is
+  // spill_bytes / 64 KiB. Entries and buffers are memory: of all shards, and of each.
+  std::string spill_path;
+  uint64_t spill_bytes = 0, spill_entries = 0;
+  uint64_t spill_buffer_bytes = limits::spill_buffer_bytes_default;
 };
 
 struct Config {
@@ -147,6 +153,8 @@ uint64_t fds_for(const Config& config, uint64_t sessions, uint64_t layouts);
 // Upper bound of a namespace's index file, whatever rounding its writer does: every bucket at most
 // half full.
 uint64_t index_bytes_max(const NamespaceConfig& space);
+// What a namespace's spill tier takes of the memory: its map and its buffers.
+uint64_t spill_memory_bytes(const NamespaceConfig& space, uint32_t shards);
 // The most memory that this configuration can ever take: pool, indexes, arenas,
 // widths. Bytes.
 uint64_t memory_bytes_max(const Config& config);

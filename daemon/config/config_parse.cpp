@@ -154,6 +154,25 @@ void read_limits(TableReader& table, const SessionConfig& all, uint32_t data_thr
   table.size("retained_bytes_max", 0, limits::pool_bytes_max, &ret->retained_bytes_max);
 }
 
+// A tier below the pool: all of it or nothing of it.
+void read_spill(TableReader& table, uint32_t shards, NamespaceConfig* ret) {
+  read_path(table, "spill_path", limits::path_bytes_max, &ret->spill_path);
+  table.size("spill_bytes", shards * limits::spill_bytes_min, limits::spill_bytes_max,
+             &ret->spill_bytes);
+  table.integer("spill_entries", int64_t(limits::spill_entries_min),
+                int64_t(limits::spill_entries_max), &ret->spill_entries);
+  table.size("spill_buffer_bytes", limits::spill_buffer_bytes_min, limits::spill_buffer_bytes_max,
+             &ret->spill_buffer_bytes);
+  if (table.has("spill_path") && !table.has("spill_bytes"))
+    table.fail("spill_path", " needs spill_bytes: how much of the file or device to use");
+  for (const char* key : {"spill_bytes", "spill_entries", "spill_buffer_bytes"})
+    if (table.has(key) && !table.has("spill_path"))
+      table.fail(key, " has no meaning without spill_path: name the file or device");
+  if (ret->spill_entries == 0)
+    ret->spill_entries = std::clamp(ret->spill_bytes / limits::bytes_per_spill_entry,
+                                    limits::spill_entries_min, limits::spill_entries_max);
+}
+
 void read_namespace(TableReader table, const KnownNames& known, const Config& config,
                     NamespaceConfig* ret) {
   if (!table.has("name")) table.fail("name", " is missing: every namespace needs one");
@@ -173,6 +192,7 @@ void read_namespace(TableReader table, const KnownNames& known, const Config& co
     if (name == ret->preset) ret->preset_id = id;
   read_access(table, ret);
   read_limits(table, config.session, config.daemon.data_threads, ret);
+  read_spill(table, config.daemon.data_threads, ret);
   table.finish();
 }
 
@@ -197,6 +217,10 @@ void read_namespaces(const toml::table& root, const KnownNames& known, Config* r
   for (const toml::node& item : *array) {
     NamespaceConfig space;
     read_namespace(TableReader(item.as_table(), "[[namespace]]", errors), known, *ret, &space);
+    for (const NamespaceConfig& other : ret->namespaces)
+      if (!space.spill_path.empty() && other.spill_path == space.spill_path)
+        errors->add(item.source(), "[[namespace]] \"" + space.name + "\": spill_path " +
+                                       space.spill_path + " is another namespace's, too");
     for (const NamespaceConfig& other : ret->namespaces)
       if (!space.name.empty() && other.name == space.name)
         errors->add(item.source(),

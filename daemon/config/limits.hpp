@@ -89,6 +89,18 @@ constexpr uint64_t widths_bytes_max_max = 64 * gib;
 constexpr uint32_t fds_of_session = 5;
 constexpr uint32_t fds_max_max = 1u << 20;  // what sessions_max_max and layouts_max_max can take
 
+// ---- [[namespace]] spill ----
+constexpr uint64_t spill_bytes_min = 32 * mib;  // of a shard: a few parcels of the ring
+constexpr uint64_t spill_bytes_max = 256 * tib;
+constexpr uint64_t spill_buffer_bytes_default =
+    32 * mib;  // of a shard; half of it is the largest block that can be spilled
+constexpr uint64_t spill_buffer_bytes_min = 8 * mib;
+constexpr uint64_t spill_buffer_bytes_max = 1 * gib;
+constexpr uint64_t bytes_per_spill_entry = 64 * kib;  // as bytes_per_index_entry
+constexpr uint64_t spill_entries_min = 1024;
+constexpr uint64_t spill_entries_max = 1ull << 31;  // numbers of entries are 32 bits
+constexpr uint64_t spill_entry_bytes = 52;  // = spill_map_bytes_a_block: what one takes in memory
+
 // ---- connections that have no session: clients before their hello, and speckvctl ----
 constexpr uint32_t connections_max_default = 64;         // all of them
 constexpr uint32_t connections_max_min = 16;             // twice what is kept

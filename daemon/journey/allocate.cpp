@@ -2,28 +2,13 @@
 // allocate.cpp - station 1: a block number, a slot for each layer and one for the record, all of
 // them or none. make_room.cpp says what has to go for it.
 #include "assert.hpp"
+#include "journey/block_needs.hpp"
 #include "journey/shard.hpp"
 #include "shm/atomics.hpp"
 
 namespace speckv {
 
 namespace {
-
-// The slots of a block of which so many segments are stored raw; equal sizes in one row.
-struct BlockNeeds {
-  std::array<SlotNeed, sizes_max> rows{};
-  uint32_t count = 0;
-
-  void add(uint32_t slot_bytes, uint32_t slots) {
-    for (uint32_t i = 0; i < count; i++)
-      if (rows[i].slot_bytes == slot_bytes) {
-        rows[i].count += slots;
-        return;
-      }
-    if (slots) rows[count++] = {slot_bytes, slots};
-  }
-  std::span<const SlotNeed> span() const { return {rows.data(), count}; }
-};
 
 // Of one segment's slot: its payload, and what a block without a record keeps behind it.
 uint32_t segment_slot_bytes(const Layout& layout, uint32_t payload) {
@@ -80,16 +65,21 @@ int Shard::allocate(Put& put) {
   wanted.replaces = put.replaces;
   const int error = make_room(wanted);
   if (error) return error;
-  put.block = free_blocks_.back();
-  free_blocks_.pop_back();
-  SPECKV_ASSERT(blocks_[put.block].state == BlockState::absent,
-                "a block in use was listed as free");
-  blocks_[put.block].state = BlockState::allocated;
+  put.block = take_number();
   const uint32_t stored = stored_slot_bytes(*put.layout, put.opens_sequence);
   for (uint32_t layer = 0; layer < put.layers(); layer++) take_slot(put, put.placed++, stored);
   if (put.layers() > 1)
     take_slot(put, put.placed++, shm::slot_bytes_for(shm::record_payload_bytes(put.layers())));
   return 0;
+}
+
+// Requires: make_room() found one.
+uint32_t Shard::take_number() {
+  const uint32_t number = free_blocks_.back();
+  free_blocks_.pop_back();
+  SPECKV_ASSERT(blocks_[number].state == BlockState::absent, "a block in use was listed as free");
+  blocks_[number].state = BlockState::allocated;
+  return number;
 }
 
 // Changes one layer's slot for one of another size; the put's counts say which segments have which.
@@ -110,12 +100,12 @@ int Shard::allocate_again(Put& put, uint32_t layer, StoredAs as) {
 }
 
 // Requires: make_room() found one. W3: the slot's gen is odd, and stays so until write.
-void Shard::take_slot(Put& put, uint32_t at, uint32_t slot_bytes) {
-  const uint64_t offset = slabs_.allocate(slot_bytes, put.block);
+void Shard::take_slot(Placing& placing, uint32_t at, uint32_t slot_bytes) {
+  const uint64_t offset = slabs_.allocate(slot_bytes, placing.block);
   SPECKV_ASSERT(offset != 0, "a slot that was planned for is not there");
   const uint64_t gen = next_gen();
   shm::store_relaxed(slot(offset)->gen, gen - 1);
-  put.slots[at] = {offset, gen, slot_bytes};
+  placing.slots[at] = {offset, gen, slot_bytes};
 }
 
 }  // namespace speckv

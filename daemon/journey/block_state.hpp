@@ -5,6 +5,8 @@
 //      ▲                                                                  │
 //      └── freed when no reader's guard names it ◀── limbo ◀── evict.cpp ─┘
 //
+// demote.cpp copies a published block to the tier below, promote.cpp brings a copy back as another
+// block of the same key; a block's own state knows nothing of that.
 // While a block is allocated, put.hpp says which stations it has passed. A client sees a block only
 // while it is published. Reading (decompress, read) happens in the client, libspeckv/src.
 #pragma once
@@ -25,11 +27,13 @@ struct Block {
   BlockState state = BlockState::absent;
   uint8_t holds = 0;
   bool in_limbo = false;      // it is on the shard's list of them
+  bool unspillable = false;   // it was not worth it, or cannot be: it is not asked about again
   uint32_t stored_bytes = 0;  // slots, headers included
   uint32_t raw_bytes = 0;     // as the engine had it
   uint32_t named = 0;         // number of the last look at which a guard named it
   uint64_t since_ns = 0;      // limbo: when it was unpublished
   uint64_t returns_ns = 0;    // its session will speak again then, it is said; 0: unknown
+  uint64_t content = 0;       // pool/spill_format.hpp; 0: not known
   uint8_t kind = 0;           // enum speckv_kind, as its writer or a hint said
 };
 

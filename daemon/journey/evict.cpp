@@ -24,6 +24,7 @@ void Shard::evict(std::span<const uint32_t> blocks, uint64_t now_ns) {
   uint64_t evicted = 0;
   for (uint32_t block : blocks)
     if (blocks_[block].state == BlockState::published) {
+      note_eviction(block);
       unpublish(block);
       evicted++;
     }
@@ -47,6 +48,7 @@ void Shard::evict(std::span<const uint32_t> blocks, uint64_t now_ns) {
 // Whoever reads it now misses: its room is needed.
 void Shard::evict_at_once(uint32_t block) {
   if (blocks_[block].state == BlockState::limbo) return free_limbo(block);
+  note_eviction(block);
   unpublish(block);
   counters_.evicted.fetch_add(1, std::memory_order_relaxed);
   shm::full_fence();

@@ -13,9 +13,9 @@ namespace speckv {
 int Shard::hold(const shm::Submission& submission, const Layout& layout, const Asker& asker,
                 uint64_t now_ns) {
   shm::Entry known;
-  if (!index_.find(submission.key, hash_key(submission.key), &known) ||
-      !layout.widths->takes(known.fingerprint))
-    return -ENOENT;
+  if (!index_.find(submission.key, hash_key(submission.key), &known))
+    return hold_from_below(submission.key, now_ns);
+  if (!layout.widths->takes(known.fingerprint)) return -ENOENT;
   HoldTable::Hold* hold = holds_.find(submission.hold);
   if (hold && hold->session_id != asker.session_id) return -EBADF;
   if (blocks_[known.block].holds == UINT8_MAX || !holds_.take_place()) {

@@ -26,6 +26,20 @@ struct FetchReply {
   uint64_t bytes = 0;  // on_its_way: that are read from below for it; clipped: that would have been
 };
 
+// A hold asks again for what could not be brought up no earlier than this.
+constexpr uint64_t promote_retry_ns = 20'000'000;
+
+// A block on its way up: one of the store's reads, by its number. told: its end is asked for.
+struct Promote {
+  Key key;
+  bool used = false, told = false;
+};
+
+struct FailedPromote {
+  Key key;
+  uint64_t until_ns = 0;
+};
+
 // Of a fetch that was on its way: ready, clipped, rejected or missing.
 struct FetchEnd {
   Key key;

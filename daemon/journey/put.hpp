@@ -58,7 +58,26 @@ struct PutAsked {
   void* asker = nullptr;  // gets the answer; nullptr: nobody does any more
 };
 
-struct Put : PutAsked {
+// What a block under way has taken of the pool.
+struct Placing {
+  uint32_t block = no_block;
+  uint32_t placed = 0;  // slots taken: one a layer, then the record
+  std::array<Placed, SPECKV_LAYERS_MAX + 1> slots;
+
+  // The slot that the index entry points to: the record, or a block's only segment.
+  const Placed& head() const { return slots[placed - 1]; }
+};
+
+// What a block's record and its index entry say beside where it lies.
+struct StoredFacts {
+  Key key, parent;
+  uint64_t fingerprint = 0, identity = 0, raw_bytes = 0;
+  uint32_t position = 0, block_tokens = 0, layers = 0;
+  uint16_t record_flags = 0;
+  uint8_t kind = 0;  // enum speckv_kind
+};
+
+struct Put : PutAsked, Placing {
   PutState state = PutState::free;
   int error = 0;                 // why it is failing
   bool answered = false;         // its asker has heard it already: the rest is in quarantine
@@ -71,18 +90,13 @@ struct Put : PutAsked {
   EncodeJob* ready =
       nullptr;          // jobs to start before the next layer: refused, or the engine was full
   Put* next = nullptr;  // of its asker's list of those that have jobs to start
-  bool opens_sequence = false;   // its first page is its sequence's first, or may be
-  uint32_t replaces = no_block;  // the same key in another layout, of no use to this one
-  uint32_t block = no_block;
+  bool opens_sequence = false;    // its first page is its sequence's first, or may be
+  uint32_t replaces = no_block;   // the same key in another layout, of no use to this one
   uint32_t segments_refused = 0;  // stored raw since the codec refused a page
   uint32_t segments_bounded = 0;  // stored as q8 since a token would have lost too much
-  uint32_t placed = 0;            // slots taken: one a layer, then the record
-  std::array<Placed, SPECKV_LAYERS_MAX + 1> slots;
   std::array<SegmentJob, put_jobs_max> jobs;
 
   uint32_t layers() const { return layout->desc.layers; }
-  // The slot that the index entry points to: the record, or a block's only segment.
-  const Placed& head() const { return slots[placed - 1]; }
 };
 
 }  // namespace speckv

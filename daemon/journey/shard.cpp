@@ -30,10 +30,13 @@ Shard::Shard(const ShardOptions& options)
   limbo_.reserve(options.blocks_max);
   auto* header = reinterpret_cast<shm::PoolHeader*>(options.pool);
   gen_ = gen_end_ = header->gen_reserved[options.shard];
+  if (options.spill)
+    spill_ = std::make_unique<SpillStore>(*options.spill, static_cast<SpillWitness*>(this));
+  fetched_.reserve(2 * spill_reads_max);
 }
 
 // One that was evicted while a reader names it goes too: a restart would find it whole.
-int Shard::remove(const Key& key, const Layout& layout) {
+int Shard::remove_from_pool(const Key& key, const Layout& layout) {
   for (size_t i = limbo_.size(); i-- > 0;)
     if (blocks_[limbo_[i]].entry.key == key) free_limbo(limbo_[i]);
   shm::Entry known;
@@ -72,6 +75,7 @@ void Shard::tick(uint64_t now_ns) {
   expire_holds(now_ns);
   expire_retains(now_ns);
   drop_limbo(now_ns);
+  forget_removals(now_ns);
   counters_.held_blocks.store(holds_.blocks(), std::memory_order_relaxed);
   counters_.retained_blocks.store(retains_.blocks(), std::memory_order_relaxed);
   counters_.retained_bytes.store(retained_bytes_, std::memory_order_relaxed);

@@ -6,6 +6,7 @@
 //
 // The stations are methods, each in the file of its name: allocate.cpp, compress.cpp, write.cpp,
 // evict.cpp; make_room.cpp decides what allocate evicts; hold.cpp keeps blocks from eviction;
+// demote.cpp and promote.cpp move them to the tier below and back, spill.cpp keeps that true;
 // restart.cpp rebuilds everything from the slots. under_way.cpp walks a block through them, one
 // step a call: a put is taken up, its jobs are started one by one, and each that was completed
 // moves it on, any number of turns later. Threading: one data thread; counters are read by others.
@@ -18,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,6 +32,8 @@
 #include "layout.hpp"
 #include "pool/index_writer.hpp"
 #include "pool/slab_pool.hpp"
+#include "pool/spill_store.hpp"
+#include "predict/admission.hpp"
 #include "predict/policy.hpp"
 #include "shm/atomics.hpp"
 #include "shm/session_format.hpp"
@@ -72,7 +76,14 @@ struct ShardOptions {
   Engine* engine = nullptr;
   // Called on the data thread, once for a layout: its reach() has enough, control may adopt().
   std::function<void()> on_measured;
+  std::optional<SpillOptions> spill;  // the tier below
+  uint64_t demote_ahead_bytes = 0;    // of the coldest, so much stands there already
 };
+
+// A removal waits so long for its mark on the medium; then it is -EIO: a restart may find the
+// block.
+constexpr uint64_t removal_ns_max = 5'000'000'000;
+constexpr uint32_t removals_max = 64;  // that wait at once
 
 // Who asks; never trusted further than this.
 struct Asker {
@@ -87,7 +98,7 @@ constexpr uint64_t retain_ns_max = 86'400'000'000'000;
 // How often those whose time is over are looked for: nobody retains for less than seconds.
 constexpr uint64_t retain_look_ns = 1'000'000'000;
 
-class Shard {
+class Shard : private SpillWitness {
  public:
   explicit Shard(const ShardOptions& options);
 
@@ -120,6 +131,7 @@ class Shard {
   // stations. Returns: 0 or a negative errno; ret_existed: it was there already.
   int put(const shm::Submission& submission, const Layout& layout, const Widths& widths,
           std::span<const std::byte> arena, uint64_t now_ns, bool* ret_existed);
+  // -EAGAIN: not yet; ask again.
   int remove(const Key& key, const Layout& layout);
   void touch(uint32_t block, uint64_t now_ns);
   void touch_key(const Key& key, const Layout& layout, uint64_t now_ns);
@@ -141,6 +153,16 @@ class Shard {
     fetched_.clear();
   }
 
+  // The tier below does its I/O through this. Before the first turn.
+  void attach(Io& io);
+  // Lets the tier below go on, and demotes ahead. Returns: whether something that waited may go on.
+  bool spill_turn(uint64_t now_ns);
+  // Returns: whether it was an operation of the tier below.
+  bool spill_completed(Operation* operation, uint64_t now_ns);
+  bool spill_quiet() const;
+  const SpillStore* spill() const { return spill_.get(); }
+
+  // -EAGAIN: it is on its way from the tier below; ask again.
   int hold(const shm::Submission& submission, const Layout& layout, const Asker& asker,
            uint64_t now_ns);
   int unhold(uint64_t hold, const Asker& asker);
@@ -180,7 +202,8 @@ class Shard {
   // allocate.cpp
   int allocate(Put& put);
   int allocate_again(Put& put, uint32_t layer, StoredAs as);
-  void take_slot(Put& put, uint32_t at, uint32_t slot_bytes);
+  void take_slot(Placing& placing, uint32_t at, uint32_t slot_bytes);
+  uint32_t take_number();
   uint64_t next_gen();
   // make_room.cpp
   int make_room(const Wanted& wanted);
@@ -193,6 +216,7 @@ class Shard {
   bool add_if_it_helps(const Wanted& wanted, uint32_t block);
   void carry_out_plan(const Wanted& wanted);
   // under_way.cpp
+  static StoredFacts facts_of(const Put& put);
   SegmentJob* next_job(Put& put);
   void keep_ready(Put& put, SegmentJob& job);
   // compress.cpp
@@ -203,9 +227,9 @@ class Shard {
   void measure(const Put& put);
   // write.cpp
   int place_in_index(const Put& put, uint64_t now_ns);
-  void write(Put& put);
-  void write_record(const Put& put);
-  void publish(const Put& put);
+  void write(const Placing& placing, const StoredFacts& facts, uint64_t now_ns);
+  void write_record(const Placing& placing, const StoredFacts& facts);
+  void publish(const Placing& placing, const StoredFacts& facts, uint64_t now_ns);
   void undo(Put& put);
   predict::BlockFacts facts_of(uint32_t block, const Key& parent, uint32_t position,
                                uint32_t block_tokens, uint64_t now_ns);
@@ -220,6 +244,30 @@ class Shard {
   // Calls visit(offset) for each slot of a block, the record first. visit may release it.
   template <typename Visit>
   void for_each_slot(uint32_t block, Visit&& visit);
+  // The same of its segments alone, in their order.
+  template <typename Visit>
+  void for_each_segment(uint32_t block, Visit&& visit);
+  // demote.cpp
+  uint64_t content_of(uint32_t block);
+  bool is_clean(uint32_t block);
+  bool wants_to_demote() const;
+  void demote_ahead(uint64_t now_ns);
+  bool demote(uint32_t number, uint64_t now_ns);
+  void make_image(uint32_t number, uint32_t layers, uint64_t bytes, std::byte* image);
+  predict::SpillFacts spill_facts(uint32_t block);
+  // promote.cpp
+  Promote* promote_of(const Key& key);
+  int start_promote(const Key& key, bool told);
+  int hold_from_below(const Key& key, uint64_t now_ns);
+  bool finish_promotes(uint64_t now_ns);
+  Fetch finish_promote(const Key& key, const SpillRead& read, uint64_t now_ns);
+  int place_promoted(const spill::Image& image, uint64_t now_ns);
+  // spill.cpp
+  bool is_stale(const Key& key, uint64_t content) override;
+  void supersede(uint32_t block);
+  void note_eviction(uint32_t block);
+  int remove_from_pool(const Key& key, const Layout& layout);
+  void forget_removals(uint64_t now_ns);
   // hold.cpp
   void let_go(uint32_t block);
   void set_pinned(uint32_t block, bool pinned);
@@ -271,6 +319,19 @@ class Shard {
   Plan plan_;
   HoldTable holds_, retains_;
   uint64_t retained_bytes_ = 0, retains_looked_ns_ = 0;
+  struct Removal {
+    Key key;
+    uint64_t ticket = 0, until_ns = 0;
+    int result = 0;
+    bool used = false, waits_for_scan = false;
+  };
+  std::unique_ptr<SpillStore> spill_;
+  std::array<Promote, spill_reads_max> promotes_;
+  std::array<FailedPromote, 64> failed_promotes_;
+  uint32_t next_failed_ = 0;
+  Placing promoted_;  // the one that is filled now
+  std::array<Removal, removals_max> removals_;
+  uint64_t spill_now_ns_ = 0, demoted_ns_ = 0, parcels_seen_ = 0;
   std::vector<FetchEnd> fetched_;  // whose ends nobody has taken yet
   std::vector<const shm::GuardSlot*> guards_;
   uint64_t guards_read_ = 0;
@@ -299,6 +360,15 @@ void Shard::for_each_slot(uint32_t block, Visit&& visit) {
   }
   visit(entry.ref);
   for (uint32_t layer = 0; layer < segments; layer++) visit(offsets[layer]);
+}
+
+template <typename Visit>
+void Shard::for_each_segment(uint32_t block, Visit&& visit) {
+  const uint64_t record =
+      blocks_[block].entry.flags & shm::entry_record ? blocks_[block].entry.ref : 0;
+  for_each_slot(block, [&](uint64_t offset) {
+    if (offset != record) visit(offset);
+  });
 }
 
 }  // namespace speckv

@@ -154,13 +154,30 @@ void Shard::fail(Put& put, int error) {
   }
 }
 
+StoredFacts Shard::facts_of(const Put& put) {
+  return {put.submission.key,
+          put.submission.parent,
+          put.widths->fingerprint,
+          put.layout->identity,
+          put.layout->block_bytes,
+          put.submission.position,
+          put.layout->desc.block_tokens,
+          put.layers(),
+          uint16_t(put.layout->preset_id),
+          put.submission.kind};
+}
+
 int Shard::finish(Put& put, uint64_t now_ns) {
   SPECKV_ASSERT(is_over(put), "a put was finished that the engine still works on");
   if (put.state == PutState::encoding) put.error = place_in_index(put, now_ns);
   if (put.error) {
     undo(put);
   } else {
-    write(put);
+    write(put, facts_of(put), put.now_ns);
+    supersede(put.block);
+    counters_.put_raw_bytes.fetch_add(blocks_[put.block].raw_bytes, std::memory_order_relaxed);
+    counters_.put_stored_bytes.fetch_add(blocks_[put.block].stored_bytes,
+                                         std::memory_order_relaxed);
     measure(put);
   }
   (put.error ? counters_.puts_failed : counters_.puts).fetch_add(1, std::memory_order_relaxed);

@@ -20,65 +20,63 @@ int Shard::place_in_index(const Put& put, uint64_t now_ns) {
   return index_.has_room(wanted.hash) ? 0 : make_room(wanted);
 }
 
-void Shard::write(Put& put) {
-  for (uint32_t layer = 0; layer < put.layers(); layer++)
-    shm::store_release(slot(put.slots[layer].offset)->gen, put.slots[layer].gen);  // W5
-  if (put.layers() > 1) write_record(put);
-  publish(put);
+void Shard::write(const Placing& placing, const StoredFacts& facts, uint64_t now_ns) {
+  for (uint32_t layer = 0; layer < facts.layers; layer++)
+    shm::store_release(slot(placing.slots[layer].offset)->gen, placing.slots[layer].gen);  // W5
+  if (facts.layers > 1) write_record(placing, facts);
+  publish(placing, facts, now_ns);
 }
 
-void Shard::write_record(const Put& put) {
-  const uint32_t layers = put.layers();
-  const uint32_t payload = shm::record_payload_bytes(layers);
-  shm::SlotHeader* header = slot(put.head().offset);
+void Shard::write_record(const Placing& placing, const StoredFacts& facts) {
+  const uint32_t payload = shm::record_payload_bytes(facts.layers);
+  shm::SlotHeader* header = slot(placing.head().offset);
   shm::release_fence();
   auto* meta = reinterpret_cast<shm::RecordMeta*>(header + 1);
   *meta = shm::RecordMeta{};
-  meta->parent = put.submission.parent;
-  meta->position = put.submission.position;
-  meta->layers = layers;
-  meta->raw_bytes = put.layout->block_bytes;
-  meta->identity = put.layout->identity;
-  meta->block_tokens = put.layout->desc.block_tokens;
+  meta->parent = facts.parent;
+  meta->position = facts.position;
+  meta->layers = facts.layers;
+  meta->raw_bytes = facts.raw_bytes;
+  meta->identity = facts.identity;
+  meta->block_tokens = facts.block_tokens;
   auto* refs = reinterpret_cast<shm::SegmentRef*>(meta + 1);
-  for (uint32_t layer = 0; layer < layers; layer++)
-    shm::store_racing(&refs[layer], shm::SegmentRef{put.slots[layer].offset, put.slots[layer].gen});
+  for (uint32_t layer = 0; layer < facts.layers; layer++)
+    shm::store_racing(&refs[layer],
+                      shm::SegmentRef{placing.slots[layer].offset, placing.slots[layer].gen});
   codec::Checksum sum;
   codec::checksum_update(sum, meta, payload);
-  header->key = put.submission.key;
-  header->fingerprint = put.widths->fingerprint;
+  header->key = facts.key;
+  header->fingerprint = facts.fingerprint;
   header->layer = shm::layer_record;
-  header->flags = uint16_t(put.layout->preset_id);
+  header->flags = facts.record_flags;
   header->payload_bytes = payload;
   header->checksum = shm::slot_checksum(*header, codec::checksum_final(sum));
-  shm::store_release(header->gen, put.head().gen);
+  shm::store_release(header->gen, placing.head().gen);
 }
 
-void Shard::publish(const Put& put) {
-  Block& fresh = blocks_[put.block];
+void Shard::publish(const Placing& placing, const StoredFacts& facts, uint64_t now_ns) {
+  Block& fresh = blocks_[placing.block];
   SPECKV_ASSERT(fresh.state == BlockState::allocated,
                 "a block was published that is not under way");
-  fresh.raw_bytes = uint32_t(std::min<uint64_t>(put.layout->block_bytes, UINT32_MAX));
-  for (uint32_t i = 0; i < put.placed; i++) {
-    fresh.stored_bytes += put.slots[i].slot_bytes;
-    slabs_.unpin(put.slots[i].offset);
+  fresh.raw_bytes = uint32_t(std::min<uint64_t>(facts.raw_bytes, UINT32_MAX));
+  for (uint32_t i = 0; i < placing.placed; i++) {
+    fresh.stored_bytes += placing.slots[i].slot_bytes;
+    slabs_.unpin(placing.slots[i].offset);
   }
-  fresh.entry.key = put.submission.key;
-  fresh.entry.ref = put.head().offset;
-  fresh.entry.gen = put.head().gen;
-  fresh.entry.fingerprint = put.widths->fingerprint;
-  fresh.entry.block = put.block;
-  fresh.entry.layers = uint16_t(put.layers());
-  fresh.entry.flags = put.layers() > 1 ? shm::entry_record : 0;
-  const bool placed = index_.insert(hash_key(put.submission.key), fresh.entry);  // W6
+  fresh.entry.key = facts.key;
+  fresh.entry.ref = placing.head().offset;
+  fresh.entry.gen = placing.head().gen;
+  fresh.entry.fingerprint = facts.fingerprint;
+  fresh.entry.block = placing.block;
+  fresh.entry.layers = uint16_t(facts.layers);
+  fresh.entry.flags = facts.layers > 1 ? shm::entry_record : 0;
+  const bool placed = index_.insert(hash_key(facts.key), fresh.entry);  // W6
   SPECKV_ASSERT(placed, "the index has no place for a block that was planned for");
   fresh.state = BlockState::published;
-  fresh.kind = put.submission.kind;
-  policy_->on_insert(put.block, facts_of(put.block, put.submission.parent, put.submission.position,
-                                         put.layout->desc.block_tokens, put.now_ns));
+  fresh.kind = facts.kind;
+  policy_->on_insert(placing.block, facts_of(placing.block, facts.parent, facts.position,
+                                             facts.block_tokens, now_ns));
   add_gauges(fresh, +1);
-  counters_.put_raw_bytes.fetch_add(fresh.raw_bytes, std::memory_order_relaxed);
-  counters_.put_stored_bytes.fetch_add(fresh.stored_bytes, std::memory_order_relaxed);
 }
 
 predict::BlockFacts Shard::facts_of(uint32_t block, const Key& parent, uint32_t position,

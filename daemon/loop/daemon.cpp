@@ -66,6 +66,8 @@ Status Daemon::start() {
   if (options.kind == "shm") options.path = mount_path(config_);
   else pool::drop_our_mount(mount_path(config_));
   options.kept_fd = take_kept_fd(kept_name);
+  const Status spills = spills_.open(config_);
+  if (!spills.ok()) return spills;
   auto medium = make_medium(options);
   if (!medium.ok()) return medium.status();
   medium_ = std::move(medium.value());
@@ -134,6 +136,7 @@ Status Daemon::start_threads() {
       options.retained_bytes_max = config_.namespaces[i].retained_bytes_max / shards;
       options.hold_ns_max = config_.session.hold_ms_max * 1'000'000;
       options.engine = engine.get();
+      spills_.tell(config_, i, shard, &options);
       options.on_measured = [this] { control_->measured(); };  // sessions come after control_
       auto part = std::make_unique<Shard>(options);
       if (space.taken_over) {

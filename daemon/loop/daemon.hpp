@@ -16,6 +16,7 @@
 #include "loop/control_losses.hpp"
 #include "loop/data_thread.hpp"
 #include "pool/medium.hpp"
+#include "loop/spill_tiers.hpp"
 #include "pool/namespace.hpp"
 
 namespace speckv {
@@ -51,6 +52,7 @@ class Daemon {
   std::vector<Namespace> spaces_;
   // Of all namespaces first, then one each.
   std::vector<std::unique_ptr<HoldRoom>> hold_rooms_;
+  SpillTiers spills_;                       // outlives the data threads
   std::unique_ptr<Undertaker> undertaker_;  // before everybody who may let go of a session last
   std::vector<std::unique_ptr<DataThread>> threads_;
   std::unique_ptr<Control> control_;

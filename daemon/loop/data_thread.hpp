@@ -47,6 +47,8 @@ class DataThread {
   [[nodiscard]] bool lose(uint32_t space, const LostRange& range);
 
   const ShardCounters& counters(uint32_t space) const { return server_.shard_counters(space); }
+  // Of a namespace without a tier below: nullptr. Its counters may be read by anyone.
+  const SpillStore* spill(uint32_t space) const { return server_.spill(space); }
   const ServerCounters& served() const { return server_.counters(); }
   const DataThreadCounters& counters() const { return counters_; }
   const EngineFacts& engine() const { return engine_->facts(); }

@@ -57,6 +57,42 @@ void add_shard(const ShardCounters& from, watch::SpaceFacts* to) {
   add(&to->hints, from.hints);
 }
 
+void add_spill(const SpillStore& from, watch::SpillFacts* to) {
+  const auto add = [](uint64_t* sum, const std::atomic<uint64_t>& part) {
+    *sum += part.load(std::memory_order_relaxed);
+  };
+  const SpillCounters& blocks = from.counters();
+  add(&to->blocks, blocks.entries);
+  add(&to->live_bytes, blocks.live_bytes);
+  add(&to->scanning, blocks.scanning);
+  add(&to->found_blocks, blocks.found);
+  add(&to->demoted_blocks, blocks.demoted);
+  add(&to->demoted_bytes, blocks.demoted_bytes);
+  add(&to->promoted_blocks, blocks.promoted);
+  add(&to->promoted_bytes, blocks.promoted_bytes);
+  add(&to->failed_blocks, blocks.promote_failed);
+  add(&to->damaged_blocks, blocks.damaged);
+  add(&to->reclaimed_blocks, blocks.reclaimed);
+  add(&to->copied_blocks, blocks.copied);
+  add(&to->removed_blocks, blocks.removed);
+  add(&to->unwritten_blocks, blocks.not_written);
+  add(&to->unwanted_blocks, blocks.not_wanted);
+  add(&to->too_large_blocks, blocks.too_large);
+  add(&to->dropped_blocks, blocks.scan_dropped);
+  add(&to->damaged_pages, blocks.scan_damaged);
+  add(&to->failed_parcels, blocks.parcels_failed);
+  const SpillIoCounters& io = from.io_counters();
+  add(&to->stuck, io.stuck);
+  add(&to->read_bytes, io.read_bytes);
+  add(&to->written_bytes, io.written_bytes);
+  add(&to->read_errors, io.read_errors);
+  add(&to->write_errors, io.write_errors);
+  add(&to->overdue, io.overdue);
+  add(&to->opened, io.opened);
+  to->read_breaker = std::max(to->read_breaker, io.read_breaker.load(std::memory_order_relaxed));
+  to->write_breaker = std::max(to->write_breaker, io.write_breaker.load(std::memory_order_relaxed));
+}
+
 }  // namespace
 
 watch::DaemonFacts LiveView::daemon() const {
@@ -140,6 +176,14 @@ std::vector<watch::SpaceFacts> LiveView::spaces() const {
       const double shard = double(space.units_of(uint32_t(&thread - daemon_.threads().data())));
       facts.waste += double(counters.waste_ppm.load(std::memory_order_relaxed)) / 1e6 * shard /
                      double(space.units);
+    }
+    if (!config.spill_path.empty()) {
+      facts.spill.path = config.spill_path;
+      facts.spill.bytes = config.spill_bytes;
+      facts.spill.memory_bytes =
+          config::spill_memory_bytes(config, daemon_.config().daemon.data_threads);
+      for (const auto& thread : daemon_.threads())
+        if (const SpillStore* store = thread->spill(uint32_t(i))) add_spill(*store, &facts.spill);
     }
     const SpaceUse use = daemon_.control().sessions().use(i);
     facts.sessions = use.sessions;

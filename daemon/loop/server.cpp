@@ -17,7 +17,10 @@ Server::Server(uint32_t shard, std::vector<Space> spaces, Io& io, Engine& engine
   completed_.reserve(engine.jobs_max());
   to_tell_.reserve(puts_max);
   fetched_.reserve(fetches_collected_max);
-  for (Space& space : spaces) tenants_.emplace_back(std::move(space));
+  for (Space& space : spaces) {
+    space.shard->attach(io);
+    tenants_.emplace_back(std::move(space));
+  }
 }
 
 // The records are ours: nobody may work on them any more.
@@ -45,6 +48,7 @@ bool Server::turn(uint64_t now_ns) {
     cost += more;
   }
   tick();
+  for (Tenant& tenant : tenants_) progress_ += tenant.space.shard->spill_turn(now_ns);
   tell_answered();
   return some_came || cost > 0;
 }
@@ -178,7 +182,8 @@ bool Server::has_work() const {
 
 size_t Server::under_way() const {
   size_t count = 0;
-  for (const Tenant& tenant : tenants_) count += tenant.space.shard->under_way().size();
+  for (const Tenant& tenant : tenants_)
+    count += tenant.space.shard->under_way().size() + !tenant.space.shard->spill_quiet();
   return count;
 }
 
@@ -447,6 +452,11 @@ void Server::let_go(std::unique_ptr<Client> client) {
 }
 
 void Server::completed(Operation* operation) {
+  for (Tenant& tenant : tenants_)
+    if (tenant.space.shard->spill_completed(operation, now_ns_)) {
+      progress_++;
+      return;
+    }
   const auto failed = operation->result < 0 && operation->result != -ECANCELED;
   if (failed) counters_.io_failed.fetch_add(1, std::memory_order_relaxed);
   if (operation->under_way) return;

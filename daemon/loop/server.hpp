@@ -78,7 +78,7 @@ class Server {
   // Serves for one turn, and ticks when it is time. Returns: false when nobody asks for anything.
   bool turn(uint64_t now_ns);
   bool has_work() const;
-  // Puts that the engine works on.
+  // Puts that the engine works on, and tiers below that the kernel works for.
   size_t under_way() const;
   // Whether doorbells are to be rung: raise it, then look at has_work() once more.
   void set_sleeping(bool sleeping);
@@ -87,6 +87,7 @@ class Server {
   // Operations of sessions that have been let go, which the kernel has not ended yet.
   size_t leaving() const { return leaving_.size(); }
   const ShardCounters& shard_counters(uint32_t space) const;
+  const SpillStore* spill(uint32_t space) const { return tenants_[space].space.shard->spill(); }
   const ServerCounters& counters() const { return counters_; }
 
  private:

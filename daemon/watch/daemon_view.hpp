@@ -53,6 +53,23 @@ struct DaemonFacts {
   uint32_t pinner_pid = 0, pinner_uid = 0;
 };
 
+// The tier below a namespace's pool; bytes 0: it has none.
+struct SpillFacts {
+  std::string path;
+  uint64_t bytes = 0, memory_bytes = 0;  // of the medium; of its map and buffers
+  // gauges
+  uint64_t blocks = 0, live_bytes = 0, scanning = 0, stuck = 0;
+  uint64_t read_breaker = 0, write_breaker = 0;  // 0 closed, 1 open, 2 half open: the worst shard's
+  uint64_t found_blocks = 0;                     // by the scan at start
+  // counters
+  uint64_t demoted_blocks = 0, demoted_bytes = 0, written_bytes = 0;
+  uint64_t promoted_blocks = 0, promoted_bytes = 0, read_bytes = 0;
+  uint64_t failed_blocks = 0, damaged_blocks = 0, reclaimed_blocks = 0, copied_blocks = 0;
+  uint64_t removed_blocks = 0, unwritten_blocks = 0, unwanted_blocks = 0, too_large_blocks = 0;
+  uint64_t dropped_blocks = 0, damaged_pages = 0;  // by the scan
+  uint64_t failed_parcels = 0, read_errors = 0, write_errors = 0, overdue = 0, opened = 0;
+};
+
 // One namespace, its shards summed up. Words are the stations'.
 struct SpaceFacts {
   std::string name, policy, preset;
@@ -89,6 +106,7 @@ struct SpaceFacts {
   uint64_t prefetches_under_way = 0, prefetch_keys_max = 0, prefetch_bytes_s = 0;
   uint64_t retained_blocks = 0, retained_bytes = 0, retained_bytes_max = 0, retain_refused = 0;
   uint64_t hints = 0;
+  SpillFacts spill;
 };
 
 struct SessionFacts {

@@ -62,6 +62,42 @@ ordered_json daemon_json(const DaemonFacts& facts) {
           {"pinner_uid", facts.pinner_uid}};
 }
 
+// null: there is no such tier.
+ordered_json spill_json(const SpillFacts& facts) {
+  if (facts.bytes == 0) return nullptr;
+  return {{"path", facts.path},
+          {"bytes", facts.bytes},
+          {"memory_bytes", facts.memory_bytes},
+          {"blocks", facts.blocks},
+          {"live_bytes", facts.live_bytes},
+          {"scanning", facts.scanning},
+          {"found_blocks", facts.found_blocks},
+          {"demoted_blocks", facts.demoted_blocks},
+          {"demoted_bytes", facts.demoted_bytes},
+          {"written_bytes", facts.written_bytes},
+          {"promoted_blocks", facts.promoted_blocks},
+          {"promoted_bytes", facts.promoted_bytes},
+          {"read_bytes", facts.read_bytes},
+          {"failed_blocks", facts.failed_blocks},
+          {"damaged_blocks", facts.damaged_blocks},
+          {"reclaimed_blocks", facts.reclaimed_blocks},
+          {"copied_blocks", facts.copied_blocks},
+          {"removed_blocks", facts.removed_blocks},
+          {"unwritten_blocks", facts.unwritten_blocks},
+          {"unwanted_blocks", facts.unwanted_blocks},
+          {"too_large_blocks", facts.too_large_blocks},
+          {"dropped_blocks", facts.dropped_blocks},
+          {"damaged_pages", facts.damaged_pages},
+          {"failed_parcels", facts.failed_parcels},
+          {"read_errors", facts.read_errors},
+          {"write_errors", facts.write_errors},
+          {"overdue", facts.overdue},
+          {"stuck", facts.stuck},
+          {"read_breaker", facts.read_breaker},
+          {"write_breaker", facts.write_breaker},
+          {"opened", facts.opened}};
+}
+
 ordered_json space_json(const SpaceFacts& facts) {
   return {{"name", facts.name},
           {"policy", facts.policy},
@@ -128,7 +164,8 @@ ordered_json space_json(const SpaceFacts& facts) {
           {"retained_bytes", facts.retained_bytes},
           {"retained_bytes_max", facts.retained_bytes_max},
           {"retain_refused", facts.retain_refused},
-          {"hints", facts.hints}};
+          {"hints", facts.hints},
+          {"spill", spill_json(facts.spill)}};
 }
 
 // 64-bit fingerprints do not survive a JSON reader that has doubles only.

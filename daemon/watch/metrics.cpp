@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <functional>
 
+#include "watch/metrics_spill.hpp"
+
 namespace speckv::watch {
 namespace {
 
@@ -34,14 +36,6 @@ void describe(std::string* text, const char* name, const char* type, const char*
 void sample(std::string* text, const char* name, const std::string& labels, double value) {
   *text += name + (labels.empty() ? "" : "{" + labels + "}") + " " + number(value) + "\n";
 }
-
-template <typename Facts>
-struct Metric {
-  const char* name;
-  const char* type;
-  const char* help;
-  double (*value)(const Facts&);
-};
 
 constexpr Metric<DaemonFacts> of_daemon[] = {
     {"speckv_uptime_seconds", "gauge", "Time since the daemon started.",
@@ -307,6 +301,10 @@ std::string metrics_text(const DaemonView& view) {
          1);
   append<DaemonFacts>(&text, of_daemon, {daemon}, [](const DaemonFacts&) { return std::string(); });
   append<SpaceFacts>(&text, of_space, view.spaces(),
+                     [](const SpaceFacts& f) { return "namespace=\"" + escaped(f.name) + "\""; });
+  std::vector<SpaceFacts> spilled = view.spaces();
+  std::erase_if(spilled, [](const SpaceFacts& f) { return f.spill.bytes == 0; });
+  append<SpaceFacts>(&text, of_spill, spilled,
                      [](const SpaceFacts& f) { return "namespace=\"" + escaped(f.name) + "\""; });
   append<ThreadFacts>(&text, of_thread, view.threads(), [](const ThreadFacts& f) {
     return "thread=\"" + std::to_string(f.shard) + "\"";

@@ -4,6 +4,7 @@
 //
 // On a terminal it redraws in place on the alternate screen; into a pipe it prints one table a
 // turn. A daemon that restarts is waited for; counters that went back start anew.
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <ctime>
@@ -72,6 +73,37 @@ double rate(const Moment* before, const Moment& now, const char* list, size_t i,
   return step > 0 ? step / (now.at_s - before->at_s) : 0;
 }
 
+// The tiers below, of the namespaces that have one.
+std::string draw_spill(const Moment* before, const Moment& now) {
+  std::vector<std::vector<std::string>> rows{
+      {"SPILL", "BLOCKS", "BYTES", "FULL", "DOWN/s", "UP/s", "FAIL/s", "UNWRITTEN/s", "STATE"}};
+  const ordered_json& spaces = now.status.at("namespaces");
+  for (size_t i = 0; i < spaces.size(); i++) {
+    const ordered_json& spill = spaces.at(i).at("spill");
+    if (spill.is_null()) continue;
+    const auto per_s = [&](const char* field) {
+      if (!before || i >= before->status.at("namespaces").size()) return 0.0;
+      const ordered_json& old = before->status.at("namespaces").at(i).at("spill");
+      if (old.is_null() || now.at_s <= before->at_s) return 0.0;
+      return std::max(0.0, (value(spill, field) - value(old, field)) / (now.at_s - before->at_s));
+    };
+    char full[16];
+    std::snprintf(full, sizeof full, "%.1f %%",
+                  100 * value(spill, "live_bytes") / value(spill, "bytes"));
+    const bool reads = value(spill, "read_breaker") == 0,
+               writes = value(spill, "write_breaker") == 0;
+    rows.push_back({spaces.at(i).at("name").get<std::string>(), human_count(value(spill, "blocks")),
+                    human_bytes(value(spill, "live_bytes")), full,
+                    human_bytes(per_s("demoted_bytes")), human_bytes(per_s("promoted_bytes")),
+                    human_count(per_s("failed_blocks")), human_count(per_s("unwritten_blocks")),
+                    value(spill, "scanning") > 0 ? "starting"
+                    : !reads                     ? "does not answer"
+                    : !writes                    ? "takes no writes"
+                                                 : "ok"});
+  }
+  return rows.size() == 1 ? "" : table(rows) + "\n";
+}
+
 std::string draw(const Moment* before, const Moment& now) {
   const ordered_json& daemon = now.status.at("daemon");
   std::string text = "speckvd " + daemon.at("version").get<std::string>() + "   up " +
@@ -96,7 +128,7 @@ std::string draw(const Moment* before, const Moment& now) {
          human_bytes(per_s("compressed_stored_bytes")), human_count(per_s("read_touches")),
          human_count(per_s("evicted_blocks")), human_count(per_s("failed_blocks"))});
   }
-  text += table(rows) + "\n";
+  text += table(rows) + "\n" + draw_spill(before, now);
   rows = {{"THREAD", "WAKEUPS/s", "ENTRIES/s", "REJECTED/s"}};
   const ordered_json& threads = now.status.at("threads");
   for (size_t i = 0; i < threads.size(); i++)

@@ -249,6 +249,32 @@ void check_clients(const ordered_json& status, Findings* ret) {
         "something else than libspeckv talks to the socket");
 }
 
+// The tier below the pool, where there is one.
+void check_spill(const ordered_json& space, Findings* ret) {
+  if (!has(space, "spill") || space.at("spill").is_null()) return;
+  const ordered_json& spill = space.at("spill");
+  const std::string check = "spill of " + word(space, "name");
+  const bool reads = number(spill, "read_breaker") == 0,
+             writes = number(spill, "write_breaker") == 0;
+  add(ret, reads && writes, check,
+      word(spill, "path") + (!reads    ? " does not answer"
+                             : !writes ? " takes no writes"
+                                       : " answers"),
+      "what it has is a miss until it does; look at the kernel's log and at the disk's health",
+      State::fault);
+  if (number(spill, "damaged_blocks") > 0)
+    add(ret, false, check, format("%.0f blocks came back damaged", number(spill, "damaged_blocks")),
+        "they were misses; after a loss of power some are to be expected, else the disk errs");
+  if (number(spill, "unwritten_blocks") > failed_max * number(spill, "demoted_blocks"))
+    add(ret, false, check,
+        format("%.0f blocks were evicted before they were written",
+               number(spill, "unwritten_blocks")),
+        "puts come faster than the disk writes, or it failed: a larger pool, or a faster disk");
+  if (number(spill, "dropped_blocks") > 0)
+    add(ret, false, check, format("its map had no room for %.0f", number(spill, "dropped_blocks")),
+        "raise spill_entries");
+}
+
 }  // namespace
 
 std::vector<Finding> judge(const ordered_json& status, const Machine& machine) {
@@ -268,6 +294,7 @@ std::vector<Finding> judge(const ordered_json& status, const Machine& machine) {
     check_pages(space, &findings);
     check_room(space, &findings);
     check_troubles(space, &findings);
+    check_spill(space, &findings);
   }
   check_quotas(status, &findings);
   check_clients(status, &findings);
