@@ -5,6 +5,7 @@
 // A block is copied into the store's buffer at once, its checksums are tried on the copy, and
 // nothing of it is needed any more: it can be read, held, evicted, removed or put anew at any
 // moment of the write. What a block is, the store knows by its content: who has the same is clean.
+#include <cerrno>
 #include <cstring>
 
 #include "journey/shard.hpp"
@@ -74,6 +75,21 @@ predict::SpillFacts Shard::spill_facts(uint32_t block) {
   facts.parent_is_gone = !parent.is_zero() && !spill_->has_hash(hash_key(parent)) &&
                          !index_.find(parent, hash_key(parent), &known);
   return facts;
+}
+
+// On a client's word: one that stands below already goes at once; another one is written now, and
+// goes when its room is wanted.
+int Shard::demote(const Key& key, const Layout& layout) {
+  if (!spill_) return -EOPNOTSUPP;
+  shm::Entry known;
+  if (!index_.find(key, hash_key(key), &known))
+    return spill_->image_bytes(hash_key(key)) ? 0 : -ENOENT;
+  if (!layout.widths->takes(known.fingerprint)) return -ENOENT;
+  if (pinned_[known.block]) return -EBUSY;
+  if (is_clean(known.block)) evict({&known.block, 1}, spill_now_ns_);
+  else if (!spill_->has(hash_key(key), content_of(known.block), true))
+    static_cast<void>(demote(known.block, spill_now_ns_));
+  return 0;
 }
 
 // Returns: false, the store takes no more now.

@@ -94,7 +94,8 @@ Fetch Shard::finish_promote(const Key& key, const SpillRead& read, uint64_t now_
   if (read.error) return Fetch::rejected;
   if (!spill_->is_current(read)) return Fetch::missing;
   spill::Image image;
-  if (!spill::read_image(read.image, key, &image) || !spill::slots_hold(image)) {
+  if (!spill::read_image(read.image, key, &image) || !spill::slots_hold(image) ||
+      image.head->content != read.content) {
     spill_->drop_damaged(read);
     return Fetch::missing;
   }

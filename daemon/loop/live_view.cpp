@@ -73,7 +73,6 @@ void add_spill(const SpillStore& from, watch::SpillFacts* to) {
   add(&to->failed_blocks, blocks.promote_failed);
   add(&to->damaged_blocks, blocks.damaged);
   add(&to->reclaimed_blocks, blocks.reclaimed);
-  add(&to->copied_blocks, blocks.copied);
   add(&to->removed_blocks, blocks.removed);
   add(&to->unwritten_blocks, blocks.not_written);
   add(&to->unwanted_blocks, blocks.not_wanted);

@@ -119,7 +119,7 @@ int SpillStore::read(uint64_t hash, uint32_t* ret_read) {
       std::find_if(reads_.begin(), reads_.end(), [](const SpillRead& each) { return !each.used; });
   if (free == reads_.end()) return -EAGAIN;
   const uint64_t image_bytes = uint64_t(entry.bytes64) * spill::align_bytes;
-  SpillRead read{hash, at, entry.unit, entry.at64, 0, {}, 0, true, false};
+  SpillRead read{hash, entry.content, 0, {}, 0, true, false};
   if (Parcel* parcel = parcel_of(entry)) {
     transfers_.keep_run(parcel->run);
     read.run = parcel->run;
@@ -153,11 +153,9 @@ int SpillStore::read(uint64_t hash, uint32_t* ret_read) {
   return 0;
 }
 
+// Wherever they stand by now: the bytes themselves say what they are.
 bool SpillStore::is_current(const SpillRead& read) const {
-  const uint32_t at = map_.find(read.hash);
-  if (at == SpillMap::none || at != read.entry) return false;
-  const SpillMap::Entry& entry = map_.at(at);
-  return entry.unit == read.unit && entry.at64 == read.at64;
+  return has(read.hash, read.content, true);
 }
 
 void SpillStore::release_read(uint32_t number) {

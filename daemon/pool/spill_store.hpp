@@ -50,8 +50,7 @@ struct SpillCounters {
   std::atomic<uint64_t> demoted{0}, demoted_bytes{0};    // blocks that were written, images
   std::atomic<uint64_t> promoted{0}, promoted_bytes{0};  // blocks that came back
   std::atomic<uint64_t> promote_failed{0}, damaged{0};   // of those, whose bytes were not whole
-  std::atomic<uint64_t> reclaimed{0}, copied{0},
-      removed{0};  // entries dropped for room; kept; dead
+  std::atomic<uint64_t> reclaimed{0}, removed{0};        // entries dropped for room; dead
   std::atomic<uint64_t> parcels{0}, parcels_failed{0};
   std::atomic<uint64_t> not_written{0};  // blocks that left the pool before they were written
   std::atomic<uint64_t> not_wanted{0};   // that the policy had dropped
@@ -71,7 +70,7 @@ class SpillWitness {
 // A block on its way up.
 struct SpillRead {
   uint64_t hash = 0;
-  uint32_t entry = SpillMap::none, unit = 0, at64 = 0;
+  uint64_t content = 0;
   int error = 0;                     // a negative errno: it could not be read
   std::span<const std::byte> image;  // until release_read()
   uint32_t run = 0;

@@ -64,7 +64,7 @@ struct SpillFacts {
   // counters
   uint64_t demoted_blocks = 0, demoted_bytes = 0, written_bytes = 0;
   uint64_t promoted_blocks = 0, promoted_bytes = 0, read_bytes = 0;
-  uint64_t failed_blocks = 0, damaged_blocks = 0, reclaimed_blocks = 0, copied_blocks = 0;
+  uint64_t failed_blocks = 0, damaged_blocks = 0, reclaimed_blocks = 0;
   uint64_t removed_blocks = 0, unwritten_blocks = 0, unwanted_blocks = 0, too_large_blocks = 0;
   uint64_t dropped_blocks = 0, damaged_pages = 0;  // by the scan
   uint64_t failed_parcels = 0, read_errors = 0, write_errors = 0, overdue = 0, opened = 0;

@@ -81,7 +81,6 @@ ordered_json spill_json(const SpillFacts& facts) {
           {"failed_blocks", facts.failed_blocks},
           {"damaged_blocks", facts.damaged_blocks},
           {"reclaimed_blocks", facts.reclaimed_blocks},
-          {"copied_blocks", facts.copied_blocks},
           {"removed_blocks", facts.removed_blocks},
           {"unwritten_blocks", facts.unwritten_blocks},
           {"unwanted_blocks", facts.unwanted_blocks},

@@ -217,6 +217,14 @@ const Mistake mistakes[] = {
      "connections_of_uid_max hello_ms_max log_lines_max"},
     {"[session]\nholds_max = 5\n[[namespace]]\nname = \"a\"\nholds_max = 6",
      "t.toml:5:13: [[namespace]] holds_max = 6 must be from 0 to 5"},
+    {"[[namespace]]\nname = \"a\"\nspill_path = \"/x\"",
+     "t.toml:3:14: [[namespace]] spill_path needs spill_bytes: how much of the file or device to "
+     "use"},
+    {"[[namespace]]\nname = \"a\"\nspill_bytes = \"1GiB\"",
+     "t.toml:3:15: [[namespace]] spill_bytes has no meaning without spill_path: name the file or "
+     "device"},
+    {"[[namespace]]\nname = \"a\"\nspill_path = \"/x\"\nspill_bytes = 0",
+     "t.toml:4:15: [[namespace]] spill_bytes = 0 B must be from 32MiB to 256TiB"},
     {"[daemon]\ndata_threads = 4\n[session]\nfds_max = 8",
      "t.toml:4:11: [session] fds_max = 8 must be from 9 to 1048576"},
     {"[session]\nconnections_max = 20\nconnections_of_uid_max = 13",

@@ -31,7 +31,9 @@ ordered_json healthy() {
       "sessions_max": 8, "sessions_refused": 0, "held_blocks": 1, "holds_max": 100,
       "holds_refused": 0, "fds": 7, "fds_max": 100, "fds_refused": 0,
       "prefetches_under_way": 1, "prefetch_keys_max": 100, "prefetch_over_limit": 0,
-      "retained_bytes": 10, "retained_bytes_max": 1000, "retain_refused": 0}],
+      "retained_bytes": 10, "retained_bytes_max": 1000, "retain_refused": 0,
+      "spill": {"path": "/disk/spill", "read_breaker": 0, "write_breaker": 0,
+        "damaged_blocks": 0, "unwritten_blocks": 0, "demoted_blocks": 100, "dropped_blocks": 0}}],
     "sessions": [{"id": 1, "pid": 7, "dropped_completions": 0}],
     "threads": [{"shard": 0, "stalled_ms": 40}]})");
 }
@@ -110,6 +112,13 @@ TEST(Doctor, EveryTroubleIsFoundByItsField) {
       {"codec of a", [](auto& s, auto&) { s["namespaces"][0]["refused_segments"] = 1; }},
       {"bound of a", [](auto& s, auto&) { s["namespaces"][0]["bounded_segments"] = 1; }},
       {"memory of a", [](auto& s, auto&) { s["namespaces"][0]["lost_blocks"] = 1; }},
+      {"FAULT spill of a: /disk/spill does not answer",
+       [](auto& s, auto&) { s["namespaces"][0]["spill"]["read_breaker"] = 1; }},
+      {"FAULT spill of a: /disk/spill takes no writes",
+       [](auto& s, auto&) { s["namespaces"][0]["spill"]["write_breaker"] = 1; }},
+      {"spill of a", [](auto& s, auto&) { s["namespaces"][0]["spill"]["damaged_blocks"] = 1; }},
+      {"spill of a", [](auto& s, auto&) { s["namespaces"][0]["spill"]["unwritten_blocks"] = 9; }},
+      {"spill of a", [](auto& s, auto&) { s["namespaces"][0]["spill"]["dropped_blocks"] = 1; }},
       {"session 1", [](auto& s, auto&) { s["sessions"][0]["dropped_completions"] = 1; }},
       {"messages", [](auto& s, auto&) { s["daemon"]["malformed_messages"] = 1; }},
   };

@@ -23,6 +23,7 @@ class FakeView : public watch::DaemonView {
     space_facts[0].written_blocks = 123;
     space_facts[0].waste = 0.0125;
     space_facts[0].free_units = 3;
+    space_facts[0].spill.bytes = 1 << 30;
     session_facts = {{4, 1000, 77, "default", 1 << 20, 2}};
   }
   watch::DaemonFacts daemon() const override { return facts; }
