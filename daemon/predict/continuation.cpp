@@ -9,8 +9,14 @@
 //     longer; one that was used seconds ago may go before one that was used a minute ago, if that
 //     is when people come back. Evicted keys are remembered, so ages beyond the pool's own are
 //     learnt.
+//  3. A block whose parent was followed by another block since is *superseded*: its session went on
+//     elsewhere (its context was edited, a side conversation ended). Such blocks are counted apart,
+//     for they come back far more rarely; that takes nothing but looking at who is read.
 // Where parents are unknown or in another shard, positions stand in for the first rule: of blocks
 // worth the same, the one deeper in its sequence goes first.
+//
+// A block that was fetched before anybody asked for it stands like one that was just used, and
+// teaches the model nothing until it is used.
 //
 // Lists: one per (class, age bin), each from oldest to youngest; a block moves on to its next bin
 // within kAdvanceNs of calls to coldest(). Parked: leaves that were found pinned.
@@ -37,13 +43,17 @@ constexpr uint32_t kDepthTries = 8;  // blocks of the same worth that are compar
 // Four pools' worth of evicted keys; a small pool needs more than that to see people come back.
 constexpr uint64_t kGhostsPerBlock = 4;
 constexpr uint64_t kGhostsMin = 32'768;
+// How a ghost remembers a block, in its four bits.
+constexpr uint32_t kVisitsMax = 7;
+constexpr uint32_t kGhostSuperseded = 8;
 
 class Continuation final : public EvictionPolicy {
  public:
   explicit Continuation(uint32_t capacity)
       : lists_(capacity, kLists),
         states_(capacity),
-        ghosts_(std::max(kGhostsPerBlock * capacity, kGhostsMin)) {}
+        ghosts_(std::max(kGhostsPerBlock * capacity, kGhostsMin)),
+        model_(capacity) {}
 
   void on_insert(uint32_t block, const BlockFacts& facts) override;
   void on_hit(uint32_t block, uint64_t now_ns) override;
@@ -62,11 +72,14 @@ class Continuation final : public EvictionPolicy {
     uint32_t parent_generation = 0;  // the parent's when this block came: slots are reused
     uint32_t generation = 0;         // counts the blocks that had this slot
     uint32_t children = 0;
-    uint32_t position = 0;  // 0 where unknown
+    uint32_t position = 0;             // 0 where unknown
+    uint32_t newest_child = kNoBlock;  // may be gone, or another's child by now: is_child_of()
     uint16_t list = kNoList;
     uint8_t visits = 0;  // uses before the last one
     bool resident = false;
     bool proposed = false;  // while coldest() looks for the next
+    bool superseded = false;
+    bool unasked = false;  // fetched, and not used since
   };
   struct Proposal {  // how to put it back
     uint64_t parent_touched_ns;
@@ -75,7 +88,9 @@ class Continuation final : public EvictionPolicy {
   };
 
   uint32_t cls(const State& state) const {
-    return std::min<uint32_t>(state.visits, ReuseModel::kClasses - 1);
+    // somebody is about to ask for it: like those that are asked for most
+    const uint32_t visits = state.unasked ? kVisitsMax : state.visits;
+    return ReuseModel::class_of(visits, state.superseded);
   }
   uint64_t age_ns(const State& state) const {
     return now_ns_ > state.touched_ns ? now_ns_ - state.touched_ns : 0;
@@ -90,9 +105,17 @@ class Continuation final : public EvictionPolicy {
            states_[state.parent].generation == state.parent_generation;
   }
 
+  bool is_child_of(uint32_t block, uint32_t parent) const {
+    return block < states_.size() && states_[block].resident && states_[block].parent == parent &&
+           has_parent(states_[block]);
+  }
+
+  void follow(uint32_t block);
+  void supersede(uint32_t block);
   bool next_victim(std::span<const uint8_t> pinned, uint32_t* ret_block);
   void set_aside(uint32_t block, Proposal* ret_proposal);
   void put_back(uint32_t block, const Proposal& proposal);
+  void remember(State& state);
   // A child of this block went.
   void lose_child(uint32_t parent, uint64_t child_touched_ns);
   void put_on(uint16_t list, uint32_t block);
@@ -129,13 +152,12 @@ void Continuation::on_insert(uint32_t block, const BlockFacts& facts) {
   state.resident = true;
   ++resident_;
 
-  uint64_t away_ns = 0;
-  uint32_t visits = 0;
-  if (ghosts_.take(facts.key_hash, facts.now_ns, &away_ns, &visits)) {
-    model_.on_return(std::min(visits, ReuseModel::kClasses - 1), away_ns);
-    state.visits = uint8_t(std::min(visits + 1, GhostTable::kVisitsMax));
+  if (facts.speculative) {
+    state.unasked = true;
+  } else {
+    remember(state);
+    model_.on_use(cls(state));
   }
-  model_.on_use(cls(state));
 
   if (facts.parent < states_.size() && facts.parent != block && states_[facts.parent].resident) {
     State& parent = states_[facts.parent];
@@ -144,16 +166,58 @@ void Continuation::on_insert(uint32_t block, const BlockFacts& facts) {
     if (parent.children++ == 0) take_off(facts.parent);
   }
   put_on_age_list(block, false);
+  if (!facts.speculative) follow(block);
+}
+
+// Was here before: how often, and since when it is away.
+void Continuation::remember(State& state) {
+  uint64_t away_ns = 0;
+  uint32_t remembered = 0;
+  if (!ghosts_.take(state.key_hash, now_ns_, &away_ns, &remembered)) return;
+  const uint32_t visits = remembered & kVisitsMax;
+  model_.on_return(ReuseModel::class_of(visits, (remembered & kGhostSuperseded) != 0), away_ns);
+  state.visits = uint8_t(std::min(visits + 1, kVisitsMax));
+}
+
+// What follows its parent is this block now. Whatever followed it until now is superseded, and what
+// follows that. A block is marked once for each time it was used, so this is O(1) amortised.
+void Continuation::follow(uint32_t block) {
+  if (!has_parent(states_[block])) return;
+  const uint32_t parent = states_[block].parent;
+  const uint32_t before = states_[parent].newest_child;
+  states_[parent].newest_child = block;
+  if (before == block || !is_child_of(before, parent)) return;
+  for (uint32_t at = before; at != kNoBlock && !states_[at].superseded;) {
+    supersede(at);
+    const uint32_t next = states_[at].newest_child;
+    at = is_child_of(next, at) ? next : kNoBlock;
+  }
+}
+
+void Continuation::supersede(uint32_t block) {
+  State& state = states_[block];
+  const uint32_t before = cls(state);
+  state.superseded = true;
+  if (!state.unasked) model_.on_moved(before, cls(state));
+  if (state.list == kNoList || state.list == kParkedList) return;
+  take_off(block);
+  put_on_age_list(block, false);
 }
 
 void Continuation::on_hit(uint32_t block, uint64_t now_ns) {
   State& state = states_[block];
   if (!state.resident) return;
   see_time(now_ns);
-  model_.on_return(cls(state), age_ns(state));
-  if (state.visits < GhostTable::kVisitsMax) ++state.visits;
+  if (state.unasked) {
+    remember(state);
+  } else {
+    model_.on_return(cls(state), age_ns(state));
+    if (state.visits < kVisitsMax) ++state.visits;
+  }
+  state.superseded = state.unasked = false;
   model_.on_use(cls(state));
   state.touched_ns = now_ns_;
+  follow(block);
   if (state.list == kNoList) return;  // has children
   take_off(block);
   put_on_age_list(block, false);
@@ -165,7 +229,10 @@ void Continuation::on_remove(uint32_t block) {
   take_off(block);
   state.resident = false;
   --resident_;
-  ghosts_.insert(state.key_hash, state.touched_ns, state.visits);
+  if (!state.unasked) {  // else its ghost is still there
+    ghosts_.insert(state.key_hash, state.touched_ns,
+                   state.visits | (state.superseded ? kGhostSuperseded : 0));
+  }
   if (has_parent(state)) lose_child(state.parent, state.touched_ns);
 }
 

@@ -45,6 +45,7 @@ struct BlockFacts {
                                          // parent but that is not resident; kNoBlock: none, unknown
   uint32_t position = kPositionUnknown;  // its number in its sequence, the first is 0
   uint32_t stored_bytes = 0;             // what its eviction gives back
+  bool speculative = false;              // nobody asked for it yet: it says nothing of returns
 };
 
 class EvictionPolicy {

@@ -12,10 +12,13 @@ namespace {
 constexpr uint64_t kNsPerMs = 1'000'000;
 // Round numbers; on the first half of Mooncake's conversation trace a factor of four either way
 // moves the hit rate by less than 0.3 points.
-constexpr double kHalfLifeReturns = 32'768;  // how fast the past fades
-constexpr double kPriorUses = 1'000;         // weight of "falls as 1/age" against all that was seen
-constexpr double kPriorReturnShare = 0.3;    // of which this share comes back at all
-constexpr double kClassPriorUses = 500;  // weight of all classes together against one class's own
+// How fast the past fades: the more blocks, the longer each stays, and the rarer are the returns
+// that tell one age from another there. Long sessions return a hundred blocks at once.
+constexpr double kHalfLifeReturnsPerBlock = 32;
+constexpr double kHalfLifeReturnsMin = 32'768;
+constexpr double kPriorUses = 1'000;       // weight of "falls as 1/age" against all that was seen
+constexpr double kPriorReturnShare = 0.3;  // of which this share comes back at all
+constexpr double kClassPriorUses = 500;    // weight of all classes together against one class's own
 
 // Bin 0 is below 1 ms; bin 1 + 2o is [2^o, 1.5 * 2^o) ms, bin 2 + 2o is [1.5 * 2^o, 2^(o+1)) ms.
 double bin_start_s(uint32_t bin) {
@@ -26,7 +29,10 @@ double bin_start_s(uint32_t bin) {
 
 }  // namespace
 
-ReuseModel::ReuseModel() { refresh(); }
+ReuseModel::ReuseModel(uint32_t capacity)
+    : half_life_returns_(std::max(kHalfLifeReturnsMin, kHalfLifeReturnsPerBlock * capacity)) {
+  refresh();
+}
 
 uint32_t ReuseModel::bin_of(uint64_t age_ns) {
   const uint64_t age_ms = age_ns / kNsPerMs;
@@ -37,7 +43,7 @@ uint32_t ReuseModel::bin_of(uint64_t age_ns) {
 }
 
 void ReuseModel::refresh() {
-  const double keep = std::exp2(-double(kRefreshEvents) / kHalfLifeReturns);
+  const double keep = std::exp2(-double(kRefreshEvents) / half_life_returns_);
   double all_uses = kPriorUses;
   Bins share;
   share.fill(kPriorUses * kPriorReturnShare / kBins);

@@ -20,15 +20,25 @@ namespace speckv::predict {
 
 class ReuseModel {
  public:
-  static constexpr uint32_t kClasses = 4;  // used once, twice, three times, more often
-  static constexpr uint32_t kBins = 50;    // ages, two per octave from 1 ms to 4.6 h and beyond
+  static constexpr uint32_t kVisitClasses = 4;  // used once, twice, three times, more often
+  static constexpr uint32_t kClasses = 2 * kVisitClasses;  // each, and each superseded
+  static constexpr uint32_t kBins = 50;  // ages, two per octave from 1 ms to 4.6 h and beyond
 
-  ReuseModel();
+  explicit ReuseModel(uint32_t capacity = 0);
 
   static uint32_t bin_of(uint64_t age_ns);
+  static uint32_t class_of(uint32_t visits, bool superseded) {
+    const uint32_t cls = visits < kVisitClasses ? visits : kVisitClasses - 1;
+    return superseded ? kVisitClasses + cls : cls;
+  }
 
   // A block was used and is of `cls` from now on.
   void on_use(uint32_t cls) { uses_[cls] += 1; }
+  // It is of another class since, without having been used.
+  void on_moved(uint32_t from, uint32_t to) {
+    uses_[from] = uses_[from] > 1 ? uses_[from] - 1 : 0;
+    uses_[to] += 1;
+  }
   // A block of `cls` came back age_ns after its last use (then on_use() with its next class).
   void on_return(uint32_t cls, uint64_t age_ns) {
     returns_[cls][bin_of(age_ns)] += 1;
@@ -45,6 +55,7 @@ class ReuseModel {
   void refresh();
   void refresh_class(uint32_t cls, const Bins& shared_share);
 
+  double half_life_returns_;
   std::array<double, kClasses> uses_{};
   std::array<Bins, kClasses> returns_{};
   std::array<std::array<float, kBins>, kClasses> worth_{};

@@ -98,5 +98,6 @@ void suite_get(Report& report);
 void suite_put(Report& report);
 void suite_exists(Report& report);
 void suite_redis(Report& report);
+void suite_speculate(Report& report);
 
 }  // namespace speckv::bench

@@ -29,6 +29,8 @@ struct NamedSuite {
 
 constexpr std::array kSuites = {
     NamedSuite{"evict", "eviction policies on a trace, beside the offline optimum", suite_evict},
+    NamedSuite{"speculate", "stalls with a tier below the pool, prefetching or not",
+               suite_speculate},
     NamedSuite{"codec", "encode and decode beside memcpy, lz4, zstd, ggml", suite_codec},
     NamedSuite{"get", "reads out of a live pool beside memcpy", suite_get},
     NamedSuite{"put", "what a put costs its caller, and what goes through", suite_put},

@@ -10,6 +10,7 @@
 
 #include "bench.hpp"
 #include "replay.hpp"
+#include "sessions.hpp"
 
 namespace speckv::bench {
 namespace {
@@ -45,6 +46,15 @@ bool find_trace(Report& report, Trace* ret_trace) {
     return true;
   }
   std::string error;
+  if (holds_sessions(report.options().trace)) {
+    SessionTrace sessions;
+    if (!load_sessions(report.options().trace, {}, &sessions, &error)) {
+      report.skip("evict/*", error);
+      return false;
+    }
+    *ret_trace = sessions.flat();
+    return true;
+  }
   if (load_trace(report.options().trace, ret_trace, &error)) return true;
   report.skip("evict/*", error);
   return false;

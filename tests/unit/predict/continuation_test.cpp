@@ -127,6 +127,48 @@ TEST(Continuation, what_came_back_is_kept_longer) {
   EXPECT_GT(double(led) / asked, 0.9);
 }
 
+TEST(Continuation, what_its_session_left_behind_goes_before_what_it_will_ask_for) {
+  // a session's context is edited: two thirds of its blocks are never asked for again
+  Chains pool("continuation", 120);
+  uint32_t led = 0, asked = 0;
+  for (uint32_t turn = 0; turn < 400; ++turn) {
+    for (uint32_t s = 0; s < 6; ++s, pool.wait_s(10)) {
+      const std::string name = "s" + std::to_string(s) + ".";
+      const uint32_t n = pool.ask(name, 10);
+      led += turn < 100 ? 0 : n;
+      asked += turn < 100 ? 0 : 10;
+      std::string parent = name + "1";
+      for (uint32_t i = 0; i < 20; ++i) {  // said after the first two blocks, then edited away
+        const std::string said = name + std::to_string(turn) + "x" + std::to_string(i);
+        pool.put(said, parent);
+        parent = said;
+      }
+    }
+  }
+  EXPECT_GT(double(led) / asked, 0.99);
+}
+
+TEST(Continuation, a_block_that_nobody_asked_for_teaches_nothing) {
+  const auto policy = make_policy("continuation", 4);
+  BlockFacts facts;
+  facts.key_hash = 0x123456789ABCDEF;
+  facts.now_ns = 1'000'000'000;
+  policy->on_insert(0, facts);
+  policy->on_remove(0);
+  for (int i = 0; i < 3; ++i) {  // fetched and dropped again
+    facts.now_ns += 1'000'000'000;
+    facts.speculative = true;
+    policy->on_insert(0, facts);
+    EXPECT_EQ(policy->resident(), 1u);
+    policy->on_remove(0);
+  }
+  policy->on_insert(1, facts);
+  policy->on_hit(1, facts.now_ns + 1);
+  uint32_t block = kNoBlock;
+  EXPECT_TRUE(policy->victim(facts.now_ns + 2, {}, &block));
+  EXPECT_EQ(block, 1u);
+}
+
 TEST(Continuation, without_chains_and_with_little_time_it_is_no_worse_than_lru) {
   // independent blocks, popularity ~ 1/rank, 64 calls at the same time
   auto hits_of = [](std::string_view name) {
