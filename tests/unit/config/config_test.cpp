@@ -224,7 +224,7 @@ const Mistake mistakes[] = {
      "t.toml:3:15: [[namespace]] spill_bytes has no meaning without spill_path: name the file or "
      "device"},
     {"[[namespace]]\nname = \"a\"\nspill_path = \"/x\"\nspill_bytes = 0",
-     "t.toml:4:15: [[namespace]] spill_bytes = 0 B must be from 32MiB to 256TiB"},
+     "t.toml:4:15: [[namespace]] spill_bytes must be from 32MiB to 256TiB"},
     {"[daemon]\ndata_threads = 4\n[session]\nfds_max = 8",
      "t.toml:4:11: [session] fds_max = 8 must be from 9 to 1048576"},
     {"[session]\nconnections_max = 20\nconnections_of_uid_max = 13",
