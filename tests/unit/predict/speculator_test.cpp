@@ -150,6 +150,7 @@ TEST(Speculator, a_session_that_went_on_elsewhere_is_not_fetched) {
   for (int round = 0; round < 3; ++round) teach_pauses(tier, true);
   tier.ask(1, 8);
   auto other = tier.chain(1, 2);  // the same beginning, then something else
+  for (uint32_t p = 2; p < 12; ++p) other.push_back(key_of(2, p));
   tier.now_ns += 5 * kS;
   tier.speculator.on_request(other, tier.now_ns);
   tier.speculator.on_insert(key_of(2, 2), other[1], tier.now_ns);
