@@ -12,7 +12,7 @@ def main():
     suite = loader.discover(str(pathlib.Path(__file__).parent), "*_test.py")
     result = unittest.TextTestRunner(verbosity=2).run(suite)
     failed = len(result.failures) + len(result.errors)
-    print(f"{result.testsRun - failed - len(result.skipped)} passed, {failed} failed")
+    print(f"{max(0, result.testsRun - failed - len(result.skipped))} passed, {failed} failed")
     return failed != 0 or result.testsRun == 0
 
 
