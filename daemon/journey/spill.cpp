@@ -49,6 +49,10 @@ bool Shard::is_stale(const Key& key, uint64_t content) {
 // A block was put: what the tier has of its key is another version, or the same bytes.
 void Shard::supersede(uint32_t block) {
   if (!spill_) return;
+  // A removal that waits still is asked for again, and then it means this block; one whose client
+  // is gone must not answer for a later one.
+  for (Removal& removal : removals_)
+    if (removal.used && removal.key == blocks_[block].entry.key) removal.used = false;
   const uint64_t hash = hash_key(blocks_[block].entry.key);
   if (spill_->has(hash, content_of(block), true)) return;
   static_cast<void>(spill_->drop(hash));

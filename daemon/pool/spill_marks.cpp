@@ -13,7 +13,7 @@ namespace speckv {
 
 uint64_t SpillStore::drop(uint64_t hash) {
   const uint32_t number = map_.find(hash);
-  if (number == SpillMap::none || map_.at(number).bytes64 == 0) return 0;
+  if (number == SpillMap::none || map_.at(number).bytes64 == 0) return killed_;
   SpillMap::Entry& entry = map_.at(number);
   counters_.removed.fetch_add(1, std::memory_order_relaxed);
   if (Parcel* parcel = parcel_of(entry)) {
@@ -22,7 +22,7 @@ uint64_t SpillStore::drop(uint64_t hash) {
           .entries[entry.number % spill::entries_per_page]
           .flags |= spill::entry_dead;
       map_.erase(number, &parcel->list);
-      return 0;
+      return killed_;  // older versions of it may wait for their marks
     }
   } else {
     counters_.live_bytes.fetch_sub(uint64_t(entry.bytes64) * spill::align_bytes,

@@ -192,6 +192,27 @@ TEST_F(Spill, WhatWasReplacedDoesNotComeBack) {
   EXPECT_EQ(shard.hold(3), -ENOENT);
 }
 
+// Its client is gone before it was answered: it answers for no later removal.
+TEST_F(Spill, ARemovalThatNobodyAsksAboutIsForgottenByAPut) {
+  spill_first(2);
+  EXPECT_EQ(shard.shard().remove(key_of(1), *shard.layout), -EAGAIN);
+  shard.turns(10);
+  ASSERT_EQ(shard.put(1, 9), 0);
+  EXPECT_EQ(shard.remove(1), 0);
+  EXPECT_FALSE(shard.in_pool(1));
+}
+
+// The version before is marked dead first: a restart would find it.
+TEST_F(Spill, ARemovalWaitsForTheMarksOfOlderVersions) {
+  spill_first(4);
+  ASSERT_EQ(shard.put(3, 1), 0);
+  EXPECT_EQ(shard.shard().remove(key_of(3), *shard.layout), -EAGAIN);
+  EXPECT_EQ(shard.remove(3), 0);
+  shard.restart(true);
+  shard.settle();
+  EXPECT_EQ(shard.hold(3), -ENOENT);
+}
+
 // A removal that is asked for while the scan runs is answered when all has been seen.
 TEST_F(Spill, ARemovalWaitsForTheScan) {
   spill_first(8);
