@@ -46,10 +46,15 @@ bool Shard::wants_to_demote() const {
 void Shard::demote_ahead(uint64_t now_ns) {
   if (!spill_->accepts() || !wants_to_demote()) return;
   const uint32_t found = policy_->coldest(now_ns, pinned_, plan_.coldest);
+  // Of a tier that is small beside the pool no more than half: or what is written would push out
+  // what was written a moment ago, for ever.
+  const uint64_t below_bytes = spill_->units() * spill::unit_bytes / 2;
+  const uint32_t below_blocks = options_.spill->entries_max / 2;
   uint64_t seen = 0, copied = 0;
   for (uint32_t i = 0; i < found && copied < demote_bytes_a_turn; i++) {
     Block& block = blocks_[plan_.coldest[i]];
     seen += block.stored_bytes;
+    if (seen > below_bytes || i >= below_blocks) return;
     if (seen > 2 * options_.demote_ahead_bytes && free_blocks_.size() > blocks_.size() / 4) return;
     if (block.unspillable) continue;
     const uint64_t hash = hash_key(block.entry.key);
