@@ -88,10 +88,12 @@ void SpillStore::probe(uint64_t now_ns) {
   wanted.offset = options_.base + spill::page_bytes;
   wanted.bytes = spill::page_bytes;
   if (!probing_read_ && transfers_.reads().wants_probe(now_ns))
-    probing_read_ = transfers_.start(wanted) != none;
+    if (!(probing_read_ = transfers_.start(wanted) != none))
+      transfers_.reads().failed(false, now_ns);
   wanted.write = wanted.sync = true;
   if (!probing_write_ && transfers_.stuck() == 0 && transfers_.writes().wants_probe(now_ns))
-    probing_write_ = transfers_.start(wanted) != none;
+    if (!(probing_write_ = transfers_.start(wanted) != none))
+      transfers_.writes().failed(false, now_ns);
 }
 
 // ---- what there is -----------------------------------------------------------------------------

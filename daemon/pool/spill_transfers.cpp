@@ -150,7 +150,10 @@ bool SpillTransfers::start_piece(uint32_t number, uint64_t now_ns) {
   operation.bytes = std::min(transfer.bytes - transfer.started, spill_operation_bytes);
   operation.since_ns = now_ns;
   operation.overdue = false;
-  if (ask(operation, transfer) != 0) return false;
+  if (ask(operation, transfer) != 0) {
+    operation.transfer = none;  // nothing was started: it must not grow old
+    return false;
+  }
   unused_ = operation.next;
   transfer.started += operation.bytes;
   transfer.in_flight++;

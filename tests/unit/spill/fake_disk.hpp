@@ -55,6 +55,7 @@ class FakeDisk : public Io {
   size_t under_way() const { return asked_.size(); }
 
   int read_error = 0, write_error = 0;  // a negative errno for all of them
+  bool refuse = false;                  // nothing is started
   bool stall_reads = false, stall_writes = false, cancels_work = false;
   uint32_t short_by = 0;  // sectors that are left out of what is longer than one
   uint64_t written = 0, reads = 0, writes = 0, cancels = 0;
@@ -68,6 +69,7 @@ class FakeDisk : public Io {
     bool cancelled = false;
   };
   int ask(const Asked& asked) {
+    if (refuse) return -EAGAIN;
     *asked.operation = {0, true};
     asked_.push_back(asked);
     return 0;

@@ -59,6 +59,20 @@ TEST_F(SpillFault, AStalledReadEndsByItsDeadlineAndKeepsItsBuffer) {
   EXPECT_TRUE(shard.holds(1));
 }
 
+// An Io that is full takes nothing now: nothing is stuck by that, and all goes on when it takes
+// some.
+TEST_F(SpillFault, WhatIoRefusesIsAskedForAgain) {
+  spill_first(8);
+  shard.disk.refuse = true;
+  EXPECT_EQ(shard.ask_hold(1), -EAGAIN);
+  pass(10);
+  EXPECT_EQ(shard.io().stuck, 0u);
+  EXPECT_EQ(shard.io().overdue, 0u);
+  shard.disk.refuse = false;
+  EXPECT_EQ(shard.hold(1), 0);
+  EXPECT_TRUE(shard.holds(1));
+}
+
 TEST_F(SpillFault, ShortReadsAndWritesGoOn) {
   shard.disk.short_by = 3;
   spill_first(8);
