@@ -83,7 +83,8 @@ Name Simulation::any_name(const Client& client) {
 void Simulation::put(Client& client) {
   const Name name = any_name(client);
   BlockBytes& block = blocks_[name.layout];
-  const uint64_t version = oracle_.put_asked(name, daemon_->gone(name.space));
+  const uint64_t version =
+      oracle_.put_asked(name, daemon_->gone(name.space), daemon_->dropped(name.space));
   block.fill(name.key, version);
   speckv_put_op op{};
   key_bytes(name, op.key);
@@ -110,7 +111,8 @@ void Simulation::put_in_parts(Client& client) {
   const int begun = speckv_put_begin(client.library->handle(), name.layout, key, nullptr, &handle);
   demand(begun == 0 || begun == -EAGAIN, text("put_begin gave %d", begun));
   if (begun != 0) return;
-  const uint64_t version = oracle_.put_asked(name, daemon_->gone(name.space));
+  const uint64_t version =
+      oracle_.put_asked(name, daemon_->gone(name.space), daemon_->dropped(name.space));
   block.fill(name.key, version);
   const uint64_t first = random_.below(block.layers());
   for (uint32_t i = 0; i < block.layers(); i++) {
@@ -147,7 +149,8 @@ void Simulation::get(Client& client) {
   else speckv_get(client.library->handle(), first.layout, ops, count);
   for (uint32_t i = 0; i < count; i++) {
     uint64_t version = 0;
-    const bool late = waits && ops[i].ret_result == -ETIMEDOUT;
+    const int result = ops[i].ret_result;  // a load says why it did not come up
+    const bool late = waits && (result == -ETIMEDOUT || result == -ENOSPC || result == -EIO);
     demand(ops[i].ret_result == 0 || ops[i].ret_result == -ENOENT || late,
            text("a get gave %d", ops[i].ret_result));
     if (ops[i].ret_result == 0) {
@@ -179,11 +182,20 @@ void Simulation::hold(Client& client) {
   uint64_t number = 0;
   const uint64_t lost_before = daemon_->lost(client.space), until_ns = now_ns + hold_ns;
   const uint32_t lives = daemon_->lives();
+  const uint64_t refused_before = daemon_->counters(client.space).holds_refused;
   const int result = speckv_hold(client.library->handle(), first.layout, SPECKV_KEYS(keys), count,
                                  hold_ns, wait_ns, hits, &number);
   say(text("client %u: hold %s and %u more: %d, %llx", client.number, first.text().c_str(),
            count - 1, result, (unsigned long long)number));
-  if (result < 0 || number == 0 || !daemon_->alive() || daemon_->lives() != lives) return;
+  if (result < 0 || !daemon_->alive() || daemon_->lives() != lives) return;
+  const bool strict = sizes_.spill_units && !disks_failed_ && !client.scribbles &&
+                      !daemon_->shard(client.space).spill()->scanning() &&
+                      daemon_->counters(client.space).holds_refused == refused_before;
+  for (uint32_t i = 0; i < count && strict; i++)
+    if (!hits[i])
+      oracle_.hold_missed({first.space, first.layout, uint32_t((first.key + i) % keys_)},
+                          daemon_->dropped(client.space));
+  if (number == 0) return;
   for (uint32_t i = 0; i < count; i++)
     if (hits[i])
       oracle_.held(number, client.owner,

@@ -19,6 +19,8 @@ Daemon::Daemon(const DaemonSizes& sizes, const std::vector<speckv_layout>& layou
     : sizes_(sizes), random_(random), spaces_(sizes.spaces) {
   for (uint32_t i = 0; i < sizes.spaces; i++) {
     spaces_[i].pool = std::make_unique<PlainRegion>((sizes.units + 1) * shm::unit_bytes);
+    spaces_[i].file = std::make_unique<PlainRegion>((sizes.spill_units + 1) * shm::unit_bytes);
+    spaces_[i].disk = std::make_unique<SimDisk>(spaces_[i].file->data(), spaces_[i].file->bytes());
     for (const speckv_layout& desc : layouts) {
       const auto made = layouts_.add(desc, desc.preset, "space" + std::to_string(i));
       demand(made.ok(), "a layout of the simulation is refused: " + made.status().text());
@@ -42,6 +44,18 @@ std::vector<Server::Space> Daemon::make_shards(uint64_t now_ns) {
     options.policy = sizes_.policy;
     options.holds_max = sizes_.holds_max;
     options.engine = engine_.get();
+    if (sizes_.spill_units) {
+      SpillOptions spill;
+      spill.fd = int(2 * (&space - spaces_.data()));
+      spill.sync_fd = spill.fd + 1;
+      spill.units = sizes_.spill_units;
+      spill.store_id = 4711;
+      spill.entries_max = sizes_.spill_entries;
+      spill.buffer_bytes = 8 << 20;
+      spill.scan = lives_ > 1;
+      options.spill = spill;
+      options.demote_ahead_bytes = sizes_.demote_ahead_bytes;
+    }
     auto shard = std::make_unique<Shard>(options);
     shard->restore(now_ns);
     shards_.push_back(shard.get());
@@ -54,7 +68,9 @@ std::vector<Server::Space> Daemon::make_shards(uint64_t now_ns) {
 void Daemon::start(uint64_t now_ns) {
   for (;;) {
     lives_++;
-    io_ = std::make_unique<SimIo>(random_);
+    std::vector<SimDisk*> disks;
+    for (Space& space : spaces_) disks.push_back(space.disk.get());
+    io_ = std::make_unique<SimIo>(random_, disks);
     engine_ = std::make_unique<NullEngine>(random_.next(), sizes_.jobs_max);
     shards_.clear();
     try {
@@ -62,7 +78,10 @@ void Daemon::start(uint64_t now_ns) {
       return;
     } catch (const Killed&) {
       stores_to_live = 0;
-      for (Space& space : spaces_) space.gone_before++;  // what it had dropped is not known
+      for (Space& space : spaces_) {  // what it had dropped is not known
+        space.gone_before++;
+        space.dropped_before++;
+      }
     }
   }
 }
@@ -71,11 +90,24 @@ void Daemon::kill() {
   for (uint32_t i = 0; i < spaces_.size(); i++) {
     spaces_[i].gone_before = gone(i) + spaces_[i].lost_memory;
     spaces_[i].lost_before = lost(i);
+    spaces_[i].dropped_before = dropped(i) + spaces_[i].lost_memory;
     spaces_[i].lost_memory = false;
   }
   stores_to_live = 0;
+  io_->died();
   server_.reset();
   shards_.clear();
+}
+
+void Daemon::lose_power() {
+  kill();
+  for (Space& space : spaces_) {
+    space.disk->lose_power(random_);
+    for (uint32_t unit = 0; unit <= sizes_.units; unit++)
+      std::memset(space.pool->data() + unit * shm::unit_bytes, 0, shm::slab_header_bytes);
+    space.gone_before++;
+    space.dropped_before++;
+  }
 }
 
 bool Daemon::run(const std::function<void()>& what) {
@@ -129,6 +161,16 @@ uint64_t Daemon::gone(uint32_t space) const {
   return sum + counters.evicted + counters.lost + counters.not_restored;
 }
 
+uint64_t Daemon::dropped(uint32_t space) const {
+  if (!sizes_.spill_units) return gone(space);
+  uint64_t sum = spaces_[space].dropped_before;
+  if (shards_.empty()) return sum;
+  const ShardCounters& pool = shards_[space]->counters();
+  const SpillCounters& below = shards_[space]->spill()->counters();
+  return sum + pool.lost + pool.not_restored + below.not_written + below.reclaimed +
+         below.promote_failed + below.scan_dropped + below.damaged;
+}
+
 uint64_t Daemon::lost(uint32_t space) const {
   return spaces_[space].lost_before +
          (shards_.empty() ? 0 : shards_[space]->counters().lost.load());
@@ -163,8 +205,11 @@ void Daemon::demand_balance(uint32_t space) {
   equal("counters.puts_quarantined", counters.puts_quarantined, 0);
   equal("counters.held_blocks", counters.held_blocks, 0);
   equal("counters.limbo_blocks", counters.limbo_blocks, 0);
-  equal("restored + puts - removed - evicted - lost",
-        counters.restored + counters.puts - counters.removed - counters.evicted - counters.lost,
+  const SpillStore* below = shards_[space]->spill();
+  const uint64_t promoted = below ? below->counters().promoted.load() : 0;
+  equal("restored + puts + promoted - removed - evicted - lost",
+        counters.restored + counters.puts + promoted - counters.removed - counters.evicted -
+            counters.lost,
         entries);
 }
 

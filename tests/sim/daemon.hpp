@@ -14,12 +14,15 @@
 #include "library.hpp"
 #include "loop/server.hpp"
 #include "memory.hpp"
+#include "sim_io.hpp"
 #include "world.hpp"
 
 namespace speckv::sim {
 
 struct DaemonSizes {
   uint32_t spaces = 1, units = 8, buckets = 16, blocks_max = 64, jobs_max = 16, holds_max = 64;
+  uint32_t spill_units = 0, spill_entries = 0;  // of the tier below; 0: there is none
+  uint64_t demote_ahead_bytes = 0;
   std::string policy = "lru";
 };
 
@@ -30,6 +33,8 @@ class Daemon {
   void start(uint64_t now_ns);  // the first time, or after its death
   bool alive() const { return server_ != nullptr; }
   void kill();
+  // It dies, and the pools and what was in the disks' caches are gone.
+  void lose_power();
   // Returns: false, it died meanwhile.
   bool run(const std::function<void()>& what);
 
@@ -46,14 +51,17 @@ class Daemon {
   // Blocks that the daemon has evicted, lost or not restored, in all its lives.
   uint64_t gone(uint32_t space) const;
   uint64_t lost(uint32_t space) const;  // of those, lost
+  // Blocks that are in no tier any more, in all its lives.
+  uint64_t dropped(uint32_t space) const;
   uint32_t lives() const { return lives_; }
   // Demands that what the counters say is what lies in the index and in the slabs.
   void demand_balance(uint32_t space);
 
  private:
   struct Space {
-    std::unique_ptr<PlainRegion> pool, index;
-    uint64_t gone_before = 0, lost_before = 0;
+    std::unique_ptr<PlainRegion> pool, index, file;
+    std::unique_ptr<SimDisk> disk;
+    uint64_t gone_before = 0, lost_before = 0, dropped_before = 0;
     bool lost_memory = false;
     std::vector<const Layout*> layouts;
   };

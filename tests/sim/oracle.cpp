@@ -45,10 +45,10 @@ void key_bytes(const Name& name, uint8_t ret_key[SPECKV_KEY_BYTES]) {
 
 // ---- puts and removals -------------------------------------------------------------------------
 
-uint64_t Oracle::put_asked(const Name& name, uint64_t gone) {
+uint64_t Oracle::put_asked(const Name& name, uint64_t gone, uint64_t dropped) {
   Known& known = known_[name];
   forget_old(known);
-  known.puts.push_back({++versions_, ++time_, 0, gone, known.removals_under_way != 0});
+  known.puts.push_back({++versions_, ++time_, 0, gone, dropped, known.removals_under_way != 0});
   return versions_;
 }
 
@@ -79,6 +79,7 @@ void Oracle::put_answered(const Name& name, uint64_t version, int result, bool e
   if (result == 0 && !put.beside_removal && known.removal_asked < put.asked) {
     known.sure = true;
     known.sure_gone = std::max(known.sure_gone, put.gone);
+    known.sure_dropped = std::max(known.sure_dropped, put.dropped);
   }
   put.state = result != 0 || existed ? State::dead : State::stored;
   if (put.state == State::dead) return;
@@ -90,7 +91,7 @@ void Oracle::put_answered(const Name& name, uint64_t version, int result, bool e
 uint64_t Oracle::remove_asked(const Name& name) {
   Known& known = known_[name];
   known.sure = false;
-  known.sure_gone = 0;
+  known.sure_gone = known.sure_dropped = 0;
   known.removals_under_way++;
   return known.removal_asked = ++time_;
 }
@@ -132,6 +133,14 @@ void Oracle::missed(const Name& name, uint64_t gone, uint64_t lost, uint64_t now
     demand(at->second != lost, text("block %s is held by %llx and a get misses",
                                     name.text().c_str(), (unsigned long long)number));
   }
+}
+
+// A hold brings back what is in any tier.
+void Oracle::hold_missed(const Name& name, uint64_t dropped) {
+  const Known& known = known_[name];
+  demand(!known.sure || known.sure_dropped != dropped,
+         text("block %s is acknowledged, nothing was dropped from the last tier, and a hold misses",
+              name.text().c_str()));
 }
 
 // ---- holds -------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ void key_bytes(const Name& name, uint8_t ret_key[SPECKV_KEY_BYTES]);
 class Oracle {
  public:
   // gone: Daemon::gone(). Returns: the put's version.
-  uint64_t put_asked(const Name& name, uint64_t gone);
+  uint64_t put_asked(const Name& name, uint64_t gone, uint64_t dropped);
   void put_refused(const Name& name, uint64_t version);
   void put_answered(const Name& name, uint64_t version, int result, bool existed);
   // Returns: when, for remove_answered().
@@ -65,6 +65,8 @@ class Oracle {
   void got(const Name& name, uint64_t version);
   // lost: blocks that the daemon lost.
   void missed(const Name& name, uint64_t gone, uint64_t lost, uint64_t now_ns);
+  // dropped: blocks that are in no tier any more.
+  void hold_missed(const Name& name, uint64_t dropped);
   // A hold that was answered. lost, until_ns: when it was asked for; its time began no earlier.
   void held(uint64_t hold, uint32_t owner, const Name& name, uint64_t lost, uint64_t until_ns);
   void unheld(uint64_t hold);
@@ -75,7 +77,7 @@ class Oracle {
  private:
   enum class State : uint8_t { under_way, stored, unknown, replaced, dead };
   struct Put {
-    uint64_t version, asked, answered = 0, gone = 0;
+    uint64_t version, asked, answered = 0, gone = 0, dropped = 0;
     bool beside_removal = false;
     State state = State::under_way;
   };
@@ -84,7 +86,7 @@ class Oracle {
     uint64_t removal_asked = 0;
     uint32_t removals_under_way = 0;
     bool sure = false;
-    uint64_t sure_gone = 0;
+    uint64_t sure_gone = 0, sure_dropped = 0;
   };
   struct Hold {
     uint32_t owner;

@@ -34,6 +34,11 @@ void Simulation::choose() {
   sizes_.jobs_max = uint32_t(random_.range(1, 24));
   sizes_.holds_max = random_.chance(200) ? 4 : 64;
   sizes_.policy = random_.one_of<std::string>({"lru", "s3fifo", "continuation"});
+  if (random_.chance(600)) {
+    sizes_.spill_units = uint32_t(random_.range(24, 40));  // a parcel of little takes one, too
+    sizes_.spill_entries = random_.chance(200) ? uint32_t(random_.range(30, 60)) : 400;
+    sizes_.demote_ahead_bytes = random_.chance(700) ? uint64_t(64) << 20 : random_.below(8 << 20);
+  }
   keys_ = random_.chance(300) ? uint32_t(random_.range(1, 6)) : uint32_t(random_.range(8, 160));
   choose_layouts();
   choose_rates();
@@ -90,6 +95,8 @@ void Simulation::choose_rates() {
   rates_.session_end = maybe(500, 16);
   rates_.scribble = uint32_t(random_.range(1, 200));
   rates_.slow = maybe(300, 6);
+  rates_.disk = maybe(300, 16);
+  rates_.power = maybe(200, 6);
   const uint32_t most[] = {12, 4, 16, 4, 3, 2, 5, 4, 10};
   for (uint32_t action = 0; action < std::size(most); action++)
     rates_.mix.insert(rates_.mix.end(), random_.below(most[action] + 1), action);
@@ -139,6 +146,20 @@ void Simulation::daemon_fault() {
     say(text("unit %u of space %u is lost", unit, space));
     daemon_->lose_unit(space, unit);
   }
+  if (sizes_.spill_units && random_.chance(24)) now_ns += 120'000'000;  // parcels are closed
+  if (may(disk_faults) && random_.chance(rates_.disk)) {
+    SimIo& io = daemon_->io();
+    io.failing = random_.chance(400) ? uint32_t(random_.below(1024)) : 0;
+    io.shortened = random_.chance(512) ? 300 : 0;
+    if (random_.chance(300)) io.stuck = true;
+    else io.let_go();
+    disks_failed_ = disks_failed_ || io.failing || io.stuck;
+  }
+  if (daemon_->alive() && may(power) && random_.chance(rates_.power)) {
+    say("the power goes");
+    daemon_->lose_power();
+    return;
+  }
   if (!may(kills)) return;
   if (random_.chance(rates_.kill_soon) && stores_to_live == 0)
     stores_to_live = random_.range(1, random_.chance(512) ? 8 : 200);
@@ -181,6 +202,7 @@ void Simulation::after_death() {
   for (Client& client : clients_)
     if (client.session) disconnect(client);
   oracle_.daemon_died();
+  disks_failed_ = false;
   daemon_->start(now_ns);
   for (uint32_t space = 0; space < sizes_.spaces; space++)
     say(text("it starts again: space %u has %llu blocks", space,
@@ -222,10 +244,15 @@ void Simulation::end() {
   engine.faults = {};
   engine.cancels = true;
   engine.remember();
-  daemon_->io().refused = 0;
+  daemon_->io().refused = daemon_->io().failing = daemon_->io().shortened = 0;
+  daemon_->io().let_go();
   for (Client& client : clients_)
     if (client.scribbles) disconnect(client);
   daemon_->server().dismiss_ended();
+  for (int turn = 0; turn < 400 && sizes_.spill_units; turn++) {  // disks are tried again
+    now_ns += 500'000'000;
+    daemon_turn();
+  }
   wait_for_all();
   for (Client& client : clients_)
     demand(!client.library || client.library->all_answered_once(),
@@ -244,12 +271,17 @@ void Simulation::end() {
     for (uint32_t space = 0; space < sizes_.spaces; space++)
       demand(daemon_->counters(space).held_blocks == 0, "no session is left, and blocks are held");
   }
-  demand(daemon_->server().under_way() == 0, "all quiet, and puts are under way");
+  for (int turn = 0; turn < 4000 && daemon_->server().under_way(); turn++) {
+    now_ns += 1'000'000;  // what is cold goes down still
+    daemon_turn();
+  }
+  demand(daemon_->server().under_way() == 0, "all quiet, and puts or disks are at work");
   demand(daemon_->server().sessions() == 0, "all sessions ended, and the server has some");
   demand(daemon_->server().leaving() == 0, "all sessions ended, and some are leaving still");
   demand(daemon_->server().counters().engine_mistaken == 0, "the engine gave back what it had not");
   for (uint32_t space = 0; space < sizes_.spaces; space++) daemon_->demand_balance(space);
   for (uint32_t space = 0; space < sizes_.spaces; space++) remove_all(space);
+  find_nothing();
 }
 
 // Nothing is held any more, so everything can go, and leaves nothing behind.
@@ -264,9 +296,14 @@ void Simulation::remove_all(uint32_t space) {
       key_bytes(name, keys[0]);
       demand(speckv_remove(last.library->handle(), layout, SPECKV_KEYS(keys), 1, key) == 1,
              "a removal from an idle daemon was refused");
-      daemon_turn();
       speckv_completion done{};
-      demand(speckv_reap(last.library->handle(), &done, 1) == 1, "a removal was not answered");
+      int reaped = 0;
+      for (int turn = 0; turn < 1000 && reaped == 0; turn++) {
+        now_ns += 1'000'000;  // a mark on the disk takes some turns
+        daemon_turn();
+        reaped = speckv_reap(last.library->handle(), &done, 1);
+      }
+      demand(reaped == 1, "a removal was not answered");
       demand(done.result == 0 || done.result == -ENOENT,
              text("block %s: all quiet, nothing held, and its removal gave %d", name.text().c_str(),
                   done.result));
@@ -276,6 +313,26 @@ void Simulation::remove_all(uint32_t space) {
   now_ns += tick_ns;
   daemon_turn();
   daemon_->demand_balance(space);
+}
+
+// All was removed: a daemon that starts on what is left finds nothing.
+void Simulation::find_nothing() {
+  if (!sizes_.spill_units) return;
+  for (const Client& client : clients_)
+    if (client.scribbles) return;  // it put blocks of keys that are nobody's
+  if (random_.chance(512)) daemon_->lose_power();
+  else daemon_->kill();
+  daemon_->start(now_ns);
+  for (int turn = 0; turn < 2000; turn++) {
+    now_ns += 1'000'000;
+    daemon_turn();
+  }
+  for (uint32_t space = 0; space < sizes_.spaces; space++) {
+    const SpillCounters& below = daemon_->shard(space).spill()->counters();
+    demand(!below.scanning, "a scan of a disk without faults does not end");
+    demand(below.found == 0, text("space %u: all was removed, and %llu blocks came back", space,
+                                  (unsigned long long)below.found.load()));
+  }
 }
 
 void Simulation::say(const std::string& what) {

@@ -28,8 +28,10 @@ enum Feature : uint32_t {
   turns_while_reading = 256,
   batches = 512,
   parts = 1024,
+  disk_faults = 2048,
+  power = 4096,
 };
-constexpr uint32_t all_features = 2047;
+constexpr uint32_t all_features = 8191;
 
 struct Limits {
   uint32_t clients = UINT32_MAX;
@@ -70,7 +72,8 @@ class Simulation : public World {
     std::vector<uint64_t> holds;
   };
   struct Rates {  // of 1024 steps
-    uint32_t turn, complete, kill, kill_soon, lose, forget, session_end, scribble, slow;
+    uint32_t turn, complete, kill, kill_soon, lose, forget, session_end, scribble, slow, disk,
+        power;
     std::vector<uint32_t> mix;  // which of a client's actions, several times each
   };
 
@@ -87,6 +90,7 @@ class Simulation : public World {
   void end();
   void wait_for_all();
   void remove_all(uint32_t space);
+  void find_nothing();
   void say(const std::string& what);
 
   // clients.cpp
@@ -124,6 +128,7 @@ class Simulation : public World {
   uint32_t owners_ = 0;
   uint64_t operations_ = 0, steps_ = 0, hits_ = 0, user_data_ = 0;
   bool faults_ = true, inside_ = false;
+  bool disks_failed_ = false;  // in this life: then a hold of what is spilled may miss
 };
 
 }  // namespace speckv::sim
