@@ -72,7 +72,13 @@ TEST_F(Retain, TheQuotaOfBytesIsAnErrorAndPutsGoOn) {
   turn_over();  // what is not retained makes room
   EXPECT_EQ(speckv_retain_end(other.get(), first), -EBADF) << "another session's";
   EXPECT_EQ(speckv_retain_end(client().get(), first), 0);
-  EXPECT_EQ(retain(other, 0, 2), 2) << "given back";
+  // given back, once the daemon has looked at the first session's ring
+  int again = -EDQUOT;
+  for (int i = 0; i < 4000 && again == -EDQUOT; i++) {
+    again = retain(other, 0, 2);
+    if (again == -EDQUOT) usleep(5000);
+  }
+  EXPECT_EQ(again, 2);
 }
 
 TEST_F(Retain, EndsWithItsSessionAndItsTime) {
