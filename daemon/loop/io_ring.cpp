@@ -18,12 +18,12 @@ constexpr unsigned completions[] = {4096, 512};
 constexpr unsigned flags_to_try[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
                                      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN, 0};
 
-int try_open(io_uring* ring, unsigned completions) {
+int try_open(io_uring* ring, unsigned count) {
   int error = 0;
   for (const unsigned flags : flags_to_try) {
     io_uring_params params{};
     params.flags = flags | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
-    params.cq_entries = completions;
+    params.cq_entries = count;
     error = io_uring_queue_init_params(entries, ring, &params);
     if (error != -EINVAL) break;
   }

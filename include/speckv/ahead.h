@@ -101,9 +101,10 @@ int speckv_retain(struct speckv_session *session, uint32_t layout,
 int speckv_retain_end(struct speckv_session *session, uint64_t retain);
 
 /*
- * Says that these blocks are not needed in the pool for now: they move to the tier below. One
- * completion a key, user_data as given: 0, -ENOENT, -EBUSY (held or retained), -EOPNOTSUPP (there
- * is no tier below). Returns how many were submitted.
+ * Says that these blocks are not needed in the pool for now. One that stands in the tier below
+ * already leaves the pool at once; another one is written there now, and leaves when it is asked
+ * again or its room is wanted. One completion a key, user_data as given: 0, -ENOENT, -EBUSY (held
+ * or retained), -EOPNOTSUPP (there is no tier below). Returns how many were submitted.
  */
 int speckv_demote(struct speckv_session *session, uint32_t layout,
                   const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t user_data);

@@ -4,81 +4,12 @@
 // gone; and a file that is not its own is left alone.
 //
 // Blocks that the daemon says it evicted before they were written may be missing, no others.
-#include <unistd.h>
-
-#include <cctype>
-#include <filesystem>
 #include <fstream>
 
-#include "client.hpp"
+#include "spill_daemon.hpp"
 
 namespace speckv::test {
 namespace {
-
-class SpillDaemon : public LibTest {
- protected:
-  void SetUp() override {
-    char name[] = "/var/tmp/speckv-spilled-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override {
-    client_.reset();
-    daemon_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-  std::string spill_path() const { return folder_ + "/spill"; }
-  // A pool of 16 MiB, a tier of 128 MiB below it.
-  void begin_spilled() {
-    DaemonOptions options;
-    options.pool_bytes = "16MiB";
-    options.data_threads = 1;
-    options.namespace_lines = "spill_path = \"" + spill_path() + "\"\nspill_bytes = \"128MiB\"\n" +
-                              "spill_entries = 4096\n";
-    begin(options);
-    layout_ = small_layout(4);
-    layout_.head_dim = 96;
-    number_ = client().add_layout(layout_);
-    kv_ = std::make_unique<Kv>(layout_, Arrangement::token_major);
-  }
-  void put(uint64_t first, uint64_t count) {
-    for (uint64_t i = first; i < first + count; i++) {
-      ASSERT_EQ(client().put(number_, i, *kv_), 0) << i;
-      if (i % 8 == 7) usleep(2000);  // a storm would outrun any disk
-    }
-  }
-  // Held one by one and read. Returns: how many were there; wrong ones fail the test.
-  uint64_t read_back(uint64_t first, uint64_t count) {
-    uint64_t found = 0;
-    for (uint64_t i = first; i < first + count; i++) {
-      uint64_t held = 0;
-      uint8_t hit = 0;
-      const auto keys = keys_of(i, 1);
-      const int leading = speckv_hold(client().get(), number_, as_keys(keys), 1, 20 * second_ns,
-                                      20 * second_ns, &hit, &held);
-      EXPECT_GE(leading, 0) << i << ": " << leading << daemon().log();
-      if (leading != 1) continue;
-      found++;
-      EXPECT_EQ(client().get(number_, i, *kv_), 0) << i;
-      EXPECT_EQ(kv_->wrong(i), 0u) << i;
-      EXPECT_EQ(speckv_unhold(client().get(), held), 0);
-    }
-    return found;
-  }
-  bool reconnected(uint64_t before) {
-    for (int i = 0; i < 4000; i++) {
-      if (client().stats().reconnects > before) return true;
-      client().get(number_, 987654, *kv_);
-      usleep(5000);
-    }
-    return false;
-  }
-
-  std::string folder_;
-  speckv_layout layout_;
-  uint32_t number_ = 0;
-  std::unique_ptr<Kv> kv_;
-};
 
 // 600 blocks of 96 KiB: 57 MiB in a pool of 16.
 TEST_F(SpillDaemon, WhatDoesNotFitThePoolIsReadBack) {
