@@ -70,8 +70,11 @@ class InlineEngine final : public Engine {
 
 class WorkerEngine final : public Engine {
  public:
-  WorkerEngine(uint32_t workers, int numa_node)
-      : jobs_max_(workers * queued_per_worker), ring_(jobs_max_ * 2), numa_node_(numa_node) {
+  WorkerEngine(uint32_t workers, int numa_node, void (*encode)(EncodeJob&))
+      : jobs_max_(workers * queued_per_worker),
+        ring_(jobs_max_ * 2),
+        numa_node_(numa_node),
+        encode_(encode) {
     facts_.workers = workers;
     wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (wake_fd_ < 0)
@@ -111,6 +114,8 @@ class WorkerEngine final : public Engine {
     EncodeJob* job = done_.exchange(nullptr, std::memory_order_acquire);
     while (job) {
       EncodeJob* const next = job->next;
+      SPECKV_ASSERT(held_ > 0 && job->state.load(std::memory_order_relaxed) == State::running,
+                    "a job was done that no worker had begun, or it was done twice");
       job->state.store(State::free, std::memory_order_relaxed);
       held_--;
       ret_completed->push_back(job);
@@ -121,6 +126,7 @@ class WorkerEngine final : public Engine {
     State expected = State::queued;
     if (!job->state.compare_exchange_strong(expected, State::free, std::memory_order_relaxed))
       return false;
+    SPECKV_ASSERT(held_ > 0, "more jobs were taken back than were started");
     held_--;
     return true;
   }
@@ -164,7 +170,7 @@ class WorkerEngine final : public Engine {
   }
   void work(EncodeJob* job) {
     facts_.busy.fetch_add(1, std::memory_order_relaxed);
-    encode_now(*job);
+    encode_(*job);
     facts_.busy.fetch_sub(1, std::memory_order_relaxed);
     EncodeJob* first = done_.load(std::memory_order_relaxed);
     do job->next = first;
@@ -178,6 +184,7 @@ class WorkerEngine final : public Engine {
   const uint32_t jobs_max_;
   std::vector<std::atomic<EncodeJob*>> ring_;
   const int numa_node_;
+  void (*const encode_)(EncodeJob&);
   int wake_fd_ = -1;
   uint32_t held_ = 0;  // jobs that were started and not given back
   alignas(64) std::atomic<uint64_t> head_{0};
@@ -190,9 +197,10 @@ class WorkerEngine final : public Engine {
 
 }  // namespace
 
-std::unique_ptr<Engine> make_cpu_engine(uint32_t workers, int numa_node) {
+std::unique_ptr<Engine> make_cpu_engine(uint32_t workers, int numa_node,
+                                        void (*encode)(EncodeJob&)) {
   if (workers == 0) return std::make_unique<InlineEngine>();
-  return std::make_unique<WorkerEngine>(workers, numa_node);
+  return std::make_unique<WorkerEngine>(workers, numa_node, encode);
 }
 
 }  // namespace speckv

@@ -78,8 +78,9 @@ class Engine {
 void encode_now(EncodeJob& job);
 
 // The codec room's SIMD, on so many threads beside the data thread; 0: in start(). numa_node: on
-// whose processors they run, -1: anywhere. Throws a std::runtime_error when it cannot have them:
-// the daemon does not start then.
-std::unique_ptr<Engine> make_cpu_engine(uint32_t workers = 0, int numa_node = -1);
+// whose processors they run, -1: anywhere. encode: a test's workers run something else. Throws a
+// std::runtime_error when it cannot have them: the daemon does not start then.
+std::unique_ptr<Engine> make_cpu_engine(uint32_t workers = 0, int numa_node = -1,
+                                        void (*encode)(EncodeJob&) = encode_now);
 
 }  // namespace speckv

@@ -8,6 +8,7 @@
 #include <deque>
 #include <optional>
 #include <set>
+#include <stdexcept>
 
 #include "server_fixture.hpp"
 
@@ -101,6 +102,20 @@ TEST_P(Workers, AStopLeavesNobodyBehind) {
   }
   engine_->stop();
   engine_->stop();
+}
+
+// Its job stays half done for ever, and nobody knows which of its bytes are written.
+TEST(Worker, ThatDiesEndsTheDaemonWithASentence) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto die = [] {
+    const auto engine =
+        make_cpu_engine(1, -1, [](EncodeJob&) { throw std::runtime_error("out of luck"); });
+    EncodeJob job;
+    if (!engine->start(&job)) return;
+    pollfd woken{engine->wake_fd(), POLLIN, 0};
+    poll(&woken, 1, 60'000);
+  };
+  EXPECT_DEATH(die(), "an encode worker died: start speckvd again, it keeps what is stored");
 }
 
 INSTANTIATE_TEST_SUITE_P(Count, Workers, ::testing::Values(0, 1, 2, 5));
