@@ -4,6 +4,7 @@
 // gens stay odd: write makes them even.
 #include <cstring>
 
+#include "assert.hpp"
 #include "journey/shard.hpp"
 #include "shm/atomics.hpp"
 
@@ -38,6 +39,8 @@ void Shard::prepare(Put& put, SegmentJob& job) {
   job.raw = put.arena.subspan(job.layer * layout.segment_raw_bytes, layout.segment_raw_bytes);
   auto* bytes = reinterpret_cast<std::byte*>(slot(put.slots[job.layer].offset) + 1);
   job.out = {bytes, payload_bytes(layout, job)};
+  SPECKV_ASSERT(sizeof(shm::SlotHeader) + job.out.size() <= put.slots[job.layer].slot_bytes,
+                "a job would write past its slot");
 }
 
 // Returns: false when the engine refused it: it wants to be stored otherwise.
@@ -63,6 +66,8 @@ int Shard::other_slot_for(Put& put, SegmentJob& job) {
 
 void Shard::write_header(const Put& put, const SegmentJob& job) {
   const Layout& layout = *put.layout;
+  SPECKV_ASSERT(shm::load_relaxed(slot(put.slots[job.layer].offset)->gen) % 2 == 1,
+                "the header of a slot was written that readers may trust");
   shm::release_fence();  // the gen became odd on this thread
   shm::SlotHeader* header = slot(put.slots[job.layer].offset);
   header->key = put.submission.key;

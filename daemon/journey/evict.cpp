@@ -64,7 +64,8 @@ void Shard::unpublish(uint32_t block) {
   Block& leaving = blocks_[block];
   SPECKV_ASSERT(leaving.state == BlockState::published && leaving.holds == 0,
                 "a block was unpublished that is not published, or is held");
-  index_.erase(leaving.entry.key, hash_key(leaving.entry.key));
+  const bool erased = index_.erase(leaving.entry.key, hash_key(leaving.entry.key));
+  SPECKV_ASSERT(erased, "a published block was not in the index");
   policy_->on_remove(block);
   add_gauges(leaving, -1);
   leaving.state = BlockState::limbo;
@@ -73,6 +74,7 @@ void Shard::unpublish(uint32_t block) {
 void Shard::free_block(uint32_t block) {
   SPECKV_ASSERT(blocks_[block].state == BlockState::limbo,
                 "a block was freed before it was unpublished");
+  SPECKV_ASSERT(blocks_[block].holds == 0 && !pinned_[block], "a held block was freed");
   for_each_slot(block, [this](uint64_t offset) {
     shm::SlotHeader* header = slot(offset);
     shm::store_relaxed(header->gen, shm::load_relaxed(header->gen) | 1);  // W3

@@ -68,6 +68,8 @@ void Shard::let_go(uint32_t block) {
 
 // A held block stays, and so does every slab that it has a slot in.
 void Shard::set_pinned(uint32_t block, bool pinned) {
+  SPECKV_ASSERT(bool(pinned_[block]) != pinned,
+                "a block was held for the first time, or let go, twice");
   pinned_[block] = pinned;
   for_each_slot(block, [this, pinned](uint64_t offset) {
     if (pinned) slabs_.pin(offset);

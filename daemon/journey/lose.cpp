@@ -5,6 +5,7 @@
 // A block is lost when one of its slots, or its record, lies in such a part. Nothing there is read
 // or written; the block's other slots are free again. Readers need nothing of this: they see zeros
 // and fail their checks. It saves them the attempt, and keeps puts away from there.
+#include "assert.hpp"
 #include "journey/shard.hpp"
 #include "shm/atomics.hpp"
 
@@ -39,6 +40,8 @@ void Shard::lose(uint64_t offset, uint64_t bytes) {
   slabs_.lose(offset, bytes);
   for (uint32_t block = 0; block < blocks_.size(); block++) {
     if (!leaving[block]) continue;
+    SPECKV_ASSERT(blocks_[block].state == BlockState::limbo && blocks_[block].holds == 0,
+                  "a lost block is still published, or held");
     blocks_[block] = Block{};
     free_blocks_.push_back(block);
   }

@@ -12,6 +12,7 @@
 // ages are of a size that the policy can tell apart.
 #include <algorithm>
 
+#include "assert.hpp"
 #include "codec/checksum.hpp"
 #include "journey/shard.hpp"
 #include "shm/atomics.hpp"
@@ -141,6 +142,7 @@ uint32_t Shard::restore_block(const shm::SlotHeader& header, uint64_t offset, ui
   const uint32_t block = free_blocks_.back();
   free_blocks_.pop_back();
   Block& back = blocks_[block];
+  SPECKV_ASSERT(back.state == BlockState::absent, "a block in use was listed as free");
   back.entry.key = header.key;
   back.entry.ref = offset;
   back.entry.gen = header.gen;
@@ -148,7 +150,8 @@ uint32_t Shard::restore_block(const shm::SlotHeader& header, uint64_t offset, ui
   back.entry.block = block;
   back.entry.layers = uint16_t(std::max<size_t>(refs.size(), 1));
   back.entry.flags = refs.empty() ? 0 : shm::entry_record;
-  (void)index_.insert(hash_key(header.key), back.entry);
+  const bool placed = index_.insert(hash_key(header.key), back.entry);
+  SPECKV_ASSERT(placed, "the index has no place for a block that had one a moment ago");
   back.state = BlockState::published;
   slabs_.set_owner(offset, block);
   back.stored_bytes = shm::slot_bytes_of(header);

@@ -48,6 +48,8 @@ int Shard::take_up(const PutAsked& asked, uint64_t now_ns, Put** ret_put) {
     return -EIO;  // the engine has all of them and answers no more
   }
   Put& put = *free_records_.back();
+  SPECKV_ASSERT(put.state == PutState::free && put.placed == 0,
+                "a record of a put under way was listed as free");
   static_cast<PutAsked&>(put) = asked;
   put.now_ns = put.progress_ns = now_ns;
   put.opens_sequence = may_open_sequence(asked.submission);
@@ -126,6 +128,8 @@ bool Shard::completed(EncodeJob* answer, uint64_t now_ns, Put** ret_put) {
   if (!job.in_engine) return false;
   Put& put = *job.put;
   *ret_put = &put;
+  SPECKV_ASSERT(put.state != PutState::free && put.jobs_in_engine > 0,
+                "a job came back to a put that has none in the engine");
   job.in_engine = false;
   put.jobs_in_engine--;
   put.progress_ns = now_ns;
@@ -144,6 +148,7 @@ bool Shard::is_over(const Put& put) const {
 
 void Shard::fail(Put& put, int error) {
   if (put.state != PutState::encoding) return;
+  SPECKV_ASSERT(error < 0, "a put failed without an error to answer");
   put.state = PutState::failing;
   put.error = error;
   put.ready = nullptr;
@@ -185,6 +190,8 @@ int Shard::finish(Put& put, uint64_t now_ns) {
 }
 
 void Shard::free_record(Put& put) {
+  SPECKV_ASSERT(put.state != PutState::free && put.jobs_in_engine == 0,
+                "a record was freed twice, or while the engine works for it");
   std::erase(under_way_, &put);
   static_cast<PutAsked&>(put) = PutAsked{};
   put.state = PutState::free;

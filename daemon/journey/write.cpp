@@ -56,6 +56,8 @@ void Shard::write_record(const Placing& placing, const StoredFacts& facts) {
 
 void Shard::publish(const Placing& placing, const StoredFacts& facts, uint64_t now_ns) {
   Block& fresh = blocks_[placing.block];
+  SPECKV_ASSERT(placing.placed == facts.layers + (facts.layers > 1),
+                "a block was published without all of its slots");
   SPECKV_ASSERT(fresh.state == BlockState::allocated,
                 "a block was published that is not under way");
   fresh.raw_bytes = uint32_t(std::min<uint64_t>(facts.raw_bytes, UINT32_MAX));
@@ -101,6 +103,8 @@ void Shard::undo(Put& put) {
     shm::store_relaxed(slot(put.slots[i].offset)->gen, put.slots[i].gen - 1);
     slabs_.release(put.slots[i].offset);
   }
+  SPECKV_ASSERT(blocks_[put.block].state == BlockState::allocated,
+                "a put was undone whose block can be read");
   put.placed = 0;
   blocks_[put.block] = Block{};
   free_blocks_.push_back(put.block);

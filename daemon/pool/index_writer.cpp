@@ -3,6 +3,7 @@
 // makes it even, and is noted behind the buckets for those who follow.
 #include "pool/index_writer.hpp"
 
+#include "assert.hpp"
 #include "shm/atomics.hpp"
 
 namespace speckv {
@@ -13,6 +14,7 @@ namespace {
 class BucketWrite {
  public:
   explicit BucketWrite(Bucket& bucket) : seq_(bucket.head.seq) {
+    SPECKV_ASSERT(load_relaxed(seq_) % 2 == 0, "a bucket of the index has two writers");
     store_relaxed(seq_, load_relaxed(seq_) + 1);
     release_fence();
   }
@@ -25,6 +27,8 @@ class BucketWrite {
 };
 
 void add_overflow(Bucket& bucket, int by) {
+  SPECKV_ASSERT(by > 0 || load_relaxed(bucket.head.overflow) > 0,
+                "more keys came back to their first bucket than had left it");
   BucketWrite write(bucket);
   store_relaxed(bucket.head.overflow, uint16_t(load_relaxed(bucket.head.overflow) + by));
 }
@@ -56,6 +60,8 @@ int IndexWriter::free_slot(const Bucket& bucket) {
 }
 
 void IndexWriter::place(Bucket& bucket, int slot, const Entry& entry, uint16_t tag) {
+  SPECKV_ASSERT(load_relaxed(bucket.head.tags[slot]) == 0,
+                "an entry of the index was written over another one");
   BucketWrite write(bucket);
   store_racing(&bucket.entries[slot], entry);
   store_relaxed(bucket.head.tags[slot], tag);
@@ -68,6 +74,9 @@ bool IndexWriter::has_room(uint64_t hash) const {
 }
 
 bool IndexWriter::insert(uint64_t hash, const Entry& entry) {
+  SPECKV_ASSERT(entry.gen % 2 == 0, "a slot was published that is being written");
+  Entry known;
+  SPECKV_DEBUG_ASSERT(!find(entry.key, hash, &known), "a key was published twice");
   const uint32_t first = first_bucket(hash, buckets_), second = second_bucket(hash, buckets_);
   int slot = free_slot(bucket(first));
   if (slot < 0 && free_slot(bucket(second)) < 0 &&
@@ -133,6 +142,7 @@ bool IndexWriter::erase(const Key& key, uint64_t hash) {
       }
       if (which != first) add_overflow(bucket(first), -1);
       note_change(*changes_, key, ChangeKind::erased);
+      SPECKV_ASSERT(size_ > 0, "more entries of the index were erased than there were");
       size_--;
       return true;
     }

@@ -43,8 +43,10 @@ uint64_t SlabPool::cost_of_window(uint32_t unit, uint32_t count,
 }
 
 void SlabPool::claim_window(uint32_t unit, uint32_t count, uint32_t slot_bytes) {
+  SPECKV_ASSERT(claims_.size() < claims_max, "a plan claimed more windows than it has room for");
   for (uint32_t at = unit; at < unit + count; at++) {
     const uint32_t first = slab_of_[at];
+    SPECKV_ASSERT(first != lost_owner, "a window was claimed whose memory is gone");
     if (first == no_owner || slabs_[first].claimed) continue;
     slabs_[first].claimed = true;
     classes_[slabs_[first].size_class].claimed_away += slabs_[first].slots;

@@ -35,8 +35,9 @@ SlabPool::SlabPool(std::byte* pool, uint64_t first_unit, uint64_t units, uint32_
 void SlabPool::set_free_units(uint32_t unit, uint32_t count, bool free) {
   for (uint32_t i = unit; i < unit + count; i++) {
     const uint64_t bit = 1ull << (i % 64);
-    if (free) free_words_[i / 64] |= bit;
-    else free_words_[i / 64] &= ~bit;
+    SPECKV_ASSERT(bool(free_words_[i / 64] & bit) != free,
+                  "a unit was taken that is in use, or given back twice");
+    free_words_[i / 64] ^= bit;
   }
   if (free) free_units_ += count;
   else free_units_ -= count;
@@ -86,6 +87,8 @@ uint32_t SlabPool::make_class(uint32_t slot_bytes) {
 
 void SlabPool::drop_class(uint32_t number) {
   uint32_t* link = &class_heads_[mix64(classes_[number].slot_bytes) % class_heads_.size()];
+  SPECKV_ASSERT(classes_[number].slabs == 0 && classes_[number].claimed_new == 0,
+                "a size class was dropped that has slabs, or that a claim makes one of");
   while (*link != number) link = &classes_[*link].next;
   *link = classes_[number].next;
   classes_[number] = SizeClass{};
@@ -104,6 +107,8 @@ void SlabPool::list_slab(uint32_t unit) {
 
 void SlabPool::unlist_slab(uint32_t unit) {
   Slab& slab = slabs_[unit];
+  SPECKV_ASSERT(slab.previous != none || classes_[slab.size_class].with_room == unit,
+                "a slab left the list of those with room twice");
   if (slab.next != none) slabs_[slab.next].previous = slab.previous;
   if (slab.previous != none) slabs_[slab.previous].next = slab.next;
   else classes_[slab.size_class].with_room = slab.next;
@@ -112,14 +117,16 @@ void SlabPool::unlist_slab(uint32_t unit) {
 
 void SlabPool::mark_empty(uint32_t unit, bool empty) {
   const uint64_t bit = 1ull << (unit % 64);
-  if (empty) empty_words_[unit / 64] |= bit;
-  else empty_words_[unit / 64] &= ~bit;
+  SPECKV_ASSERT(bool(empty_words_[unit / 64] & bit) != empty,
+                "a slab became empty, or came into use, twice");
+  empty_words_[unit / 64] ^= bit;
   empty_slabs_ += empty ? 1 : -1;
 }
 
 // Requires: the units are free and a class can be had.
 void SlabPool::init_slab(uint32_t unit, uint32_t slot_bytes, uint32_t units) {
   Slab& slab = slabs_[unit];
+  SPECKV_ASSERT(slab.slot_bytes == 0, "a slab was made where there is one");
   slab = Slab{};
   slab.slot_bytes = slot_bytes;
   slab.units = units;
@@ -177,7 +184,8 @@ bool SlabPool::make_slab(uint32_t slot_bytes, std::span<const SlotNeed> keep, ui
 
 void SlabPool::drop_slab(uint32_t unit) {
   Slab& slab = slabs_[unit];
-  SPECKV_ASSERT(slab.live == 0, "a slab with slots in use was dropped");
+  SPECKV_ASSERT(slab.slot_bytes && slab.live == 0,
+                "a slab with slots in use was dropped, or what is none");
   auto* header = reinterpret_cast<shm::SlabHeader*>(pool_ + unit_offset(unit));
   shm::store_release(header->magic, 0);
   unlist_slab(unit);
@@ -220,6 +228,7 @@ uint64_t SlabPool::take(uint32_t unit, uint32_t owner) {
   while (!bits[word]) word = word + 1 < words ? word + 1 : 0;
   slab.word_hint = word;
   const uint32_t slot = word * 64 + uint32_t(__builtin_ctzll(bits[word]));
+  SPECKV_ASSERT(owners(unit)[slot] == no_owner, "a slot in use was listed as free");
   bits[word] &= bits[word] - 1;
   pin_bits(unit)[word] |= 1ull << (slot % 64);
   owners(unit)[slot] = owner;
@@ -234,6 +243,7 @@ uint64_t SlabPool::take(uint32_t unit, uint32_t owner) {
 
 void SlabPool::adopt_slot(uint32_t unit, uint32_t slot, uint32_t owner) {
   Slab& slab = slabs_[unit];
+  SPECKV_ASSERT(free_bits(unit)[slot / 64] >> (slot % 64) & 1, "a slot was taken over twice");
   free_bits(unit)[slot / 64] &= ~(1ull << (slot % 64));
   owners(unit)[slot] = owner;
   if (slab.live++ == 0) mark_empty(unit, false);
@@ -290,6 +300,8 @@ void SlabPool::release(uint64_t offset) {
   Slab& slab = slabs_[unit];
   SPECKV_ASSERT(owners(unit)[slot] != lost_owner, "a slot whose memory is gone was released");
   SizeClass& sized = classes_[slab.size_class];
+  SPECKV_ASSERT(slab.live > 0 && live_bytes_ >= slab.slot_bytes && sized.free_slots < sized.slots,
+                "more slots were released than were in use");
   const uint64_t bit = 1ull << (slot % 64);
   free_bits(unit)[slot / 64] |= bit;
   if (pin_bits(unit)[slot / 64] & bit) {
@@ -319,6 +331,8 @@ void SlabPool::set_pinned(uint64_t offset, bool pinned) {
 void SlabPool::set_owner(uint64_t offset, uint32_t owner) {
   uint32_t unit = 0, slot = 0;
   locate_live(offset, &unit, &slot);
+  SPECKV_ASSERT(owner != no_owner && owners(unit)[slot] != lost_owner,
+                "a slot in use was given to nobody, or one was used whose memory is gone");
   owners(unit)[slot] = owner;
 }
 

@@ -76,6 +76,7 @@ Session::Registered Session::layout(uint32_t number) const {
 }
 
 bool Session::has_submissions(uint32_t shard) const {
+  SPECKV_ASSERT(shard < cursors_.size(), "a session was asked for a shard that it has no rings of");
   return shm::load_acquire(area(shard).sq_tail.value) != cursors_[shard].sq_head;
 }
 
@@ -95,6 +96,7 @@ bool Session::look(uint32_t shard, shm::Submission* ret_submission) {
 }
 
 void Session::take(uint32_t shard) {
+  SPECKV_ASSERT(shard < cursors_.size(), "an entry was taken from a ring that is not there");
   Cursor& cursor = cursors_[shard];
   cursor.sq_head++;
   shm::store_release(area(shard).sq_head.value, cursor.sq_head);

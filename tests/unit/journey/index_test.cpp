@@ -33,6 +33,17 @@ class IndexTest : public ::testing::Test {
   std::unique_ptr<IndexWriter> writer_;
 };
 
+TEST_F(IndexTest, TwoWritersOrASlotThatIsBeingWrittenEndTheDaemon) {
+  shm::Entry half = entry(3);
+  half.gen++;
+  EXPECT_DEATH(writer_->insert(hash_key(half.key), half), "published that is being written");
+  ASSERT_TRUE(insert(3));
+  auto* buckets = reinterpret_cast<shm::Bucket*>(file_.data() + shm::index_header_bytes);
+  const uint32_t first = shm::first_bucket(hash_key(key_of(3)), writer_->view().buckets());
+  buckets[first].head.seq++;  // another writer is in the middle of it
+  EXPECT_DEATH(writer_->erase(key_of(3), hash_key(key_of(3))), "two writers");
+}
+
 TEST_F(IndexTest, AgreesWithAMapUnderRandomInsertAndErase) {
   std::unordered_map<uint64_t, bool> model;
   uint64_t state = 42;
