@@ -88,6 +88,7 @@ MAY_INCLUDE = {
         "daemon/session/",
         "daemon/watch/",
     ],
+    "fpga/device/": ["libspeckv/codec/", "include/hw/", *LAYOUT],
     "driver/": ["include/uapi/", "include/hw/"],
 }
 # An include "a/b.hpp" is looked for here, after the including file's own folder.

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// server_test.cpp - a client over a real socket, as QEMU is one: it lends memory by descriptor,
+// reads and writes registers, takes interrupts by eventfd, breaks off and comes again.
+#include "server.hpp"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <thread>
+
+#include "host.hpp"
+
+namespace speckv::device {
+namespace {
+
+using testing::Host;
+using Bytes = std::vector<std::byte>;
+
+class Client {
+ public:
+  explicit Client(int connection) : connection_(connection) {}
+
+  void say(Command command, const Answer& body, std::vector<int> descriptors = {},
+           uint32_t flags = 0) {
+    const Bytes wrapped = body.reply_to({});
+    const std::span<const std::byte> words = std::span(wrapped).subspan(header_bytes);
+    Bytes bytes = Answer()
+                      .u16(++id_)
+                      .u16(uint16_t(command))
+                      .u32(uint32_t(header_bytes + words.size()))
+                      .u32(flags)
+                      .u32(0)
+                      .bytes(words)
+                      .reply_to({});
+    bytes.erase(bytes.begin(), bytes.begin() + header_bytes);
+    send(bytes, descriptors);
+  }
+
+  void send(std::span<const std::byte> bytes, const std::vector<int>& descriptors) const {
+    iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) char control[CMSG_SPACE(16 * sizeof(int))];
+    if (!descriptors.empty()) {
+      message.msg_control = control;
+      message.msg_controllen = CMSG_SPACE(descriptors.size() * sizeof(int));
+      cmsghdr* rights = CMSG_FIRSTHDR(&message);
+      rights->cmsg_level = SOL_SOCKET;
+      rights->cmsg_type = SCM_RIGHTS;
+      rights->cmsg_len = CMSG_LEN(descriptors.size() * sizeof(int));
+      std::memcpy(CMSG_DATA(rights), descriptors.data(), descriptors.size() * sizeof(int));
+    }
+    EXPECT_EQ(sendmsg(connection_, &message, MSG_NOSIGNAL), ssize_t(bytes.size()));
+  }
+
+  // Returns: the reply's errno; its body in ret_body.
+  int hear(Bytes* ret_body = nullptr) const {
+    Bytes bytes(header_bytes);
+    if (recv(connection_, bytes.data(), bytes.size(), MSG_WAITALL) != ssize_t(bytes.size()))
+      return -1;
+    const auto header = parse_header(bytes);
+    if (!header || (header->flags & 1) == 0) return -2;
+    Bytes body(header->size - header_bytes);
+    if (!body.empty() &&
+        recv(connection_, body.data(), body.size(), MSG_WAITALL) != ssize_t(body.size()))
+      return -1;
+    if (ret_body != nullptr) *ret_body = body;
+    return int(header->error);
+  }
+
+  uint32_t read(uint32_t offset) {
+    say(Command::region_read, Answer().u64(offset).u32(0).u32(4));
+    Bytes body;
+    EXPECT_EQ(hear(&body), 0);
+    uint32_t value = 0;
+    if (body.size() == 20) std::memcpy(&value, body.data() + 16, 4);
+    return value;
+  }
+  // Posted, as QEMU does it.
+  void write(uint32_t offset, uint32_t value) {
+    say(Command::region_write, Answer().u64(offset).u32(0).u32(4).u32(value), {}, 1 << 4);
+  }
+
+ private:
+  int connection_;
+  uint16_t id_ = 0;
+};
+
+class Served : public ::testing::Test {
+ protected:
+  Served() : backend_(make_golden_backend()), server_(*backend_) { connect(); }
+  ~Served() override { part(); }
+
+  void connect() {
+    int ends[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    connection_ = ends[0];
+    thread_ = std::thread([this, end = ends[1]] { server_.serve(Descriptor(end)); });
+    client_ = std::make_unique<Client>(connection_);
+    host_.read = [this](uint32_t offset) { return client_->read(offset); };
+    host_.write = [this](uint32_t offset, uint32_t value) { client_->write(offset, value); };
+  }
+  void part() {
+    if (connection_ >= 0) close(connection_);
+    connection_ = -1;
+    if (thread_.joinable()) thread_.join();
+  }
+  int lend(uint64_t address, uint64_t bytes) {
+    const auto body = Answer().u32(32).u32(3).u64(0).u64(address).u64(bytes);
+    client_->say(Command::dma_map, body, {host_.file()});
+    return client_->hear();
+  }
+
+  std::unique_ptr<Backend> backend_;
+  Server server_;
+  Host host_;
+  int connection_ = -1;
+  std::unique_ptr<Client> client_;
+  std::thread thread_;
+};
+
+TEST_F(Served, WhatQemuAsksAtItsStart) {
+  client_->say(Command::version, Answer().u16(0).u16(0).text("{}"));
+  Bytes body;
+  EXPECT_EQ(client_->hear(&body), 0);
+  EXPECT_EQ(body.back(), std::byte{0}) << "the capabilities end with a 0";
+  client_->say(Command::get_info, Answer().u32(16).u32(0).u32(0).u32(0));
+  EXPECT_EQ(client_->hear(&body), 0);
+  EXPECT_EQ(body.size(), 16u);
+  for (uint32_t region = 0; region < 9; ++region) {
+    client_->say(Command::get_region_info,
+                 Answer().u32(32).u32(0).u32(region).u32(0).u64(0).u64(0));
+    EXPECT_EQ(client_->hear(&body), 0);
+    EXPECT_EQ(body.size(), 32u);
+  }
+  client_->say(Command::get_region_info, Answer().u32(32).u32(0).u32(9).u32(0).u64(0).u64(0));
+  EXPECT_EQ(client_->hear(), EINVAL);
+  client_->say(Command::get_irq_info, Answer().u32(16).u32(0).u32(2).u32(0));
+  EXPECT_EQ(client_->hear(&body), 0);
+  EXPECT_EQ(uint32_t(body[12]), msix_vectors);
+  client_->say(Command::dma_map, Answer().u32(32).u32(1).u64(0).u64(0xc0000).u64(0x20000));
+  EXPECT_EQ(client_->hear(), 0) << "a ROM, without a descriptor";
+  client_->say(Command::set_irqs, Answer().u32(20).u32(0x24).u32(2).u32(0).u32(1));
+  EXPECT_EQ(client_->hear(), 0) << "one vector, nobody listens";
+  client_->say(Command::reset, Answer());
+  EXPECT_EQ(client_->hear(), 0);
+  EXPECT_EQ(client_->read(SPECKV_REG_MAGIC), SPECKV_REG_MAGIC_VALUE_VALUE);
+}
+
+TEST_F(Served, ACommandAndItsInterrupt) {
+  ASSERT_EQ(lend(Host::bus_base, Host::bytes), 0);
+  EXPECT_EQ(lend(Host::bus_base + 4096, 4096), EEXIST);
+  const Descriptor vector(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  client_->say(Command::set_irqs, Answer().u32(20).u32(0x24).u32(2).u32(5).u32(1), {vector.get()});
+  EXPECT_EQ(client_->hear(), 0);
+  host_.set_up();
+  speckv_engine_descriptor nop{};
+  nop.cookie = 42;
+  host_.submit(nop);
+  pollfd waiting{vector.get(), POLLIN, 0};
+  ASSERT_EQ(poll(&waiting, 1, 30'000), 1) << "no interrupt";
+  const auto told = host_.poll();
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->cookie, 42u);
+  client_->say(Command::dma_unmap, Answer().u32(24).u32(0).u64(Host::bus_base).u64(Host::bytes));
+  EXPECT_EQ(client_->hear(), 0);
+  client_->say(Command::dma_unmap, Answer().u32(24).u32(0).u64(Host::bus_base).u64(Host::bytes));
+  EXPECT_EQ(client_->hear(), ENOENT);
+}
+
+TEST_F(Served, AClientThatBreaksOffIsForgotten) {
+  ASSERT_EQ(lend(Host::bus_base, Host::bytes), 0);
+  host_.set_up();
+  EXPECT_NE(client_->read(SPECKV_REG_QUEUES_SETUP), 0u);
+  part();
+  EXPECT_EQ(server_.memory().areas(), 0u);
+  connect();
+  EXPECT_EQ(client_->read(SPECKV_REG_QUEUES_SETUP), 0u);
+}
+
+TEST_F(Served, MessagesInPiecesAndTooManyDescriptors) {
+  const Bytes wrapped = Answer().u64(0).u32(0).u32(4).reply_to({});
+  Bytes bytes = Answer().u16(1).u16(9).u32(32).u32(0).u32(0).reply_to({});
+  bytes.erase(bytes.begin(), bytes.begin() + header_bytes);
+  bytes.insert(bytes.end(), wrapped.begin() + header_bytes, wrapped.end());
+  for (const std::byte& byte : bytes) client_->send({&byte, 1}, {});
+  EXPECT_EQ(client_->hear(), 0) << "a byte at a time";
+  client_->say(Command::dma_map, Answer().u32(32).u32(3).u64(0).u64(0).u64(4096),
+               {host_.file(), host_.file()});
+  EXPECT_EQ(client_->hear(), EINVAL);
+  client_->say(Command::set_irqs, Answer().u32(20).u32(0x24).u32(2).u32(7).u32(2),
+               {host_.file(), host_.file()});
+  EXPECT_EQ(client_->hear(), EINVAL) << "vectors out of range";
+  EXPECT_EQ(client_->read(SPECKV_REG_MAGIC), SPECKV_REG_MAGIC_VALUE_VALUE);
+}
+
+TEST_F(Served, WhatIsNoMessageEndsTheConnection) {
+  const Bytes nonsense(16, std::byte{0xff});
+  client_->send(nonsense, {});
+  EXPECT_EQ(client_->hear(), -1);
+  part();
+  connect();
+  EXPECT_EQ(client_->read(SPECKV_REG_MAGIC), SPECKV_REG_MAGIC_VALUE_VALUE);
+}
+
+TEST_F(Served, OddAccessesOfRegisters) {
+  for (const auto& [offset, count] : {std::pair(1u, 4u), {0u, 1u}, {0u, 8u}, {65532u, 8u}}) {
+    client_->say(Command::region_read, Answer().u64(offset).u32(0).u32(count));
+    const int error = client_->hear();
+    EXPECT_EQ(error, offset + count > register_bar_bytes ? EINVAL : 0) << offset;
+  }
+  client_->say(Command::region_write, Answer().u64(2).u32(0).u32(2).u16(0xffff));
+  EXPECT_EQ(client_->hear(), 0) << "taken, and of no effect";
+  client_->say(Command::region_write, Answer().u64(0).u32(8).u32(4).u32(0));
+  EXPECT_EQ(client_->hear(), EINVAL) << "a region that has no bytes";
+}
+
+}  // namespace
+}  // namespace speckv::device
