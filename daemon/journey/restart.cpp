@@ -66,8 +66,9 @@ void Shard::prefetch_segments(uint64_t offset) {
   const auto* refs = reinterpret_cast<const shm::SegmentRef*>(meta + 1);
   const uint32_t layers =
       std::min(slot(offset)->payload_bytes / uint32_t(sizeof *refs), SPECKV_LAYERS_MAX);
-  // any bytes: a prefetch of a place that is not mapped is dropped
-  for (uint32_t layer = 0; layer < layers; layer++) __builtin_prefetch(slot(refs[layer].offset));
+  const uint64_t end = (options_.first_unit + options_.units) * shm::unit_bytes;
+  for (uint32_t layer = 0; layer < layers; layer++)  // any bytes
+    if (refs[layer].offset < end) __builtin_prefetch(slot(refs[layer].offset));
 }
 
 // used_ns: what the policy is told of when this block was used last.
