@@ -182,7 +182,8 @@ void Simulation::hold(Client& client) {
   uint64_t number = 0;
   const uint64_t lost_before = daemon_->lost(client.space), until_ns = now_ns + hold_ns;
   const uint32_t lives = daemon_->lives();
-  const uint64_t refused_before = daemon_->counters(client.space).holds_refused;
+  const uint64_t refused_before =
+      daemon_->alive() ? daemon_->counters(client.space).holds_refused.load() : 0;
   const int result = speckv_hold(client.library->handle(), first.layout, SPECKV_KEYS(keys), count,
                                  hold_ns, wait_ns, hits, &number);
   say(text("client %u: hold %s and %u more: %d, %llx", client.number, first.text().c_str(),

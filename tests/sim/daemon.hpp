@@ -45,8 +45,11 @@ class Daemon {
   Server& server() { return *server_; }
   NullEngine& engine() { return *engine_; }
   SimIo& io() { return *io_; }
-  Shard& shard(uint32_t space) { return *shards_[space]; }
-  const ShardCounters& counters(uint32_t space) { return shards_[space]->counters(); }
+  Shard& shard(uint32_t space) {  // of a daemon that lives
+    if (!alive()) throw Contradiction("the simulation asked a dead daemon for its shard");
+    return *shards_[space];
+  }
+  const ShardCounters& counters(uint32_t space) { return shard(space).counters(); }
   const DaemonSizes& sizes() const { return sizes_; }
   // Blocks that the daemon has evicted, lost or not restored, in all its lives.
   uint64_t gone(uint32_t space) const;
