@@ -89,6 +89,7 @@ class Simulation : public World {
   void after_death();
   void end();
   void wait_for_all();
+  void close_breakers(uint32_t space);
   void remove_all(uint32_t space);
   void find_nothing();
   void say(const std::string& what);
