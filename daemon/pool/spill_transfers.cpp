@@ -62,7 +62,8 @@ SpillTransfers::SpillTransfers(int fd, int sync_fd, uint64_t buffer_bytes)
 
 // What the kernel still works on stays where it is: better lost than written to by somebody else.
 SpillTransfers::~SpillTransfers() {
-  if (under_way_ == 0) {
+  if (std::none_of(operations_.begin(), operations_.end(),
+                   [](const SpillOperation& each) { return each.under_way; })) {
     munmap(buffer_, buffer_bytes_);
     return;
   }

@@ -114,6 +114,7 @@ class SimIo : public Io {
         const uint64_t done = random_.chance(512) ? pages : random_.below(pages + 1);
         disk(each).write(each.from, done * SimDisk::page_bytes, each.offset, each.fd & 1);
       }
+    for (const Asked& each : asked_) each.operation->under_way = false;
     asked_.clear();
   }
   size_t under_way() const { return asked_.size(); }
