@@ -128,24 +128,27 @@ TEST(Continuation, what_came_back_is_kept_longer) {
 }
 
 TEST(Continuation, what_its_session_left_behind_goes_before_what_it_will_ask_for) {
-  // a session's context is edited: two thirds of its blocks are never asked for again
-  Chains pool("continuation", 120);
-  uint32_t led = 0, asked = 0;
+  // Each turn a session says something, takes it back, and says something else: two blocks alike in
+  // age, depth and use, and only the second is asked for again, once, a turn later. There is no
+  // place for all of two turns. A policy that cannot tell them apart has 0.6 of those that count.
+  Chains pool("continuation", 74);
+  uint32_t found = 0, asked = 0;
   for (uint32_t turn = 0; turn < 400; ++turn) {
-    for (uint32_t s = 0; s < 6; ++s, pool.wait_s(10)) {
-      const std::string name = "s" + std::to_string(s) + ".";
-      const uint32_t n = pool.ask(name, 10);
-      led += turn < 100 ? 0 : n;
-      asked += turn < 100 ? 0 : 10;
-      std::string parent = name + "1";
-      for (uint32_t i = 0; i < 20; ++i) {  // said after the first two blocks, then edited away
-        const std::string said = name + std::to_string(turn) + "x" + std::to_string(i);
-        pool.put(said, parent);
-        parent = said;
+    for (uint32_t s = 0; s < 20; ++s) {
+      const std::string root = session(s), kept = root + "kept" + std::to_string(turn);
+      const std::string before = root + "kept" + std::to_string(turn - 1);
+      pool.put(root);
+      if (turn >= 100) {
+        found += pool.has(before);
+        ++asked;
       }
+      pool.put(before, root);  // computed anew where it is gone
+      pool.put(root + "taken back" + std::to_string(turn), root);
+      pool.put(kept, root);
     }
+    pool.wait_s(20);
   }
-  EXPECT_GT(double(led) / asked, 0.99);
+  EXPECT_GT(double(found) / asked, 0.75);
 }
 
 TEST(Continuation, a_block_that_nobody_asked_for_teaches_nothing) {
