@@ -91,10 +91,13 @@ int Shard::demote(const Key& key, const Layout& layout) {
     return spill_->image_bytes(hash_key(key)) ? 0 : -ENOENT;
   if (!layout.widths->takes(known.fingerprint)) return -ENOENT;
   if (pinned_[known.block]) return -EBUSY;
-  if (is_clean(known.block)) evict({&known.block, 1}, spill_now_ns_);
-  else if (!spill_->has(hash_key(key), content_of(known.block), true))
-    static_cast<void>(demote(known.block, spill_now_ns_));
-  return 0;
+  if (is_clean(known.block)) {
+    evict({&known.block, 1}, spill_now_ns_);
+    return 0;
+  }
+  const auto is_written = [&] { return spill_->has(hash_key(key), content_of(known.block), true); };
+  if (!is_written() && spill_->accepts()) static_cast<void>(demote(known.block, spill_now_ns_));
+  return is_written() ? 0 : -EIO;
 }
 
 // Returns: false, the store takes no more now.

@@ -40,9 +40,6 @@ FetchReply Shard::fetch(const Key& key, const Layout& layout, uint64_t deadline_
   return {error == -ENOENT ? Fetch::missing : Fetch::rejected, 0};
 }
 
-// What nobody waits for comes up all the same if it is read already.
-void Shard::cancel_fetch(const Key& /*key*/) {}
-
 Promote* Shard::promote_of(const Key& key) {
   for (Promote& each : promotes_)
     if (each.used && each.key == key) return &each;

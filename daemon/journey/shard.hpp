@@ -142,10 +142,8 @@ class Shard : private SpillWitness {
   // below. Of what is on its way the end follows; asked again meanwhile, it is on its way still.
   FetchReply fetch(const Key& key, const Layout& layout, uint64_t deadline_ns, uint64_t bytes_max,
                    uint64_t now_ns);
-  // Nobody waits for it any more: it may be dropped, and its end follows all the same.
-  void cancel_fetch(const Key& key);
-  // It is not needed in the pool for now. Returns: 0, -ENOENT, -EBUSY, or -EOPNOTSUPP: there is no
-  // tier below.
+  // It is not needed in the pool for now. Returns: 0, -ENOENT, -EBUSY; -EIO: it cannot be written
+  // below now, or is too large for that; -EOPNOTSUPP: there is no tier below.
   int demote(const Key& key, const Layout& layout);
   // Moves the fetches that have ended since the last call to the end of *ret.
   void take_fetched(std::vector<FetchEnd>* ret) {

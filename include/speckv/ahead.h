@@ -74,7 +74,10 @@ int speckv_prefetch_begin(struct speckv_session *session, uint32_t layout,
 int speckv_prefetch_outcomes(struct speckv_session *session, uint64_t prefetch,
                              struct speckv_outcome *ret_outcomes, unsigned count);
 
-/* Ends a prefetch, which each needs: what is still on its way is cancelled. */
+/*
+ * Ends a prefetch, which each needs: nothing of it is waited for any more. What is being read
+ * already comes into the pool all the same.
+ */
 int speckv_prefetch_end(struct speckv_session *session, uint64_t prefetch);
 
 /*
@@ -104,7 +107,8 @@ int speckv_retain_end(struct speckv_session *session, uint64_t retain);
  * Says that these blocks are not needed in the pool for now. One that stands in the tier below
  * already leaves the pool at once; another one is written there now, and leaves when it is asked
  * again or its room is wanted. One completion a key, user_data as given: 0, -ENOENT, -EBUSY (held
- * or retained), -EOPNOTSUPP (there is no tier below). Returns how many were submitted.
+ * or retained), -EIO (it cannot be written below now, or is too large for that), -EOPNOTSUPP (there
+ * is no tier below). Returns how many were submitted.
  */
 int speckv_demote(struct speckv_session *session, uint32_t layout,
                   const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t user_data);

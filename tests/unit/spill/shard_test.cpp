@@ -94,6 +94,22 @@ TEST_F(Spill, ADemotionOnAClientsWord) {
   EXPECT_EQ(shard.shard().demote(key_of(99), *shard.layout), -ENOENT);
 }
 
+// Nobody is told that a block goes down which does not.
+TEST_F(Spill, ADemotionThatCannotBeWrittenIsAnError) {
+  shard.disk.write_error = -EIO;
+  int result = 0;
+  for (uint64_t number = 1; number < 60 && result == 0; number++) {
+    ASSERT_EQ(shard.put(number), 0);
+    result = shard.shard().demote(key_of(number), *shard.layout);
+    shard.turns(30);
+  }
+  EXPECT_EQ(result, -EIO);
+  shard.disk.write_error = 0;
+  shard.settle();
+  ASSERT_EQ(shard.put(99), 0);
+  EXPECT_EQ(shard.shard().demote(key_of(99), *shard.layout), 0);
+}
+
 // ---- its key is put, removed, evicted meanwhile ------------------------------------------------
 
 TEST_F(Spill, APutWhileItComesUpDecides) {
