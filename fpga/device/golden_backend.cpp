@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // golden_backend.cpp - the codec room's segment functions behind the engine's registers and rings.
 //
-// A descriptor is checked in the engine's order (fpga/rtl/lane.sv): reserved bits, opcode, layout,
-// codec, length, source, target; nothing is read or written before all of them have passed. It is
-// carried out with no lock held, so that a register never waits for it; what CONTROL.reset, or a
-// queue that was switched off, overtakes is dropped without a completion.
+// A descriptor is checked in the engine's order (fpga/rtl/job_check.sv): reserved bits, opcode,
+// layout, codec, length, source, target; nothing is read or written before all of them have passed.
+// It is carried out with no lock held, so that a register never waits for it; what CONTROL.reset,
+// or a queue that was switched off, overtakes is dropped without a completion.
 #include <algorithm>
 #include <bit>
 #include <cstring>

@@ -12,10 +12,15 @@
 namespace speckv::lib {
 namespace {
 
-// Submits keys until one cannot be. Returns: how many, or the first's -errno when it was none.
-int submit_keys(const Call& call, uint32_t layout, shm::Submission submission,
+// Submits keys until one cannot be. internal: nobody is told of the answers. Returns: how many, or
+// the first's -errno when it was none.
+int submit_keys(speckv_session* handle, uint32_t layout, shm::Submission submission,
                 const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t user_data,
                 bool internal) {
+  Call call(handle);
+  if (call.result() != 0) return call.result();
+  const int batch = check_batch(keys, count);
+  if (batch != 0) return batch;
   Session& session = call.session();
   const LayoutInfo* info = find_layout(session, layout);
   if (!info) return -EBADF;
@@ -57,34 +62,22 @@ using namespace speckv::lib;
 extern "C" int speckv_remove(speckv_session* handle, uint32_t layout,
                              const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count,
                              uint64_t user_data) {
-  Call call(handle);
-  if (call.result() != 0) return call.result();
-  const int batch = check_batch(keys, count);
-  if (batch != 0) return batch;
   shm::Submission submission{};
   submission.op = uint8_t(shm::Op::remove);
-  return submit_keys(call, layout, submission, keys, count, user_data, false);
+  return submit_keys(handle, layout, submission, keys, count, user_data, false);
 }
 
 extern "C" int speckv_demote(speckv_session* handle, uint32_t layout,
                              const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count,
                              uint64_t user_data) {
-  Call call(handle);
-  if (call.result() != 0) return call.result();
-  const int batch = check_batch(keys, count);
-  if (batch != 0) return batch;
   shm::Submission submission{};
   submission.op = uint8_t(shm::Op::demote);
-  return submit_keys(call, layout, submission, keys, count, user_data, false);
+  return submit_keys(handle, layout, submission, keys, count, user_data, false);
 }
 
 extern "C" int speckv_hint(speckv_session* handle, uint32_t layout,
                            const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count,
                            const struct speckv_hint* hint) {
-  Call call(handle);
-  if (call.result() != 0) return call.result();
-  const int batch = check_batch(keys, count);
-  if (batch != 0) return batch;
   if (!hint || !grown_struct_fits(*hint) || hint->kind > SPECKV_KIND_SCRATCH) return -EINVAL;
   for (uint64_t word : hint->reserved)
     if (word) return -EINVAL;
@@ -92,5 +85,5 @@ extern "C" int speckv_hint(speckv_session* handle, uint32_t layout,
   submission.op = uint8_t(shm::Op::hint);
   submission.kind = uint8_t(hint->kind);
   submission.returns_ns = hint->returns_ns;
-  return submit_keys(call, layout, submission, keys, count, 0, true);
+  return submit_keys(handle, layout, submission, keys, count, 0, true);
 }

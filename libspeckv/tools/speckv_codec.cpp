@@ -162,6 +162,8 @@ const char* reason(Refusal refusal) {
       return "needs another table";
     case Refusal::no_room:
       return "holds more small values than the codec has room for";
+    case Refusal::token_bound:
+      return "has a token that would lose more than the preset promises";
   }
   return "refused";
 }

@@ -38,7 +38,9 @@ class Ctl : public ::testing::Test {
     return process;
   }
   void SetUp() override {
-    if (daemon().pid() < 0) ASSERT_TRUE(daemon().start()) << daemon().log();
+    if (daemon().pid() < 0) {
+      ASSERT_TRUE(daemon().start()) << daemon().log();
+    }
   }
   static Ran run(const std::string& arguments, const std::string& under = "") {
     const std::string command = under + SPECKVCTL_PATH + " --socket " + daemon().socket_path() +

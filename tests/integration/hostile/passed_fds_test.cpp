@@ -224,8 +224,8 @@ TEST_P(PassedFds, ToAListenerThatGoes) {
   for (const int fd : fds) close(fd);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, PassedFds, ::testing::Bool(), [](const auto& info) {
-  return info.param ? "ThatCannotRefuse" : "AsItIs";
+INSTANTIATE_TEST_SUITE_P(Kernels, PassedFds, ::testing::Bool(), [](const auto& which) {
+  return which.param ? "ThatCannotRefuse" : "AsItIs";
 });
 
 }  // namespace
