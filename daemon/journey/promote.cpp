@@ -32,12 +32,57 @@ FetchReply Shard::fetch(const Key& key, const Layout& layout, uint64_t deadline_
     promote->told = true;
     return {Fetch::on_its_way, bytes};
   }
+  if (waiting_fetch(key)) return {Fetch::on_its_way, bytes};
   if (bytes == 0) return {Fetch::missing, 0};
   if (bytes > bytes_max) return {Fetch::clipped, bytes};
   if (deadline_ns && deadline_ns <= now_ns) return {Fetch::rejected, 0};
-  const int error = start_promote(key, true);
+  int error = waiting_.empty() ? start_fetch(key) : -EAGAIN;
+  if (error == -EAGAIN && waiting_.size() < fetches_waiting_max) {
+    waiting_.push_back({key});
+    error = 0;
+  }
   if (error == 0) return {Fetch::on_its_way, bytes};
   return {error == -ENOENT ? Fetch::missing : Fetch::rejected, 0};
+}
+
+WaitingFetch* Shard::waiting_fetch(const Key& key) {
+  for (WaitingFetch& each : waiting_)
+    if (!each.gone && each.key == key) return &each;
+  return nullptr;
+}
+
+void Shard::cancel_fetch(const Key& key) {
+  if (WaitingFetch* waiting = waiting_fetch(key)) waiting->gone = true;
+}
+
+// Returns: as start_promote().
+int Shard::start_fetch(const Key& key) {
+  const auto used = std::count_if(promotes_.begin(), promotes_.end(),
+                                  [](const Promote& each) { return each.used; });
+  if (used + reads_for_holds >= spill_reads_max) return -EAGAIN;
+  return start_promote(key, true);
+}
+
+// In the order in which they were asked for, as far as there are reads for them.
+bool Shard::start_waiting() {
+  size_t done = 0;
+  for (; done < waiting_.size(); done++) {
+    const WaitingFetch& waiting = waiting_[done];
+    if (waiting.gone) continue;
+    shm::Entry known;
+    if (index_.find(waiting.key, hash_key(waiting.key), &known)) {
+      fetched_.push_back({waiting.key, Fetch::ready});
+    } else if (Promote* promote = promote_of(waiting.key)) {
+      promote->told = true;  // a hold asked for it
+    } else {
+      const int error = start_fetch(waiting.key);
+      if (error == -EAGAIN) break;
+      if (error)
+        fetched_.push_back({waiting.key, error == -ENOENT ? Fetch::missing : Fetch::rejected});
+    }
+  }
+  waiting_.erase(waiting_.begin(), waiting_.begin() + ptrdiff_t(done));
+  return done > 0;
 }
 
 Promote* Shard::promote_of(const Key& key) {
@@ -82,7 +127,7 @@ bool Shard::finish_promotes(uint64_t now_ns) {
     promote = Promote{};
     some = true;
   }
-  return some;
+  return start_waiting() || some;
 }
 
 Fetch Shard::finish_promote(const Key& key, const SpillRead& read, uint64_t now_ns) {

@@ -35,6 +35,16 @@ struct Promote {
   bool used = false, told = false;
 };
 
+// Fetches that wait for one of the store's reads, of one shard. More are rejected.
+constexpr uint32_t fetches_waiting_max = 1024;
+// Reads that fetches leave to holds, which somebody waits for in a call.
+constexpr uint32_t reads_for_holds = 2;
+
+struct WaitingFetch {
+  Key key;
+  bool gone = false;  // nobody wants it any more
+};
+
 struct FailedPromote {
   Key key;
   uint64_t until_ns = 0;

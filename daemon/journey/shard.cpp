@@ -32,7 +32,8 @@ Shard::Shard(const ShardOptions& options)
   gen_ = gen_end_ = header->gen_reserved[options.shard];
   if (options.spill)
     spill_ = std::make_unique<SpillStore>(*options.spill, static_cast<SpillWitness*>(this));
-  fetched_.reserve(2 * spill_reads_max);
+  waiting_.reserve(fetches_waiting_max);
+  fetched_.reserve(2 * spill_reads_max + fetches_waiting_max);
 }
 
 // One that was evicted while a reader names it goes too: a restart would find it whole.

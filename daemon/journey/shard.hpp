@@ -142,6 +142,8 @@ class Shard : private SpillWitness {
   // below. Of what is on its way the end follows; asked again meanwhile, it is on its way still.
   FetchReply fetch(const Key& key, const Layout& layout, uint64_t deadline_ns, uint64_t bytes_max,
                    uint64_t now_ns);
+  // Nobody wants it any more: if it waits, it is not begun. What is being read comes all the same.
+  void cancel_fetch(const Key& key);
   // It is not needed in the pool for now. Returns: 0, -ENOENT, -EBUSY; -EIO: it cannot be written
   // below now, or is too large for that; -EOPNOTSUPP: there is no tier below.
   int demote(const Key& key, const Layout& layout);
@@ -254,6 +256,9 @@ class Shard : private SpillWitness {
   void make_image(uint32_t number, uint32_t layers, uint64_t bytes, std::byte* image);
   predict::SpillFacts spill_facts(uint32_t block);
   // promote.cpp
+  WaitingFetch* waiting_fetch(const Key& key);
+  int start_fetch(const Key& key);
+  bool start_waiting();
   Promote* promote_of(const Key& key);
   int start_promote(const Key& key, bool told);
   int hold_from_below(const Key& key, uint64_t now_ns);
@@ -325,6 +330,7 @@ class Shard : private SpillWitness {
   };
   std::unique_ptr<SpillStore> spill_;
   std::array<Promote, spill_reads_max> promotes_;
+  std::vector<WaitingFetch> waiting_;  // oldest first
   std::array<FailedPromote, 64> failed_promotes_;
   uint32_t next_failed_ = 0;
   Placing promoted_;  // the one that is filled now

@@ -113,6 +113,11 @@ class Prefetches {
     if (!group.asker || group.more_follow || group.wants != none) return;
     erase(group);
   }
+  bool wanted(const Key& key) const {
+    for (uint32_t i = want_heads_[place(key.word[0])]; i != none; i = wants_[i].next_of_hash)
+      if (wants_[i].key == key) return true;
+    return false;
+  }
   // Ends the wants of a key. visit(asker, want): it is out of the table already.
   template <typename Visit>
   void end_key(const Key& key, Visit&& visit) {

@@ -127,10 +127,12 @@ void Server::drop_fetches_of(Tenant& tenant, Client& client) {
   });
 }
 
-// asker: nullptr when it is gone. A read that nobody waits for any more is not taken back: what it
-// brings comes into the pool.
+// asker: nullptr when it is gone. What nobody wants any more is not begun.
 void Server::end_want(Tenant& tenant, void* asker, const Prefetches::Want& want, int result) {
-  count_outcome(tenant.space.shard->counters(), result);
+  Shard& shard = *tenant.space.shard;
+  count_outcome(shard.counters(), result);
+  if ((result == -ECANCELED || result == -ETIMEDOUT) && !tenant.wants.wanted(want.key))
+    shard.cancel_fetch(want.key);
   auto* client = static_cast<Client*>(asker);
   if (!client) return;
   client->session->complete(shard_, {want.user_data, result, 0});

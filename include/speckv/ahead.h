@@ -75,8 +75,8 @@ int speckv_prefetch_outcomes(struct speckv_session *session, uint64_t prefetch,
                              struct speckv_outcome *ret_outcomes, unsigned count);
 
 /*
- * Ends a prefetch, which each needs: nothing of it is waited for any more. What is being read
- * already comes into the pool all the same.
+ * Ends a prefetch, which each needs: what waits still is cancelled. What is being read already
+ * comes into the pool all the same.
  */
 int speckv_prefetch_end(struct speckv_session *session, uint64_t prefetch);
 

@@ -88,6 +88,16 @@ TEST_F(Ahead, ALoadWaitsForWhatComesUp) {
   EXPECT_EQ(ops_[20].ret_result, -ENOENT);
 }
 
+// More than the tier reads at once: a load waits its turn.
+TEST_F(Ahead, ALoadOfMoreThanIsReadAtOnce) {
+  const std::vector<KeyBytes> keys = spilled(80);
+  EXPECT_EQ(load(keys, lib::now_ns() + 20 * second_ns), 80) << daemon().log();
+  for (size_t i = 0; i < 80; i++) {
+    ASSERT_EQ(ops_[i].ret_result, 0) << i;
+    EXPECT_EQ(buffers_[i]->wrong(numbers_[i]), 0u) << i;
+  }
+}
+
 TEST_F(Ahead, ALoadEndsByItsDeadlineWhileTheDaemonSleeps) {
   const std::vector<KeyBytes> keys = spilled(4);
   daemon().pause();

@@ -47,6 +47,8 @@ TEST(Prefetches, EveryAskerOfAKeyHearsOfItsEnd) {
   });
   EXPECT_EQ(heard, 2);
   EXPECT_EQ(table.wants.under_way(), 1u);
+  EXPECT_FALSE(table.wants.wanted(key(10)));
+  EXPECT_TRUE(table.wants.wanted(key(11)));
 }
 
 TEST(Prefetches, ANumberIsEndedByItsOwnAskerAlone) {

@@ -79,6 +79,30 @@ TEST_F(Spill, AFetchSaysWhatItWillTakeAndTellsItsEndOnce) {
             Fetch::missing);
 }
 
+// More are asked for than the store reads at once: they wait in their order, and what nobody wants
+// any more is not begun.
+TEST_F(Spill, FetchesWaitForTheirTurn) {
+  constexpr uint64_t count = spill_reads_max + 10;
+  spill_first(count);
+  shard.disk.stall_reads = true;
+  for (uint64_t i = 0; i < count; i++)
+    EXPECT_EQ(shard.shard().fetch(key_of(i), *shard.layout, 0, UINT64_MAX, shard.now_ns).outcome,
+              Fetch::on_its_way)
+        << i;
+  shard.turns(3);
+  shard.shard().cancel_fetch(key_of(count - 3));
+  shard.disk.stall_reads = false;
+  std::vector<FetchEnd> ends;
+  for (int i = 0; i < 200; i++) {
+    shard.turn();
+    shard.shard().take_fetched(&ends);
+  }
+  EXPECT_EQ(ends.size(), count - 1);
+  for (const FetchEnd& end : ends) EXPECT_EQ(end.outcome, Fetch::ready);
+  EXPECT_FALSE(shard.in_pool(count - 3));
+  EXPECT_TRUE(shard.holds(count - 1));
+}
+
 TEST_F(Spill, ADemotionOnAClientsWord) {
   ASSERT_EQ(shard.put(1), 0);
   const auto demote = [&] { return shard.shard().demote(key_of(1), *shard.layout); };
