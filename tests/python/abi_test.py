@@ -27,6 +27,12 @@ class AbiTest(unittest.TestCase):
             is_now = offset(dtype, field) if field else dtype.itemsize
             self.assertEqual(is_now, value, name)
 
+    def test_every_value_is_the_headers(self):
+        is_now = {f"KIND_{name.upper()}": value for name, value in abi.KINDS.items()}
+        is_now |= {f"OUTCOME_{each.name}": each.value for each in abi.Outcome}
+        self.assertEqual(is_now, _core.VALUES)
+        self.assertEqual((_core.NO_DEADLINE, _core.NO_BUDGET), (2**64 - 1, 2**64 - 1))
+
     def test_chain_is_the_same_in_one_call_and_in_many(self):
         tokens = np.arange(100, dtype=np.int64)
         keys = speckv.key_chain(tokens, 32, salt=b"tenant")
@@ -47,7 +53,7 @@ class AbiTest(unittest.TestCase):
             file.write(b"abc")
             file.flush()
             self.assertEqual(speckv.file_digest(file.name), hashlib.sha256(b"abc").digest())
-        with self.assertRaises(FileNotFoundError):
+        with self.assertRaisesRegex(FileNotFoundError, "No such file"):
             speckv.file_digest("/nonexistent/model.gguf")
         self.assertEqual(speckv.variant_digest("llama.cpp b1", "f16").hex(),
                          "d6eaded84b8411637eb8474b0113a7d13a66ba97a0c52b4e2ad9ac392c4bf0f1")

@@ -20,14 +20,18 @@ def _dies_with_parent():
 
 
 class Daemon:
-    def __init__(self, pool="64MiB", preset="exact"):
-        self.folder = tempfile.mkdtemp(prefix="speckv-python-")
+    """spill: bytes of a tier below the pool, None: there is none."""
+
+    def __init__(self, pool="64MiB", preset="exact", spill=None):
+        # a spill file is read around the page cache, which memory file systems cannot
+        self.folder = tempfile.mkdtemp(prefix="speckv-python-", dir="/var/tmp" if spill else None)
+        below = f'spill_path = "{self.folder}/spill"\nspill_bytes = "{spill}"\n' if spill else ""
         self.socket = self.folder + "/s"
         self.config = self.folder + "/speckvd.toml"
         pathlib.Path(self.config).write_text(
             f'[daemon]\nsocket = "{self.socket}"\nruntime_dir = "{self.folder}"\nmetrics = ""\n'
             f'data_threads = 1\n[pool]\nmedium = "shm"\n[[namespace]]\nname = "default"\n'
-            f'bytes = "{pool}"\nindex_entries = 16384\npreset = "{preset}"\n')
+            f'bytes = "{pool}"\nindex_entries = 16384\npreset = "{preset}"\n{below}')
         self.process = None
         self.start()
 
@@ -47,6 +51,12 @@ class Daemon:
 
     def log(self):
         return pathlib.Path(self.folder + "/log").read_text(encoding="utf-8")
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self):
         self.process.kill()

@@ -12,7 +12,8 @@ namespace speckv::python {
 const char* meaning(int error) {
   switch (error) {
     case EAGAIN:
-      return "the session's arena or ring is full: reap, then try again";
+      return "the session's arena, ring or table of prefetches is full: reap or end some, then try "
+             "again";
     case ENOSPC:
       return "the pool is full, or one block of this layout does not fit";
     case EFBIG:
@@ -21,7 +22,7 @@ const char* meaning(int error) {
     case EDQUOT:
       return "the namespace's quota is used up";
     case EBADF:
-      return "no such layout, put or hold in this session";
+      return "no such layout, put, hold, retain or prefetch in this session";
     case ENODATA:
       return "a batch of no operations, or a put that is not whole yet";
     case E2BIG:
@@ -38,6 +39,10 @@ const char* meaning(int error) {
       return "the daemon went away before it answered: the block may or may not be stored";
     case EBUSY:
       return "the block is held: it can be removed when the hold ends";
+    case ERANGE:
+      return "layers, outcomes or a budget lie outside of what they are of";
+    case EOPNOTSUPP:
+      return "there is no such tier";
     case EPROTO:
       return "the daemon speaks another major version";
     case EPERM:
@@ -52,7 +57,12 @@ const char* meaning(int error) {
 }
 
 void raise_errno(int result, const char* what) {
-  const std::string text = std::string(what) + ": " + meaning(-result);
+  const char* sentence = meaning(-result);
+  // what is not there: a socket where a session is opened, a block in other calls, else a file
+  if (result == -ENOENT && std::strncmp(what, "speckv_", 7) != 0) sentence = std::strerror(ENOENT);
+  else if (result == -ENOENT && std::strcmp(what, "speckv_open") != 0)
+    sentence = "no such block in the pool";
+  const std::string text = std::string(what) + ": " + sentence;
   PyObject* args = Py_BuildValue("(is)", -result, text.c_str());
   PyErr_SetObject(PyExc_OSError, args);
   Py_XDECREF(args);

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "ahead.hpp"
 #include "array.hpp"
 #include "bind.hpp"
 #include "writing.hpp"
@@ -135,16 +136,6 @@ void Session::adopt(uint64_t hold, uint64_t timeout_ns) const {
   checked(error, "speckv_adopt");
 }
 
-int Session::prefetch(uint32_t layout, nb::handle keys) const {
-  const Array<const Key> names(keys, "keys", Access::read);
-  int passed = 0;
-  {
-    const nb::gil_scoped_release free;
-    passed = speckv_prefetch(handle_, layout, names.data(), unsigned(names.size()));
-  }
-  return checked(passed, "speckv_prefetch");
-}
-
 int Session::remove(uint32_t layout, nb::handle keys, uint64_t user_data) const {
   const Array<const Key> names(keys, "keys", Access::read);
   int submitted = 0;
@@ -203,7 +194,8 @@ void Session::stats(nb::handle ret_stats) const {
 
 void bind_session(nb::module_& module) {
   using namespace nb::literals;
-  nb::class_<Session>(module, "Session")
+  nb::class_<Session> session(module, "Session");
+  session
       .def(nb::init<const std::optional<std::string>&, const std::optional<std::string>&, uint64_t,
                     uint32_t, int32_t>(),
            "socket"_a = nb::none(), "namespace"_a = nb::none(), "arena_bytes"_a = 0,
@@ -218,13 +210,13 @@ void bind_session(nb::module_& module) {
       .def("hold", &Session::hold, "layout"_a, "keys"_a, "ret_hits"_a, "ttl_ns"_a, "timeout_ns"_a)
       .def("unhold", &Session::unhold, "hold"_a)
       .def("adopt", &Session::adopt, "hold"_a, "timeout_ns"_a)
-      .def("prefetch", &Session::prefetch, "layout"_a, "keys"_a)
       .def("remove", &Session::remove, "layout"_a, "keys"_a, "user_data"_a)
       .def("changes", &Session::changes, "cursor"_a, "ret_changes"_a)
       .def("resident", &Session::resident, "position"_a, "ret_changes"_a)
       .def("reap", &Session::reap, "ret_completions"_a)
       .def("wait", &Session::wait, "timeout_ns"_a)
       .def("stats", &Session::stats, "ret_stats"_a);
+  bind_ahead(module, session);
 }
 
 }  // namespace speckv::python

@@ -42,6 +42,15 @@ class Session {
   void unhold(uint64_t hold) const;
   void adopt(uint64_t hold, uint64_t timeout_ns) const;
   int prefetch(uint32_t layout, nb::handle keys) const;
+  // Returns: length of the leading run that was read.
+  int load(uint32_t layout, nb::handle ops, uint64_t deadline_ns) const;
+  // Returns: how many leading keys are retained, and under what number. ret_results is written also
+  // when it throws.
+  nb::tuple retain(uint32_t layout, nb::handle keys, nb::handle ret_results, uint64_t ttl_ns,
+                   uint64_t timeout_ns) const;
+  void retain_end(uint64_t retain) const;
+  int demote(uint32_t layout, nb::handle keys, uint64_t user_data) const;
+  int hint(uint32_t layout, nb::handle keys, uint32_t kind, uint64_t returns_ns) const;
   int remove(uint32_t layout, nb::handle keys, uint64_t user_data) const;
   // Returns: how many, or -EOVERFLOW.
   int changes(nb::handle cursor, nb::handle ret_changes) const;

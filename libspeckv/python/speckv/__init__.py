@@ -9,6 +9,9 @@
         session.store(layout, layout.put_batch(keys, k, v, "blhtc"))   # writes, waits for the pool
         hits = session.get(layout, layout.get_batch(keys, k, v, "blhtc"))  # straight into k and v
 
+Where there is a tier below the pool: load() waits for what lies there, begin_prefetch() asks for it
+ahead, retain(), demote() and hint() say what blocks are worth between two turns of a session.
+
 A thin layer over the C ABI (speckv(7)): arrays go in and out by the buffer protocol without a
 copy, with any strides; a batch is one NumPy structured array, so a key costs no Python; the GIL is
 released in every call; errors are OSError with the errno that speckv(7) names. Any thread may use
@@ -18,6 +21,8 @@ Imports numpy and nothing else.
 
 from ._core import (BATCH_MAX, POSITION_UNKNOWN, Put, Puts, file_digest, files_digest,
                     variant_digest, version)
+from .abi import Outcome
+from .ahead import Prefetch
 from .batch import GetBatch, PutBatch, key_chain
 from .follow import Follower
 from .layout import Layout
@@ -31,8 +36,10 @@ __all__ = [
     "GetBatch",
     "Layout",
     "Objects",
+    "Outcome",
     "POSITION_UNKNOWN",
     "Paged",
+    "Prefetch",
     "Put",
     "PutBatch",
     "Puts",

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C structs of speckv.h as NumPy dtypes. A test compares them with what the compiler says."""
 
+import enum
+
 import numpy as np
 
 key = np.dtype((np.uint8, 32))
@@ -25,6 +27,8 @@ SHARDS_MAX = 64
 cursor = np.dtype([("size", "u4"), ("reserved_word", "u4"), ("epoch", "u8"), ("lost", "u8"),
                    ("next", ("u8", SHARDS_MAX))])
 
+outcome = np.dtype([("outcome", "u4"), ("error", "i4")])
+
 stats = np.dtype([("size", "u4"), ("connected", "u4"), ("hits", "u8"), ("misses", "u8"),
                   ("bytes_read", "u8"), ("retries", "u8"), ("stale", "u8"), ("corrupt", "u8"),
                   ("foreign", "u8"), ("puts", "u8"), ("put_bytes", "u8"), ("reconnects", "u8"),
@@ -42,3 +46,23 @@ layout = np.dtype([("size", "u4"), ("dtype", "u4"), ("layers", "u4"), ("kv_heads
 GET_STREAM = 1
 COMPLETION_EXISTED = 1
 CHANGE_STORED, CHANGE_REMOVED = 1, 2
+KINDS = {"unknown": 0, "system": 1, "tool": 2, "conversation": 3, "scratch": 4}
+
+
+class Outcome(enum.IntEnum):
+    """What a key of a prefetch has come to: the field "outcome" of Prefetch.outcomes(). The first
+    two change by themselves, the others stay; the field "error" is -errno of the last three."""
+
+    ASKED = 0
+    ON_ITS_WAY = 1
+    READY = 2  # it can be read, until it is evicted
+    CLIPPED = 3  # -ENOSPC: the budget is used up, or the pool has no room
+    REJECTED = 4  # -EDQUOT: the namespace's limits; -ETIMEDOUT: the deadline; -EIO, -EAGAIN ...
+    MISSING = 5  # -ENOENT: no tier has it
+
+
+def kind_number(kind):
+    """Of enum speckv_kind."""
+    if kind not in KINDS:
+        raise ValueError(f"kind: {kind!r} is none of {', '.join(KINDS)}")
+    return KINDS[kind]

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""speckv.aio: puts and removes of a session under asyncio, woken by its event descriptor.
+"""speckv.aio: what a session answers later, under asyncio, woken by its event descriptor.
 
     queue = speckv.aio.Completions(session)      # inside a running event loop
     results = await queue.put(layout, batch)     # int32 array: 0 or -errno for each key
+    outcomes = await queue.prefetch(layout, keys, timeout=0.5)  # abi.outcome [keys]
     queue.close()
 
-Reads need no await: Session.get() never waits. One Completions a session: it reaps all of them.
+Reads need no await: Session.get() never waits. Session.load() does: await a prefetch, then get().
+One Completions a session: it reaps all of them.
 """
 
 import asyncio
 import contextlib
 import errno
 import itertools
+import os
 
 import numpy as np
 
@@ -25,6 +28,7 @@ class _Call:
         self.first = first
         self.results = np.zeros(count, np.int32)  # of a remove: none, its keys share `first`
         self.good = 0  # completions that said 0
+        self.error = 0  # -errno of one that did not
         self.left = 0  # submitted and not answered
         self.future = None
 
@@ -73,6 +77,26 @@ class Completions:
             await self._answered(call)
         return call.good
 
+    async def demote(self, layout, keys):
+        """As Session.demote(). Returns how many went or are being written to the tier below; raises
+        OSError where none did: EOPNOTSUPP (no tier), EBUSY, ENOENT."""
+        with self._call(0) as call:
+            call.left = self._session.demote(layout, keys, user_data=call.first)
+            await self._answered(call)
+        if call.good == 0 and call.error:
+            raise OSError(-call.error, f"speckv_demote: {os.strerror(-call.error)}")
+        return call.good
+
+    async def prefetch(self, layout, keys, timeout=None, budget=None):
+        """As Session.begin_prefetch(), and waits until no key is on its way any more. Returns the
+        outcomes of all keys: an array [n] of (outcome, error), see speckv.Outcome. Cancelling it
+        cancels what is on its way. Raises OSError as begin_prefetch() does."""
+        with self._call(0) as call, self._session.begin_prefetch(
+                layout, keys, timeout, budget, user_data=call.first) as prefetch:
+            call.left = 1
+            await self._answered(call)
+            return prefetch.outcomes()
+
     @contextlib.contextmanager
     def _call(self, count):
         number = next(self._numbers)
@@ -101,6 +125,7 @@ class Completions:
             places = (done["user_data"] - np.uint64(call.first)).astype(np.intp)
             call.results[places] = done["result"]
         call.good += int((done["result"] == 0).sum())
+        call.error = min(call.error, int(done["result"].min()))
         call.left -= len(done)
         if call.left == 0 and call.future and not call.future.done():
             call.future.set_result(None)

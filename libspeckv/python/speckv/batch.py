@@ -154,16 +154,19 @@ class GetBatch(_Batch):
 class PutBatch(_Batch):
     """For Session.put() and store(). The keys are taken as one run of a sequence: each one's
     parent is the one before. parent: the key before the first. position: index of the first
-    token of the first block in its sequence; None where it is unknown."""
+    token of the first block in its sequence; None where it is unknown. kind: what the blocks hold,
+    "system" (a prompt that many sessions share), "tool", "conversation" (of one session, which may
+    speak again), "scratch" (nobody comes back for it) or "unknown"."""
 
     op = abi.put_op
 
-    def __init__(self, layout, keys, k, v, axes, parent=None, position=None):
+    def __init__(self, layout, keys, k, v, axes, parent=None, position=None, kind="unknown"):
         super().__init__(layout, keys, k, v, axes)
         meta = self.ops["meta"]
         if parent is not None and len(self):
             meta["parent"][0] = np.frombuffer(bytes(parent), np.uint8)
         meta["parent"][1:] = self.keys[:-1]
+        meta["kind"] = abi.kind_number(kind)
         if position is None:
             meta["position"] = _core.POSITION_UNKNOWN
         else:

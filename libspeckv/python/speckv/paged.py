@@ -47,15 +47,16 @@ class Paged:
         batch.ops["flags"] = abi.GET_STREAM if stream else 0
         return batch
 
-    def put_batch(self, keys, pages, parents=None, positions=None):
+    def put_batch(self, keys, pages, parents=None, positions=None, kind="unknown"):
         """For Session.put(), store() and begin_batch(): block i lies in page pages[i]. parents:
         uint8 [n, 32], the keys before, zeros where there is none. positions: of each block's first
-        token in its sequence."""
+        token in its sequence. kind: as in PutBatch."""
         batch = self._batch(PutBatch, keys, pages)
         meta = batch.ops["meta"]
         if parents is not None:
             meta["parent"] = parents
         meta["position"] = _core.POSITION_UNKNOWN if positions is None else positions
+        meta["kind"] = abi.kind_number(kind)
         return batch
 
     def _batch(self, kind, keys, pages):

@@ -3,14 +3,23 @@
 
 import contextlib
 import dataclasses
+import time
 
 import numpy as np
 
 from . import _core, abi
+from .ahead import Prefetch
 
 
 def _ns(seconds):
     return max(0, int(seconds * 1e9))
+
+
+def _moment_ns(seconds):
+    """The moment so many seconds from now, of the clock that the C library reads."""
+    if seconds is None:
+        return _core.NO_DEADLINE
+    return min(time.clock_gettime_ns(time.CLOCK_MONOTONIC) + _ns(seconds), _core.NO_DEADLINE)
 
 
 class Session:
@@ -46,6 +55,14 @@ class Session:
         batch.results says which."""
         return self._core.get(_number(layout), batch.ops)
 
+    def load(self, layout, batch, timeout=1.0):
+        """get() that may wait for blocks that lie below the pool, at most `timeout` seconds (None:
+        as long as the daemon lets them come); 0 reads what can be read now. Returns how many
+        leading blocks were read; batch.results says why the others were not: -ENOENT where nobody
+        has it, -ETIMEDOUT where it is on its way still, -EDQUOT or -ENOSPC where it was not
+        fetched. What lies behind the first that was not read may have been read or not."""
+        return self._core.load(_number(layout), batch.ops, _moment_ns(timeout))
+
     def put(self, layout, batch, user_data=0):
         """Submits blocks. Returns how many were taken (batch.results 0); one completion follows
         for each, its user_data counting up from `user_data`."""
@@ -63,12 +80,14 @@ class Session:
         or may not be stored."""
         return self._core.store(_number(layout), batch.ops, _ns(timeout))
 
-    def begin(self, layout, key, parent=None, position=None):
-        """One block layer by layer: a Put. `with` aborts it unless it was committed."""
+    def begin(self, layout, key, parent=None, position=None, kind="unknown"):
+        """One block layer by layer: a Put. `with` aborts it unless it was committed. kind: as in
+        PutBatch."""
         meta = np.zeros(1, abi.meta)
         if parent is not None:
             meta["parent"] = np.frombuffer(bytes(parent), np.uint8)
         meta["position"] = _core.POSITION_UNKNOWN if position is None else position
+        meta["kind"] = abi.kind_number(kind)
         return _core.Put(self._core, _number(layout), np.asarray(key, np.uint8), meta)
 
     def begin_batch(self, layout, batch):
@@ -109,8 +128,47 @@ class Session:
         self._core.adopt(hold, _ns(timeout))
 
     def prefetch(self, layout, keys):
-        """Says that these keys will be read soon. Returns how many were passed on."""
+        """Says that these keys will be read soon: what lies below the pool comes up. Returns how
+        many were passed on; begin_prefetch() tells what becomes of them."""
         return self._core.prefetch(_number(layout), _keys(keys))
+
+    def begin_prefetch(self, layout, keys, timeout=None, budget=None, user_data=0):
+        """The same with an end: a Prefetch, for `with`. Never waits. timeout: seconds from now,
+        after which it is of no use. budget: stored bytes that may be read from below; leading
+        keys come first. None: no limit but the namespace's. One completion of `user_data` follows
+        when no key is on its way any more. Raises OSError: ETIMEDOUT (a timeout of 0), EINVAL (a
+        budget of 0), ERANGE (one larger than the pool), EAGAIN (256 prefetches, or a full ring)."""
+        return Prefetch(self._core, _number(layout), _keys(keys), _moment_ns(timeout), budget,
+                        user_data)
+
+    def retain(self, layout, keys, ttl=600.0, timeout=1.0):
+        """Keeps blocks in the pool for ttl seconds, by bytes of which the namespace has so many:
+        for a session that will be back. Returns (how many leading keys are retained, int32 [n]: 0,
+        -ENOENT or -EDQUOT of each, number for retain_end()). Raises OSError where none is
+        retained: ENOENT, EDQUOT, ETIMEDOUT."""
+        keys = _keys(keys)
+        results = np.zeros(len(keys), np.int32)
+        leading, retain = self._core.retain(_number(layout), keys, results, _ns(ttl),
+                                            _ns(timeout))
+        return leading, results, retain
+
+    def retain_end(self, retain):
+        """EBADF: it is not this session's, or has ended."""
+        self._core.retain_end(retain)
+
+    def demote(self, layout, keys, user_data=0):
+        """Says that these blocks are not needed in the pool for now: they go to the tier below,
+        those that are not written there yet when they are asked again or their room is wanted.
+        One completion for each: 0, -ENOENT, -EBUSY (held or retained), -EOPNOTSUPP (there is no
+        tier below). Returns how many were submitted."""
+        return self._core.demote(_number(layout), _keys(keys), user_data)
+
+    def hint(self, layout, keys, kind="unknown", returns=None):
+        """Tells the daemon what is known of blocks. kind: as in PutBatch; "unknown" leaves it as
+        it was. returns: seconds until their session will speak again, None where that is not
+        known. Returns how many were passed on."""
+        moment = 0 if returns is None else _moment_ns(returns)
+        return self._core.hint(_number(layout), _keys(keys), abi.kind_number(kind), moment)
 
     def remove(self, layout, keys, user_data=0):
         """Removes blocks; one completion for each. Returns how many were submitted."""
