@@ -3,12 +3,12 @@
 
 #include <bit>
 
+#include "golden_tables.hpp"
+
 namespace speckv::device {
 
 namespace {
 
-constexpr uint32_t kOperations =
-    1u << SPECKV_ENGINE_NOP | 1u << SPECKV_ENGINE_ENCODE | 1u << SPECKV_ENGINE_DECODE;
 constexpr uint32_t kLog2SlotsMax = 12;
 
 #define FIELD(value, NAME) (((value)&NAME##_MASK) >> NAME##_SHIFT)
@@ -95,10 +95,13 @@ uint32_t GoldenRegisters::codecs() {
   uint32_t mask = 0;
   for (const CodecId id :
        {CodecId::raw, CodecId::q8, CodecId::rowq3, CodecId::rowq4, CodecId::rowq5, CodecId::rowq6,
-        CodecId::rowq8, CodecId::xpack, CodecId::q8sink})
+        CodecId::rowq8, CodecId::xpack, CodecId::q8sink, CodecId::chanq2_5, CodecId::chanq3,
+        CodecId::chanq3_5, CodecId::chanq4, CodecId::chanq4_5, CodecId::chanq5, CodecId::chanq7})
     mask |= 1u << uint32_t(id);
   return mask;
 }
+
+uint32_t GoldenRegisters::operations() { return (2u << SPECKV_ENGINE_LOAD) - 1; }
 
 uint32_t GoldenRegisters::read(uint32_t offset) const {
   Place place{};
@@ -124,9 +127,10 @@ uint32_t GoldenRegisters::read(uint32_t offset) const {
     case SPECKV_REG_RESOURCES:
       return resources();
     case SPECKV_REG_TABLES:
-      return 0;  // none: codecs() has no codec that reads one
+      return GoldenTables::thetas << SPECKV_REG_TABLES_THETAS_SHIFT |
+             GoldenTables::slots << SPECKV_REG_TABLES_WIDTHS_SHIFT;
     case SPECKV_REG_OPERATIONS:
-      return kOperations;
+      return operations();
     case SPECKV_REG_STATUS:
       return SPECKV_REG_STATUS_IDLE_MASK;
     case SPECKV_REG_ERROR:
@@ -147,15 +151,10 @@ bool GoldenRegisters::write(uint32_t offset, uint32_t value) {
   if (offset == SPECKV_REG_CONTROL) {
     if ((value & SPECKV_REG_CONTROL_CLEAR_LOG_MASK) != 0)
       error_status_ = 0, error_queue_ = error_count_ = error_cookie_ = 0;
-    if ((value & SPECKV_REG_CONTROL_RESET_MASK) != 0) {
-      reset();
-      return true;
-    }
+    return (value & SPECKV_REG_CONTROL_RESET_MASK) != 0;
   } else if (in_queues(offset, &place)) {
-    QueueState& state = states_[place.index];
     if (place.at + kQueues == SPECKV_REG_QUEUES_SQ_TAIL) ring(place.index, uint16_t(value));
-    if (place.at + kQueues == SPECKV_REG_QUEUES_CQ_HEAD) state.cq_head = uint16_t(value);
-    if (!queue(place.index).enabled) state = {};
+    settle(place.index);
   }
   return false;
 }
@@ -169,17 +168,18 @@ void GoldenRegisters::ring(uint32_t index, uint16_t tail) {
   else state.sq_tail = tail;
 }
 
-void GoldenRegisters::reset() {
-  for (uint32_t offset = 0; offset < kExtents; offset += 4) words_[offset / 4] = 0;
-  words_[SPECKV_REG_MODERATION / 4] = 1;
-  states_ = {};
+void GoldenRegisters::reset_queues() { states_ = {}; }
+
+void GoldenRegisters::settle(uint32_t index) {
+  if (!queue(index).enabled && states_[index].open == 0) states_[index] = {};
 }
 
 void GoldenRegisters::power_on() {
   words_ = {};
+  words_[SPECKV_REG_MODERATION / 4] = 1;
   counters_ = {};
   error_status_ = 0, error_queue_ = error_count_ = error_cookie_ = 0;
-  reset();
+  reset_queues();
 }
 
 bool GoldenRegisters::enabled() const {
@@ -218,6 +218,7 @@ LayoutRegisters GoldenRegisters::layout(uint32_t slot) const {
   const uint32_t at = slot * SPECKV_REG_LAYOUTS_STRIDE;
   const uint32_t shape = word(SPECKV_REG_LAYOUTS_SHAPE + at);
   const uint32_t codecs = word(SPECKV_REG_LAYOUTS_CODECS + at);
+  const uint32_t rope = word(SPECKV_REG_LAYOUTS_ROPE + at);
   LayoutRegisters layout;
   layout.valid = (shape & SPECKV_REG_LAYOUTS_SHAPE_VALID_MASK) != 0;
   layout.shape.tokens = uint16_t(16u << FIELD(shape, SPECKV_REG_LAYOUTS_SHAPE_TOKENS));
@@ -229,11 +230,23 @@ LayoutRegisters GoldenRegisters::layout(uint32_t slot) const {
   layout.preset.k = codec::CodecId(FIELD(codecs, SPECKV_REG_LAYOUTS_CODECS_K));
   layout.preset.v = codec::CodecId(FIELD(codecs, SPECKV_REG_LAYOUTS_CODECS_V));
   layout.preset.first = codec::CodecId(FIELD(codecs, SPECKV_REG_LAYOUTS_CODECS_FIRST));
+  layout.rotated = uint16_t(FIELD(rope, SPECKV_REG_LAYOUTS_ROPE_ROTATED));
+  layout.half_split = (rope & SPECKV_REG_LAYOUTS_ROPE_HALF_SPLIT_MASK) != 0;
+  layout.theta = FIELD(rope, SPECKV_REG_LAYOUTS_ROPE_THETA);
+  layout.shared_widths = (rope & SPECKV_REG_LAYOUTS_ROPE_SHARED_WIDTHS_MASK) != 0;
   return layout;
+}
+
+uint16_t GoldenRegisters::cq_head(uint32_t index) const {
+  return uint16_t(word(SPECKV_REG_QUEUES_CQ_HEAD + index * SPECKV_REG_QUEUES_STRIDE));
 }
 
 uint32_t GoldenRegisters::completions_a_interrupt() const {
   return std::max(1u, FIELD(word(SPECKV_REG_MODERATION), SPECKV_REG_MODERATION_COMPLETIONS));
+}
+
+bool GoldenRegisters::has_interrupt_limit() const {
+  return (word(SPECKV_REG_MODERATION) & SPECKV_REG_MODERATION_CYCLES_MASK) != 0;
 }
 
 void GoldenRegisters::log_error(uint8_t status, uint32_t queue, uint32_t cookie) {

@@ -138,7 +138,7 @@
 #define SPECKV_REG_QUEUES_SQ_TAIL_TAIL_SHIFT 0u
 #define SPECKV_REG_QUEUES_SQ_TAIL_TAIL_MASK 0xffffu
 
-/* Completions read so far, modulo 2^16. */
+/* Completions read so far, modulo 2^16; only software changes it. */
 #define SPECKV_REG_QUEUES_CQ_HEAD 0x110u
 #define SPECKV_REG_QUEUES_CQ_HEAD_HEAD_SHIFT 0u
 #define SPECKV_REG_QUEUES_CQ_HEAD_HEAD_MASK 0xffffu

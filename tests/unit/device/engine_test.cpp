@@ -5,9 +5,7 @@
 
 #include <random>
 
-#include "backend.hpp"
-#include "codec/segment.hpp"
-#include "host.hpp"
+#include "engine_fixture.hpp"
 
 namespace speckv::device {
 namespace {
@@ -15,89 +13,8 @@ namespace {
 using codec::CodecId;
 using testing::Host;
 
-struct Shape {
-  CodecId k = CodecId::rowq4, v = CodecId::rowq4, first = CodecId::q8;
-  uint32_t heads = 2, pages = 2;
-  uint32_t tokens = 32, head_dim = 64;
-  bool bf16 = false;
-};
-
-class Engine : public ::testing::Test {
- protected:
-  Engine() : backend_(make_golden_backend()) {
-    host_.read = [this](uint32_t offset) { return backend_->read(offset); };
-    host_.write = [this](uint32_t offset, uint32_t value) { backend_->write(offset, value); };
-    EXPECT_EQ(map_.add(Host::bus_base, Host::bytes, host_.file(), 0, true, true), 0);
-    host_.set_up();
-  }
-
-  void set_layout(const Shape& shape, uint32_t slot = 0) {
-    const uint32_t at = slot * SPECKV_REG_LAYOUTS_STRIDE;
-    const auto log2_tokens = uint32_t(std::countr_zero(shape.tokens)) - 4;
-    host_.write(SPECKV_REG_LAYOUTS_SHAPE + at,
-                SPECKV_REG_LAYOUTS_SHAPE_VALID_MASK | log2_tokens |
-                    (shape.head_dim / 64 - 1) << SPECKV_REG_LAYOUTS_SHAPE_BLOCKS_SHIFT |
-                    uint32_t(shape.bf16) << SPECKV_REG_LAYOUTS_SHAPE_BF16_SHIFT |
-                    shape.heads << SPECKV_REG_LAYOUTS_SHAPE_HEADS_SHIFT |
-                    shape.pages << SPECKV_REG_LAYOUTS_SHAPE_PAGES_SHIFT);
-    host_.write(SPECKV_REG_LAYOUTS_CODECS + at,
-                uint32_t(shape.k) | uint32_t(shape.v) << SPECKV_REG_LAYOUTS_CODECS_V_SHIFT |
-                    uint32_t(shape.first) << SPECKV_REG_LAYOUTS_CODECS_FIRST_SHIFT);
-  }
-
-  static speckv_layout words_of(const Shape& shape) {
-    speckv_layout words{};
-    words.size = sizeof(words);
-    words.dtype = shape.bf16 ? SPECKV_DTYPE_BF16 : SPECKV_DTYPE_F16;
-    words.layers = 1;
-    words.kv_heads = shape.heads;
-    words.head_dim = shape.head_dim;
-    words.page_tokens = shape.tokens;
-    words.block_tokens = shape.pages * shape.tokens;
-    return words;
-  }
-
-  // Values of one octave, so that no codec refuses them.
-  std::vector<std::byte> raw_values(const Shape& shape, uint32_t seed) {
-    const size_t count = 2ull * shape.heads * shape.pages * shape.tokens * shape.head_dim;
-    std::vector<std::byte> raw(2 * count);
-    std::mt19937 random(seed);
-    for (size_t i = 0; i < count; ++i) {
-      const auto bits =
-          uint16_t(shape.bf16 ? (random() & 0x807f) | 0x3f00 : (random() & 0x83ff) | 0x3800);
-      std::memcpy(raw.data() + 2 * i, &bits, 2);
-    }
-    return raw;
-  }
-
-  speckv_engine_descriptor descriptor(const Shape& shape, bool encode, bool first) {
-    speckv_engine_descriptor asked{};
-    asked.opcode = encode ? SPECKV_ENGINE_ENCODE : SPECKV_ENGINE_DECODE;
-    asked.flags = first ? SPECKV_ENGINE_FIRST : 0;
-    asked.source_extent = asked.target_extent = Host::extent_data;
-    asked.source_offset = encode ? 0 : 3 << 20;
-    asked.target_offset = encode ? 3 << 20 : 5 << 20;
-    asked.cookie = 0x1234'5678'9abc'def0;
-    asked.bytes =
-        uint32_t(codec::segment_bytes(words_of(shape), {shape.k, shape.v, shape.first}, first));
-    return asked;
-  }
-
-  speckv_engine_completion run(const speckv_engine_descriptor& asked) {
-    host_.submit(asked);
-    while (backend_->work(map_)) {
-    }
-    const auto told = host_.poll();
-    EXPECT_TRUE(told) << "no completion";
-    return told.value_or(speckv_engine_completion{});
-  }
-
-  uint8_t status(speckv_engine_descriptor asked) { return run(asked).status; }
-
-  Host host_;
-  DmaMap map_;
-  std::unique_ptr<Backend> backend_;
-};
+using Engine = testing::EngineTest;
+using testing::Shape;
 
 void expect_round_trip(Host& host, const std::vector<std::byte>& stored,
                        const std::vector<std::byte>& decoded) {
@@ -115,7 +32,7 @@ TEST_F(Engine, SegmentsBothWays) {
       const Shape shape{.k = id, .v = CodecId::rowq5, .first = CodecId::q8, .bf16 = bf16};
       const bool first = ++seed % 2 == 0;
       set_layout(shape);
-      const speckv_layout words = words_of(shape);
+      const speckv_layout words = testing::words_of(shape);
       const codec::Preset preset{shape.k, shape.v, shape.first};
       const std::vector<std::byte> raw = raw_values(shape, seed);
       std::ranges::copy(raw, host_.at(Host::data, raw.size()).begin());
@@ -148,7 +65,7 @@ TEST_F(Engine, SegmentsBothWays) {
 TEST_F(Engine, EveryRefusalHasItsStatus) {
   const Shape shape;
   set_layout(shape);
-  set_layout({.k = CodecId::chanq4}, 1);
+  set_layout({.k = CodecId::paper}, 1);
   const auto good = descriptor(shape, true, false);
   EXPECT_EQ(status(good), SPECKV_ENGINE_OK);
   auto bad = good;
@@ -253,13 +170,16 @@ TEST_F(Engine, ARingOutsideItsExtentHaltsItsQueue) {
   EXPECT_EQ(run({}).status, SPECKV_ENGINE_OK);
 }
 
-TEST_F(Engine, AResetLeavesTablesAndForgetsQueues) {
+TEST_F(Engine, AResetLeavesRegistersAndForgetsIndices) {
   const Shape shape;
   set_layout(shape);
+  EXPECT_EQ(run({}).status, SPECKV_ENGINE_OK);
   host_.submit({});
   host_.write(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_RESET_MASK);
   EXPECT_FALSE(backend_->work(map_));
-  EXPECT_EQ(host_.read(SPECKV_REG_QUEUES_SETUP), 0u);
+  EXPECT_EQ(host_.read(SPECKV_REG_QUEUES_SQ_HEAD), 0u);
+  EXPECT_EQ(host_.read(SPECKV_REG_QUEUES_CQ_TAIL), 0u);
+  EXPECT_EQ(host_.read(SPECKV_REG_QUEUES_CQ_HEAD), 1u) << "what software wrote stays";
   host_.set_up();
   EXPECT_EQ(status(descriptor(shape, true, false)), SPECKV_ENGINE_OK) << "the layout is kept";
   backend_->reset();
@@ -273,6 +193,14 @@ TEST_F(Engine, InterruptsAreModerated) {
   while (backend_->work(map_))
     while (const auto vector = backend_->take_interrupt()) told += *vector == 5 ? 1 : 100;
   EXPECT_EQ(told, 2);
+}
+
+TEST_F(Engine, WithoutALimitOfCyclesAFewCompletionsAreNotToldOf) {
+  host_.write(SPECKV_REG_MODERATION, 4);
+  EXPECT_EQ(run({}).status, SPECKV_ENGINE_OK);
+  EXPECT_FALSE(backend_->take_interrupt());
+  host_.write(SPECKV_REG_MODERATION, 4 | 100u << SPECKV_REG_MODERATION_CYCLES_SHIFT);
+  EXPECT_TRUE(backend_->take_interrupt());
 }
 
 TEST_F(Engine, RandomRegisterWritesHurtNobody) {

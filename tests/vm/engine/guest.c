@@ -66,8 +66,12 @@ static void set_up(uint64_t card_address) {
   memset(memory, 0, DATA);
   set_extent(RAM, physical(memory), HUGE_BYTES);
   set_extent(CARD, card_address, HUGE_BYTES);
+  /* a reset takes the indices, and nothing that was written to a register */
+  set(SPECKV_REG_QUEUES_SETUP, 0);
+  for (int i = 0; i < POLLS && get(SPECKV_REG_QUEUES_CQ_TAIL) != 0; i++) usleep(1000);
   set(SPECKV_REG_QUEUES_SQ_OFFSET, 0);
   set(SPECKV_REG_QUEUES_CQ_OFFSET, 65536);
+  set(SPECKV_REG_QUEUES_CQ_HEAD, 0);
   set(SPECKV_REG_QUEUES_SETUP, SPECKV_REG_QUEUES_SETUP_ENABLE_MASK |
                                    RING_SLOTS_LOG2 << SPECKV_REG_QUEUES_SETUP_LOG2_SLOTS_SHIFT);
   /* one head of two pages of 32 x 64 fp16 values, all raw */
@@ -206,6 +210,8 @@ int main(int argc, char** argv) {
   refuses();
   hostile_accesses();
   set(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_RESET_MASK);
+  for (int i = 0; i < POLLS && (get(SPECKV_REG_STATUS) & SPECKV_REG_STATUS_RESETTING_MASK); i++)
+    usleep(1000);
   set_up(card_address);
   report(run(job(1, RAM, RAM)) == SPECKV_ENGINE_OK, "CONTROL.reset, and it works again");
   snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/reset", argv[1]);
