@@ -65,4 +65,14 @@ uint64_t open_files(pid_t pid) {
   return count;
 }
 
+std::string names_of_files(pid_t pid) {
+  std::error_code gone;
+  std::string names;
+  for (const auto& each :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd", gone))
+    names += each.path().filename().string() + " " +
+             std::filesystem::read_symlink(each.path(), gone).string() + "\n";
+  return names;
+}
+
 }  // namespace speckv::test

@@ -59,7 +59,8 @@ int dial(const std::string& socket_path);
 
 // Resident memory of a process that is its own, no file's, in bytes; 0 where it is gone.
 uint64_t resident_bytes(pid_t pid);
-// Descriptors that it has open.
+// Descriptors that it has open, and what each of them is.
 uint64_t open_files(pid_t pid);
+std::string names_of_files(pid_t pid);
 
 }  // namespace speckv::test

@@ -166,6 +166,7 @@ TEST_F(SiegeTest, MessagesAndDescriptorsThatNobodyAskedForHarmNobody) {
   siege_.end();
   expect_given_back();
   const uint64_t files = open_files(siege_.daemon().pid());
+  const std::string names = names_of_files(siege_.daemon().pid());
   run([&] {
     for (const uid_t uid : {hostile_uid, stranger_uid})
       siege_.send(uid, [this, uid] {
@@ -175,7 +176,9 @@ TEST_F(SiegeTest, MessagesAndDescriptorsThatNobodyAskedForHarmNobody) {
   uint64_t now = UINT64_MAX;  // the last connection, of speckvctl, may be about to be closed
   for (int i = 0; i < 2000 && now > files; i++, usleep(5000))
     now = open_files(siege_.daemon().pid());
-  EXPECT_LE(now, files) << "descriptors that came along stayed open";
+  EXPECT_LE(now, files) << "descriptors stayed open; before:\n"
+                        << names << "now:\n"
+                        << names_of_files(siege_.daemon().pid());
 }
 
 // The daemon dies again and again under both; no acknowledged block is lost.
