@@ -108,9 +108,15 @@ constexpr uint32_t connections_max_max = 4096;           // a descriptor each
 constexpr uint32_t connections_kept = 8;                 // for root and the daemon's own user alone
 constexpr uint32_t connections_of_uid_max_default = 16;  // root and the daemon's own excepted
 constexpr uint32_t unclosed_of_uid_max =
-    8;  // sockets of one user whose closing waits for what was sent into them
-constexpr uint32_t hello_ms_max_default = 2'000;  // until a client has said what it wants
-constexpr uint32_t hello_ms_max_min = 10;         // a client on a busy core needs its turn
+    8;  // sockets of one user whose closing waits for what was sent into them: then it is refused
+constexpr uint32_t shut_out_at = 16;    // of these: then its user cannot connect
+constexpr uint32_t shut_out_max = 256;  // users; 8 bytes each of an attribute of 4 KiB on ext4
+constexpr uint32_t backlog_max = 512;   // connections; those that one user has there when shut out
+// Sockets of all users whose closing waits, where the process may open enough for what the
+// configuration wants beside them; else what that leaves, yet so many. Then nobody is let in.
+constexpr uint32_t unclosed_max = 1024, unclosed_min = 64;  // twice the backlog
+constexpr uint32_t hello_ms_max_default = 2'000;            // until a client has said what it wants
+constexpr uint32_t hello_ms_max_min = 10;  // a client on a busy core needs its turn
 constexpr uint32_t hello_ms_max_max = 60'000;
 constexpr uint32_t asker_ms_max = 60'000;  // until speckvctl asks again: `top` does each second
 

@@ -10,18 +10,30 @@
 #include <spdlog/spdlog.h>
 
 #include "loop/connection.hpp"
+#include "loop/preflight.hpp"
 
 namespace speckv {
 
 namespace asio = boost::asio;
+
+namespace {
+
+// What those that are open at the most leave of the process's descriptors.
+size_t unclosed_max(const config::Config& config) {
+  const uint64_t wanted = fds_wanted(config), limit = fd_limit();
+  const uint64_t left = limit > wanted ? limit - wanted : 0;
+  return std::clamp<uint64_t>(left, limits::unclosed_min, limits::unclosed_max);
+}
+
+}  // namespace
 
 Control::Control(const config::Config& config, Medium& medium, std::vector<Namespace>& spaces,
                  std::vector<std::unique_ptr<DataThread>>& threads, Undertaker& undertaker)
     : config_(config),
       spaces_(spaces),
       sessions_(context_, config, medium, spaces, threads, undertaker),
-      door_(context_, config.daemon.socket, config.daemon.socket_mode, closer_,
-            [this](Protocol::socket socket) { admit(std::move(socket)); }) {}
+      door_(context_, config.daemon.socket, config.daemon.socket_mode, unclosed_max(config),
+            closer_, [this](Protocol::socket socket) { admit(std::move(socket)); }) {}
 
 Control::~Control() {
   while (!connections_.empty()) (*connections_.begin())->end();
@@ -47,11 +59,14 @@ bool Control::privileged(const Peer& peer) const {
 
 void Control::admit(Protocol::socket socket) {
   auto peer = peer_of(socket.native_handle(), foreign_);
-  if (!peer.ok()) {  // it is gone again
+  if (!peer.ok()) {
     boost::system::error_code ignored;
-    return closer_.close_connection(socket.release(ignored), uid_t(-1));
+    return closer_.close_connection(socket.release(ignored), nobody);
   }
   const uid_t uid = peer.value().uid;
+  if (closer_.unclosed_of(uid) >= limits::shut_out_at && !privileged(peer.value()) &&
+      !peer.value().foreign)
+    door_.shut_out(uid);
   Status refusal;
   if (closer_.unclosed_of(uid) >= limits::unclosed_of_uid_max)
     refusal = {EBUSY, "what uid " + std::to_string(uid) +

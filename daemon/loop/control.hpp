@@ -68,6 +68,7 @@ class Control {
   const ControlCounters& counters() const { return counters_; }
   size_t waiting() const { return waiting_.size(); }  // connections without a session
   size_t unclosed() const { return closer_.unclosed(); }
+  size_t shut_out() const { return door_.shut_out(); }
 
  private:
   friend class Connection;

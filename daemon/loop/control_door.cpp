@@ -13,7 +13,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include "config/limits.hpp"
 #include "session/messages.hpp"
+#include "session/peer.hpp"
 
 #ifndef SO_PASSRIGHTS  // Linux 6.16
 #define SO_PASSRIGHTS 83
@@ -29,7 +31,7 @@ constexpr size_t reserve_max = 4;    // descriptors kept for telling clients tha
 constexpr int accepts_at_once = 16;  // before other work of the control thread has its turn
 constexpr auto look_every = std::chrono::seconds(1);
 constexpr auto retry_after = std::chrono::milliseconds(100);
-constexpr auto tell_every = std::chrono::minutes(1);  // that accept fails
+constexpr auto tell_every = std::chrono::minutes(1);  // of each trouble
 
 sockaddr_un address_of(const std::string& path) {
   sockaddr_un address{};
@@ -51,17 +53,28 @@ Status nobody_listens(const std::string& path) {
   return {EADDRINUSE, path + ": another daemon listens there; stop it or set [daemon] socket"};
 }
 
+// Whether the log may be told once more.
+bool due(std::chrono::steady_clock::time_point* told) {
+  const auto now = std::chrono::steady_clock::now();
+  if (*told != std::chrono::steady_clock::time_point() && now - *told <= tell_every) return false;
+  *told = now;
+  return true;
+}
+
 }  // namespace
 
-Door::Door(asio::io_context& context, std::string path, uint32_t mode, Closer& closer, Guest guest)
+Door::Door(asio::io_context& context, std::string path, uint32_t mode, size_t unclosed_max,
+           Closer& closer, Guest guest)
     : context_(context),
       path_(std::move(path)),
       mode_(mode),
+      unclosed_max_(unclosed_max),
       closer_(closer),
       guest_(std::move(guest)),
       acceptor_(context),
       second_(context),
-      retry_(context) {}
+      retry_(context),
+      list_(path_) {}
 
 bool Door::find(const std::string& path, File* ret_file) {
   struct stat info {};
@@ -102,7 +115,9 @@ Status Door::bind() {
   if (!error) acceptor_.bind(Protocol::endpoint(&address, sizeof address), error);
   if (!error) find(path_, &file_);
   if (!error && chmod(path_.c_str(), mode_) != 0) return Status::from_errno("chmod " + path_);
-  if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
+  if (const Status kept = list_.begin(); !error && !kept.ok() && kept.error() != ENOTSUP)
+    spdlog::warn("{}: users cannot be shut out", kept.text());
+  if (!error) acceptor_.listen(limits::backlog_max, error);
   if (!error) acceptor_.native_non_blocking(true, error);
   if (!error) return {};
   return {error.value(), path_ + ": " + error.message() +
@@ -134,7 +149,7 @@ void Door::close() {
     if (find(path_, &there) && there == file_) unlink(path_.c_str());
     leave();
   }
-  for (int fd : turned_away_) closer_.close_connection(fd, uid_t(-1));
+  for (int fd : turned_away_) closer_.close_connection(fd, uid_of(fd));
   for (int fd : reserve_) ::close(fd);
   turned_away_.clear();
   reserve_.clear();
@@ -154,6 +169,7 @@ void Door::look() {
     }
     told_of_file_ = !status.ok();
   }
+  let_in();
   second_.expires_after(look_every);
   second_.async_wait([this](boost::system::error_code stopped) {
     if (!stopped) look();
@@ -173,8 +189,41 @@ void Door::wait() {
   });
 }
 
+void Door::shut_out(uid_t uid) {
+  const Status status = list_.shut_out(uid);
+  if (!due(&told_of_user_)) return;
+  if (status.ok())
+    spdlog::warn(
+        "uid {} is shut out at the socket: {} of its connections cannot be closed, for what it "
+        "sent along with messages",
+        uid, closer_.unclosed_of(uid));
+  else spdlog::warn("uid {} cannot be shut out at the socket: {}", uid, status.text());
+}
+
+// Those of whose connections enough are closed.
+void Door::let_in() {
+  const std::set<uid_t> uids = list_.uids();
+  for (const uid_t uid : uids) {
+    if (closer_.unclosed_of(uid) >= limits::unclosed_of_uid_max) continue;
+    const Status status = list_.let_in(uid);
+    if (!status.ok()) spdlog::error("uid {} stays shut out: {}", uid, status.text());
+  }
+}
+
+bool Door::is_full() {
+  const size_t unclosed = closer_.unclosed();
+  if (unclosed < unclosed_max_) return false;
+  if (due(&told_full_))
+    spdlog::error(
+        "{} connections cannot be closed, for what their clients sent along: nobody is let in "
+        "until some are; those who are in are served",
+        unclosed);
+  return true;
+}
+
 bool Door::accept_some() {
   for (int i = 0; i < accepts_at_once; i++) {
+    if (is_full()) return false;
     const int fd =
         accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
@@ -184,14 +233,11 @@ bool Door::accept_some() {
     if (errno == EINTR || errno == ECONNABORTED) continue;
     if (errno == EAGAIN) return true;
     const int error = errno;
-    const auto now = std::chrono::steady_clock::now();
-    if (told_ == std::chrono::steady_clock::time_point() || now - told_ > tell_every) {
+    if (due(&told_))
       spdlog::error(
           "accept: {}: clients are turned away until descriptors are free; raise LimitNOFILE or "
           "lower [session] sessions_max",
           std::strerror(error));
-      told_ = now;
-    }
     if (!turn_away(error)) return false;
   }
   return true;
@@ -217,7 +263,7 @@ bool Door::turn_away(int error) {
 }
 
 void Door::refill() {
-  for (int fd : turned_away_) closer_.close_connection(fd, uid_t(-1));
+  for (int fd : turned_away_) closer_.close_connection(fd, uid_of(fd));
   turned_away_.clear();
   while (reserve_.size() < reserve_max) {
     const int fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);

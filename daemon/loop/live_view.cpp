@@ -138,6 +138,7 @@ watch::DaemonFacts LiveView::daemon() const {
   facts.connections_max = config.session.connections_max;
   facts.connections_ended = counters.connections_ended;
   facts.unclosed = daemon_.control().unclosed();
+  facts.shut_out = daemon_.control().shut_out();
   facts.log_lines_left_out = sessions.lines_left_out();
   facts.fds = open_fds();
   facts.fds_max = fd_limit();

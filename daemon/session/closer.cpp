@@ -20,6 +20,7 @@ namespace speckv {
 
 namespace {
 
+constexpr int read_max = 32;  // messages at its end; the kernel queues 11 for such a socket
 constexpr long wake_every_ns = 20'000'000;  // from a wait of the kernel's that a signal ends
 
 struct Peeked {
@@ -44,13 +45,20 @@ Peeked peek(int fd, bool credentials) {
   return {bytes, packet.msg_flags, bytes < 0 ? 0 : packet.msg_controllen};
 }
 
-// Requires: fd was shut down, so that nothing comes any more. Every message then has credentials,
-// an empty one too; the end has none.
-bool is_empty(int fd) {
+// Reads what has no descriptors with it. Requires: fd was shut down, so that nothing comes any
+// more. Every message then has credentials, an empty one too; the end has none.
+// Returns: whether nothing is left in it.
+bool empty(int fd) {
   const int on = 1;
   if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0) return false;
-  const Peeked next = peek(fd, true);
-  return next.bytes <= 0 && next.control_bytes == 0;
+  for (int messages = 0; messages < read_max; messages++) {
+    const Peeked next = peek(fd, true);
+    if (next.bytes <= 0 && next.control_bytes == 0) return true;
+    if (next.flags & MSG_CTRUNC) return false;
+    char byte;
+    if (recv(fd, &byte, sizeof byte, MSG_DONTWAIT) < 0) return false;
+  }
+  return false;
 }
 
 // A signal each 20 ms while a close is under way: its handler does nothing, yet the wait is over.
@@ -146,7 +154,7 @@ Closer::~Closer() {
 
 void Closer::close_connection(int fd, uid_t uid) {
   shutdown(fd, SHUT_RDWR);
-  if (is_empty(fd)) ::close(fd);
+  if (empty(fd)) ::close(fd);
   else close_later(fd, uid);
 }
 

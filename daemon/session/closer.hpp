@@ -3,11 +3,12 @@
 //
 // What a client sent along and nobody received goes when its socket goes, and dropping the last
 // descriptor of somebody's open file may wait: a TCP socket lingers over unsent data, a file system
-// asks its server, who may be that client. So a socket that has messages in it is closed by a
-// thread of its own, which is woken from waits that can be interrupted; one that waits for ever
-// keeps the sockets behind it, and nobody else. A user who has unclosed_of_uid_max of these is to
-// be let in no more. Where the kernel refuses to pass descriptors (control_door) nothing here ever
-// waits. Any thread. Never: receives a descriptor, since that may make its close wait longer.
+// asks its server, who may be that client. So a socket that has such messages in it is closed
+// by a thread of its own, which is woken from waits that can be interrupted; one that waits for
+// ever keeps the sockets behind it, and nobody else. A user who has many of these is to be let in
+// no more, and nobody is when all have too many (control_door.hpp): each keeps its descriptor.
+// Where the kernel refuses to pass descriptors (control_door) nothing here ever waits. Any thread.
+// Never: receives a descriptor, since that may make its close wait longer.
 #pragma once
 
 #include <sys/types.h>

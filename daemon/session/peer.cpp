@@ -42,6 +42,11 @@ std::vector<gid_t> groups_of(int socket) {
   return {};
 }
 
+bool credentials_of(int socket, ucred* ret_credentials) {
+  socklen_t bytes = sizeof *ret_credentials;
+  return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, ret_credentials, &bytes) == 0;
+}
+
 }  // namespace
 
 ForeignIds read_foreign_ids(const std::string& proc) {
@@ -54,9 +59,7 @@ ForeignIds read_foreign_ids(const std::string& proc) {
 
 Result<Peer> peer_of(int socket, const ForeignIds& foreign) {
   ucred credentials{};
-  socklen_t bytes = sizeof credentials;
-  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &bytes) != 0)
-    return Status::from_errno("SO_PEERCRED");
+  if (!credentials_of(socket, &credentials)) return Status::from_errno("SO_PEERCRED");
   Peer peer{credentials.pid, credentials.uid, credentials.gid, false, groups_of(socket)};
   peer.foreign = foreign.any && peer.uid == foreign.uid;
   peer.groups.push_back(peer.gid);
@@ -64,6 +67,11 @@ Result<Peer> peer_of(int socket, const ForeignIds& foreign) {
     peer.groups.erase(std::remove(peer.groups.begin(), peer.groups.end(), gid_t(foreign.gid)),
                       peer.groups.end());
   return peer;
+}
+
+uid_t uid_of(int socket) {
+  ucred credentials{};
+  return credentials_of(socket, &credentials) ? credentials.uid : nobody;
 }
 
 }  // namespace speckv

@@ -35,4 +35,7 @@ struct Peer {
 
 Result<Peer> peer_of(int socket, const ForeignIds& foreign);
 
+constexpr uid_t nobody = uid_t(-1);
+uid_t uid_of(int socket);  // nobody: the kernel does not say, which it always does
+
 }  // namespace speckv

@@ -39,6 +39,7 @@ struct DaemonFacts {
   uint64_t waiting = 0, connections_max = 0;        // connections without a session
   uint64_t connections_ended = 0;           // of these, that said nothing, or were one too many
   uint64_t unclosed = 0;                    // connections that ended and whose closing still waits
+  uint64_t shut_out = 0;                    // users who may not connect until they are
   uint64_t log_lines_left_out = 0;          // that clients caused too fast
   uint64_t held_blocks = 0, holds_max = 0;  // each as often as it is held
   uint64_t client_fds = 0, client_fds_max = 0;         // of sessions and layouts

@@ -43,6 +43,7 @@ ordered_json daemon_json(const DaemonFacts& facts) {
           {"connections_max", facts.connections_max},
           {"connections_ended", facts.connections_ended},
           {"unclosed", facts.unclosed},
+          {"shut_out", facts.shut_out},
           {"log_lines_left_out", facts.log_lines_left_out},
           {"held_blocks", facts.held_blocks},
           {"holds_max", facts.holds_max},

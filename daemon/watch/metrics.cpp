@@ -76,6 +76,10 @@ constexpr Metric<DaemonFacts> of_daemon[] = {
     {"speckv_unclosed_connections", "gauge",
      "Connections that ended and whose closing waits for what their clients sent along.",
      [](const DaemonFacts& f) { return double(f.unclosed); }},
+    {"speckv_users_shut_out", "gauge",
+     "Users who have too many of these: the socket's access list keeps them out until few are "
+     "left.",
+     [](const DaemonFacts& f) { return double(f.shut_out); }},
     {"speckv_all_held_blocks", "gauge", "Blocks that holds of all namespaces keep.",
      [](const DaemonFacts& f) { return double(f.held_blocks); }},
     {"speckv_all_held_blocks_max", "gauge", "Limit of it.",

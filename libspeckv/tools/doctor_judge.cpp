@@ -192,6 +192,11 @@ void check_quotas(const ordered_json& status, Findings* ret) {
     check_quota(space, of, "retained", "retained_bytes", "retained_bytes_max", "retain_refused",
                 ret);
   }
+  if (has(daemon, "shut_out") && number(daemon, "shut_out") > 0)
+    add(ret, false, "door",
+        format("%.0f users shut out, %.0f connections cannot be closed", number(daemon, "shut_out"),
+               number(daemon, "unclosed")),
+        "their clients send descriptors along, which Linux refuses since 6.16: the log says who");
   if (has(daemon, "log_lines_left_out") && number(daemon, "log_lines_left_out") > 0)
     add(ret, false, "log", format("%.0f lines left out", number(daemon, "log_lines_left_out")),
         "clients cause lines faster than they are written: those that were say who");

@@ -44,6 +44,10 @@ class Lingering {
     EXPECT_EQ(listen(listener, 1), 0);
     getsockname(listener, generic, &bytes);
     fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int little = 4096;  // there are many of them
+    for (const int fd : {listener, fd_})
+      for (const int option : {SO_SNDBUF, SO_RCVBUF})
+        EXPECT_EQ(setsockopt(fd, SOL_SOCKET, option, &little, sizeof little), 0);
     EXPECT_EQ(connect(fd_, generic, bytes), 0);
     other_end_ = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     close(listener);
@@ -67,13 +71,35 @@ class Lingering {
   int fd_ = -1, other_end_ = -1;
 };
 
-int connected_to(const std::string& path) {
+// Returns: the connection, or -1 and errno.
+int dial(const std::string& path) {
   const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::snprintf(address.sun_path, sizeof address.sun_path, "%s", path.c_str());
-  EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return fd;
+  const int error = errno;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+int connected_to(const std::string& path) {
+  const int fd = dial(path);
+  EXPECT_GE(fd, 0) << std::strerror(errno);
   return fd;
+}
+
+// What connect(2) tells this user: 0 or an errno.
+int told_to(uid_t uid, const std::string& path) {
+  const pid_t child = fork();
+  if (child == 0) {
+    if (setgid(uid) != 0 || setuid(uid) != 0) _exit(255);
+    _exit(dial(path) >= 0 ? 0 : errno);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 // Returns: whether it went; the kernel may refuse to pass descriptors there.
@@ -210,6 +236,46 @@ TEST_P(PassedFds, WhoseConnectionsCannotBeClosedIsRefusedUntilTheyAre) {
   }
   EXPECT_EQ(error, 0);
   for (const int fd : fds) close(fd);
+}
+
+// Who goes on in spite of that is refused by the kernel, without a descriptor of the daemon's.
+TEST_P(PassedFds, OfOneWhoGoesOnSendingThemAreRefusedAtTheSocketsFile) {
+  if (!GetParam()) GTEST_SKIP() << "this kernel may refuse them all";
+  if (geteuid() != 0) GTEST_SKIP() << "becomes another user";
+  constexpr uid_t hostile = 20041, other = 20042;
+  constexpr size_t many = 300;  // 6 s of closing; the door's queue takes them
+  const std::string path = daemon_.socket_path();
+  int go[2];
+  ASSERT_EQ(pipe(go), 0);
+  daemon_.pause();
+  const pid_t child = fork();
+  if (child == 0) {
+    if (setgid(hostile) != 0 || setuid(hostile) != 0) _exit(255);
+    std::vector<Lingering> lingering(many);
+    for (Lingering& each : lingering) {
+      const int fd = connected_to(path);
+      EXPECT_EQ(::send(fd, "nonsense", 8, MSG_NOSIGNAL), 8);
+      each.let_go(send_along(fd, "x", 1, each.fd()));
+      close(fd);
+    }
+    EXPECT_EQ(write(go[1], "g", 1), 1);
+    pause();  // it keeps the other ends
+  }
+  char byte = 0;
+  ASSERT_EQ(read(go[0], &byte, 1), 1);
+  daemon_.resume();
+  int told = 0;
+  for (int i = 0; i < 5000 && told != EACCES; i++, usleep(1000)) told = told_to(hostile, path);
+  EXPECT_EQ(told, EACCES) << "each of its connections takes a descriptor: "
+                          << descriptors(daemon_.pid()) << " are open";
+  EXPECT_EQ(told_to(other, path), 0);
+  victim_is_served();
+  for (int i = 0; i < 60'000 && told != 0; i++, usleep(1000)) told = told_to(hostile, path);
+  EXPECT_EQ(told, 0) << "shut out for ever";
+  ::kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  close(go[0]);
+  close(go[1]);
 }
 
 // Connections that nobody has accepted yet go with the listener: TearDown() is the test.

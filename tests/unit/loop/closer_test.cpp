@@ -32,6 +32,22 @@ struct Pair {
   void say(const char* text, size_t bytes) const {
     EXPECT_EQ(send(clients, text, bytes, 0), ssize_t(bytes));
   }
+  // With a descriptor of its own end.
+  void send_along(const char* text, size_t bytes) const {
+    iovec part{const_cast<char*>(text), bytes};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr packet{};
+    packet.msg_iov = &part;
+    packet.msg_iovlen = 1;
+    packet.msg_control = control;
+    packet.msg_controllen = sizeof control;
+    cmsghdr* rights = CMSG_FIRSTHDR(&packet);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(rights), &clients, sizeof(int));
+    EXPECT_EQ(sendmsg(clients, &packet, 0), ssize_t(bytes));
+  }
 };
 
 struct Gate {
@@ -52,19 +68,24 @@ void wait_for(const std::function<bool()>& what) {
   EXPECT_TRUE(what());
 }
 
-TEST(Closer, WhatIsUnreadIsClosedElsewhereAndHoldsNobody) {
+TEST(Closer, WhatHasDescriptorsInItIsClosedElsewhereAndHoldsNobody) {
   const auto gate = std::make_shared<Gate>();
   Closer closer(through(gate));
-  Pair first, second, empty_message, clean;
-  first.say("x", 1);
-  second.say("x", 1);
+  Pair first, second, empty_message, clean, unread;
+  first.send_along("x", 1);
+  for (int i = 0; i < 3; i++) second.say("more", 4);
+  second.send_along("x", 1);
   empty_message.say("", 0);
+  empty_message.send_along("", 0);
   closer.close_connection(first.daemons, attacker);
   closer.close_connection(second.daemons, attacker);
   closer.close_connection(empty_message.daemons, attacker);
   wait_for([&] { return gate->came == 1; });
   closer.close_connection(clean.daemons, victim);
   EXPECT_EQ(fcntl(clean.daemons, F_GETFD), -1) << "closed at once";
+  for (int i = 0; i < 3; i++) unread.say("more", size_t(i % 2 * 4));
+  closer.close_connection(unread.daemons, victim);
+  EXPECT_EQ(fcntl(unread.daemons, F_GETFD), -1) << "words alone wait behind nobody";
   EXPECT_EQ(closer.unclosed_of(attacker), 3u);
   EXPECT_EQ(closer.unclosed_of(victim), 0u);
   gate->open = true;
@@ -78,7 +99,7 @@ TEST(Closer, EndsThoughAThreadWaits) {
   Pair first;
   {
     Closer closer(through(gate));
-    first.say("x", 1);
+    first.send_along("x", 1);
     closer.close_connection(first.daemons, attacker);
     wait_for([&] { return gate->came == 1; });
   }
@@ -93,19 +114,7 @@ TEST(Closer, SeesDescriptorsAndTakesNone) {
   EXPECT_FALSE(has_descriptors(pair.daemons));
   char byte = 0;
   EXPECT_EQ(recv(pair.daemons, &byte, 1, 0), 1);
-  iovec part{&byte, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr packet{};
-  packet.msg_iov = &part;
-  packet.msg_iovlen = 1;
-  packet.msg_control = control;
-  packet.msg_controllen = sizeof control;
-  cmsghdr* rights = CMSG_FIRSTHDR(&packet);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(rights), &pair.clients, sizeof(int));
-  ASSERT_EQ(sendmsg(pair.clients, &packet, 0), 1);
+  pair.send_along("x", 1);
   const int next = dup(0);
   EXPECT_TRUE(has_descriptors(pair.daemons));
   EXPECT_EQ(dup(0), next + 1) << "no descriptor came";
