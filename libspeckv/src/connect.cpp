@@ -39,6 +39,24 @@ int send_layout(const Session& session, int socket, uint32_t layout) {
   return send_message(socket, &request, sizeof request);
 }
 
+// Asks for layouts whose turn it is, ahead of their replies. Returns: 0 or -errno.
+int ask_layouts(const Session& session, Handshake& handshake) {
+  const uint32_t end = handshake.layout + layouts_ahead_max;
+  for (; handshake.asked < session.layouts_count && handshake.asked < end; handshake.asked++) {
+    const int result = send_layout(session, handshake.connection->socket, handshake.asked);
+    if (result == -EAGAIN && handshake.asked > handshake.layout) break;  // when one is answered
+    if (result != 0) return result;
+  }
+  return 0;
+}
+
+// Requires: the handshake's connection is set.
+void begin_layouts(Session& session) {
+  session.handshake.stage = Handshake::Stage::layouts;
+  session.handshake.layout = session.handshake.asked = 0;
+  session.handshake.deadline_ns = deadline_after(session.timeout_ns);
+}
+
 // What the daemon answered to send_layout(): result is receive_message()'s. Returns: 0 or -errno.
 int take_layout_reply(const Session& session, Connection& connection, uint32_t layout, int result,
                       const Message& message) {
@@ -65,9 +83,8 @@ int take_welcome(Session& session, Connection& connection, Message& message) {
   }
   const int result = map_connection(connection, welcome, message.fds);
   if (result != 0) return result;
-  session.handshake.stage = Handshake::Stage::layouts;
-  session.handshake.layout = 0;
-  return session.layouts_count ? send_layout(session, connection.socket, 0) : 0;
+  begin_layouts(session);
+  return ask_layouts(session, session.handshake);
 }
 
 int finish(Session& session) {
@@ -92,12 +109,11 @@ void ask_again(Session& session) {
   session.widths_wanted.store(false);
   session.widths_asked_ns.store(now_ns(), std::memory_order_relaxed);
   if (session.layouts_count == 0) return;
-  Connection& connection = *session.current.load();
-  if (send_layout(session, connection.socket, 0) != 0) return;
-  session.handshake.stage = Handshake::Stage::layouts;
-  session.handshake.connection = &connection;
-  session.handshake.layout = 0;
-  session.handshake.deadline_ns = deadline_after(session.timeout_ns);
+  session.handshake.connection = session.current.load();
+  begin_layouts(session);
+  if (ask_layouts(session, session.handshake) == 0) return;
+  if (session.handshake.asked > 0) handshake_drop(session);
+  else session.handshake = {};
 }
 
 // A layout that the daemon refuses now does not end the connection; these do.
@@ -166,8 +182,8 @@ int handshake_step(Session& session, uint64_t until_ns) {
     message.close_fds();
     if (!fatal(result)) {
       handshake.layout++;
-      const bool last = handshake.layout >= session.layouts_count;
-      result = last ? 0 : send_layout(session, connection.socket, handshake.layout);
+      handshake.deadline_ns = deadline_after(session.timeout_ns);
+      result = ask_layouts(session, handshake);
     }
   }
   if (result != 0) {

@@ -29,6 +29,9 @@ constexpr uint32_t args_bytes_max = 4096;          // a struct that grew past th
 constexpr uint32_t open_timeout_ms = 2000;         // speckv.h
 constexpr uint64_t check_every_ns = 100'000'000;   // "at most one attempt per 100 ms", speckv.h
 constexpr uint64_t handshake_step_ns = 1'000'000;  // how often an unfinished one is looked at
+// Layouts asked for ahead of their replies: a caller that comes by rarely finds several answered,
+// and requests and replies (< 2 KiB each in a socket's buffer) never fill one.
+constexpr uint32_t layouts_ahead_max = 16;
 // Of a new daemon's memory, by one call that misses: 2,048 page table entries, or 4 of huge pages.
 constexpr uint64_t populate_step_bytes = 8u << 20;
 constexpr uint64_t file_digest_buffer_bytes = 1u << 20;

@@ -135,8 +135,9 @@ struct Handshake {
   enum class Stage : uint8_t { idle, welcome, layouts };
   Stage stage = Stage::idle;
   Connection* connection = nullptr;
-  uint32_t layout = 0;  // the one whose reply is awaited; on a live connection: asked again
-  uint64_t deadline_ns = 0;
+  uint32_t layout = 0;       // the one whose reply is awaited; on a live connection: asked again
+  uint32_t asked = 0;        // layouts whose requests are sent: some ahead of the replies
+  uint64_t deadline_ns = 0;  // of the next reply: each gives the handshake its whole time again
 };
 
 struct Session {

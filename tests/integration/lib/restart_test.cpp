@@ -3,9 +3,12 @@
 // with -ECONNRESET, writes say -ENOTCONN, and when a daemon is there again the client finds it by
 // itself, with its layouts.
 #include <poll.h>
+#include <sched.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
+#include <string>
 
 #include "client.hpp"
 
@@ -92,6 +95,43 @@ TEST_F(Restart, TheClientFindsTheNextDaemon) {
     EXPECT_EQ(client().get(number_, 100 + round, *kv_), 0);
     EXPECT_EQ(kv_->wrong(100 + round), 0u);
   }
+}
+
+// Both on one CPU, where the daemon runs only when the caller sleeps: no reply is there at once.
+void share_a_cpu(pid_t daemon) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  sched_setaffinity(0, sizeof one, &one);
+  const sched_param none{};
+  for (const auto& task :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(daemon) + "/task")) {
+    const pid_t thread = std::stoi(task.path().filename());
+    sched_setaffinity(thread, sizeof one, &one);
+    sched_setscheduler(thread, SCHED_BATCH, &none);  // never takes the CPU by waking up
+  }
+}
+
+// A caller that comes by rarely finishes a handshake of 64 layouts in fewer calls than there are
+// layouts: at one reply a call its whole timeout may pass, and it would begin again for ever.
+TEST_F(Restart, ACallerThatComesByRarelyIsConnectedAgainWithManyLayouts) {
+  begin_with_blocks();
+  for (unsigned i = 1; i < 64; i++) {
+    layout_.variant_digest[0] = uint8_t(i);
+    client().add_layout(layout_);
+  }
+  cpu_set_t before;
+  sched_getaffinity(0, sizeof before, &before);
+  daemon().kill();
+  ASSERT_TRUE(daemon().start()) << daemon().log();
+  share_a_cpu(daemon().pid());
+  for (int call = 0; call < 60 && client().stats().reconnects == 0; call++) {
+    client().get(number_, 987654, *kv_);
+    usleep(100'000);
+  }
+  EXPECT_EQ(client().stats().reconnects, 1u) << daemon().log();
+  EXPECT_EQ(client().put(number_, 100, *kv_), 0);
+  sched_setaffinity(0, sizeof before, &before);
 }
 
 // Bytes of this process's shared maps that have page table entries.
