@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
  * speckv_engine.h - what software and the codec engine write into each other's memory: descriptors
  * and completions, 64 bytes each, little-endian. The registers are in speckv_regs.h.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
  * speckv_regs.h - register map of the codec engine, made from fpga/rtl/speckv_regs.rdl
  * by fpga/doc/registers. For driver, device process and benches; holds no code.
