@@ -192,17 +192,22 @@ static void unmap_memory(struct speckv_region *region)
 	release_ranges(region, region->nr_range);
 }
 
+/* Granules that somebody has pinned, and windows that an engine may reach. */
 static u32 count_pinned(struct speckv_region *region, u32 *ret_first)
 {
-	u32 granule, pinned = 0;
+	u32 granule, lent, pinned = 0;
 
+	*ret_first = 0;
 	for (granule = 0; granule < region->bytes >> SPECKV_GRANULE_SHIFT; granule++) {
 		if (!speckv_granule_is_pinned(region, granule))
 			continue;
 		if (!pinned++)
 			*ret_first = granule;
 	}
-	return pinned;
+	mutex_lock(&region->lock);
+	lent = region->lent;
+	mutex_unlock(&region->lock);
+	return pinned + lent;
 }
 
 /* The operator has to end somebody, and debugfs is gone by now. */

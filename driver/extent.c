@@ -63,6 +63,28 @@ static void extent_of_clear(struct speckv_region *region, u32 granule)
 		extent_destroy(extent);
 }
 
+/* An engine may reach a window of the extent: it keeps its granules, retired or not, and itself. */
+void speckv_extent_lend(struct speckv_region *region, struct speckv_extent *extent)
+{
+	lockdep_assert_held(&region->lock);
+	extent->left++;
+	extent->lent++;
+	region->lent++;
+}
+
+void speckv_extent_unlend(struct speckv_region *region, struct speckv_extent *extent)
+{
+	lockdep_assert_held(&region->lock);
+	region->lent--;
+	extent->lent--;
+	if (!extent->lent && extent->retired && !region->dead) {
+		region->clean_delay = CLEAN_DELAY_MIN;
+		mod_delayed_work(speckv_workqueue, &region->cleaner, 0);
+	}
+	if (!--extent->left)
+		extent_destroy(extent);
+}
+
 /* Called when nobody can reach the region any more. */
 void speckv_extents_forget(struct speckv_region *region)
 {
@@ -168,6 +190,8 @@ static void hold_remove(struct speckv_hold *hold)
 
 	if (file->maker)
 		set_charge(extent, file->account);
+	else
+		speckv_lend_end(file, extent);
 	store_hold(file, extent, NULL);
 	list_del(&hold->in_extent);
 	file->extents--;
@@ -397,17 +421,20 @@ bool speckv_extent_poison(struct speckv_region *region, u32 granule)
 static bool clean_one(struct speckv_region *region)
 {
 	u32 granule, pinned_before;
-	bool is_pinned, is_poisoned;
+	bool is_pinned, is_poisoned, is_lent;
 
 	mutex_lock(&region->lock);
 	granule = region->dead ? SPECKV_NO_GRANULE : speckv_space_next_dirty(&region->space);
 	is_poisoned =
 		granule != SPECKV_NO_GRANULE && speckv_space_is_poisoned(&region->space, granule);
+	/* Nobody holds it any more, so no engine will be lent it anew. */
+	is_lent = granule != SPECKV_NO_GRANULE && region->extent_of[granule] &&
+		  region->extent_of[granule]->lent;
 	mutex_unlock(&region->lock);
 	if (granule == SPECKV_NO_GRANULE)
 		return false;
 
-	is_pinned = speckv_granule_is_pinned(region, granule);
+	is_pinned = is_lent || speckv_granule_is_pinned(region, granule);
 	if (!is_pinned && !is_poisoned)
 		zero_granule(region, granule);
 

@@ -59,6 +59,7 @@ static int speckv_release(struct inode *inode, struct file *filp)
 	struct speckv_file *file = filp->private_data;
 	struct speckv_region *region = file->region;
 
+	speckv_engine_detach(file);
 	mutex_lock(&region->lock);
 	speckv_file_drop_all(file);
 	list_del(&file->in_region);

@@ -45,7 +45,8 @@ static long ioctl_info(struct speckv_file *file, struct speckv_info *arg)
 	arg->abi_version = SPECKV_ABI_VERSION;
 	arg->device_bytes = region->bytes;
 	arg->granule_bytes = SPECKV_GRANULE_BYTES;
-	arg->features = SPECKV_FEATURE_ZERO_FALLBACK | SPECKV_FEATURE_PINNABLE;
+	arg->features =
+		SPECKV_FEATURE_ZERO_FALLBACK | SPECKV_FEATURE_PINNABLE | SPECKV_FEATURE_ENGINE;
 	arg->limit_bytes = file->maker ? 0 : file->account->limit_bytes;
 	arg->role = file->role;
 	arg->numa_node = region->numa_node;
@@ -124,6 +125,7 @@ static long ioctl_free(struct speckv_file *file, struct speckv_free *arg)
 	mutex_unlock(&file->region->lock);
 	if (!extent)
 		return -ENOENT;
+	speckv_lend_settle(file);
 	speckv_leave(file->region, &leaving, 1);
 	return 0;
 }
@@ -327,6 +329,8 @@ static int check_caller(struct file *filp, unsigned int command)
 	case SPECKV_IOC_EXPORT:
 	case SPECKV_IOC_LIST:
 	case SPECKV_IOC_POISON:
+	case SPECKV_IOC_ENGINE:
+	case SPECKV_IOC_COMMAND:
 		if (file->maker)
 			return -EACCES;
 		if (!(filp->f_mode & FMODE_READ) || !(filp->f_mode & FMODE_WRITE))
@@ -345,6 +349,8 @@ union speckv_argument {
 	struct speckv_stat stat;
 	struct speckv_list list;
 	struct speckv_poison poison;
+	struct speckv_engine_info engine;
+	struct speckv_cmd cmd;
 };
 
 long speckv_ioctl(struct file *filp, unsigned int command, unsigned long argument)
@@ -378,6 +384,12 @@ long speckv_ioctl(struct file *filp, unsigned int command, unsigned long argumen
 		break;
 	case SPECKV_IOC_POISON:
 		rc = ioctl_poison(file, &arg.poison);
+		break;
+	case SPECKV_IOC_ENGINE:
+		rc = speckv_engine_tell(file, &arg.engine);
+		break;
+	case SPECKV_IOC_COMMAND:
+		rc = speckv_command(file, &arg.cmd);
 		break;
 	}
 	if (!rc && copy_to_user(user, &arg, _IOC_SIZE(command))) {

@@ -56,11 +56,16 @@ static int __init speckv_init(void)
 	if (rc)
 		goto out_workqueue;
 	speckv_debug_root = debugfs_create_dir("speckv", NULL);
-	rc = speckv_dax_register();
+	rc = speckv_pci_register();
 	if (rc)
 		goto out_class;
+	rc = speckv_dax_register();
+	if (rc)
+		goto out_pci;
 	return 0;
 
+out_pci:
+	speckv_pci_unregister();
 out_class:
 	debugfs_remove(speckv_debug_root);
 	class_unregister(&speckv_class);
@@ -76,6 +81,7 @@ out_zeros:
 static void __exit speckv_exit(void)
 {
 	speckv_dax_unregister();
+	speckv_pci_unregister();
 	debugfs_remove(speckv_debug_root);
 	class_unregister(&speckv_class);
 	destroy_workqueue(speckv_workqueue);

@@ -161,6 +161,8 @@ int speckv_region_start(struct speckv_region *region)
  */
 void speckv_region_kill(struct speckv_region *region)
 {
+	struct speckv_file *file;
+
 	if (region->is_shown) {
 		cdev_device_del(&region->cdev, &region->dev);
 		debugfs_remove(region->debug);
@@ -168,8 +170,11 @@ void speckv_region_kill(struct speckv_region *region)
 	mutex_lock(&region->lock);
 	region->dead = true;
 	speckv_region_settle(region);
+	list_for_each_entry(file, &region->files, in_region)
+		speckv_lend_end(file, NULL);
 	trace_speckv_kill(region->id, region->extents);
 	mutex_unlock(&region->lock);
+	speckv_engines_settle();
 	wake_up_all(&region->clean_wait);
 	cancel_delayed_work_sync(&region->cleaner);
 	/* Now, not with the last file: the next binding is to have the same name. */

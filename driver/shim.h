@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * shim.h - what space.c and check.c need of their surroundings.
+ * shim.h - what the driver's pure files need of their surroundings.
  *
- * Those two files hold the driver's pure logic. They compile in the kernel and, for unit tests
- * and fuzzing, in user space; so they include this header and no other of the kernel's.
+ * space, check, ring and cmd_check hold the pure logic. They compile in the kernel and, for unit
+ * tests and fuzzing, in user space; so they include this header and no other of the kernel's.
  */
 #ifndef SPECKV_SHIM_H
 #define SPECKV_SHIM_H
@@ -43,6 +43,7 @@ static inline void shim_free(void *memory)
 #include <linux/types.h>
 
 typedef uint8_t u8;
+typedef uint16_t u16;
 typedef uint32_t u32;
 typedef unsigned long long u64; /* as __u64 */
 

@@ -47,6 +47,7 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/rcupdate.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -91,9 +92,10 @@ struct speckv_account {
  * @cookie: the owner's, from ALLOC
  * @first: first granule
  * @count: granules
- * @left: granules not yet clean again (after retiring)
+ * @left: granules not yet clean again (after retiring), and @lent
  * @retired: nobody holds it any more
  * @owner: account of the control file that allocated it
+ * @lent: windows of it that an engine may still reach (engine.h)
  * @charge: account that pins are charged to once it is retired
  * @holds: struct speckv_hold.in_extent
  * @in_retired: entry in speckv_region.retired
@@ -104,6 +106,7 @@ struct speckv_extent {
 	u32 first;
 	u32 count;
 	u32 left;
+	u32 lent;
 	bool retired;
 	struct speckv_account *owner;
 	struct speckv_account *charge;
@@ -145,6 +148,7 @@ struct speckv_hold {
  * @held_bytes: bytes of the extents held
  * @account: a reference
  * @maker: export: account of the control file that made it (a reference); else NULL
+ * @engine: that runs its commands (a reference), or NULL; written under region->lock
  * @in_region: entry in speckv_region.files
  * @faults_huge: see struct speckv_stat
  * @faults_zero: likewise
@@ -157,6 +161,7 @@ struct speckv_file {
 	u64 held_bytes;
 	struct speckv_account *account;
 	struct speckv_account *maker;
+	struct speckv_engine __rcu *engine;
 	struct list_head in_region;
 	atomic64_t faults_huge;
 	atomic64_t faults_zero;
@@ -185,6 +190,7 @@ struct speckv_file {
  * @generation: of the next handle
  * @files: struct speckv_file.in_region
  * @extents: not retired
+ * @lent: sum of speckv_extent.lent
  * @retired: struct speckv_extent.in_retired
  * @cleaner: zeroes what is dirty
  * @clean_wait: ALLOC waits here
@@ -216,6 +222,7 @@ struct speckv_region {
 	u32 generation;
 	struct list_head files;
 	u64 extents;
+	u32 lent;
 	struct list_head retired;
 	struct delayed_work cleaner;
 	wait_queue_head_t clean_wait;
@@ -276,6 +283,8 @@ void speckv_file_drop_all(struct speckv_file *file);
 struct speckv_account *speckv_pinner(struct speckv_region *region);
 bool speckv_extent_poison(struct speckv_region *region, u32 granule);
 void speckv_cleaner(struct work_struct *work);
+void speckv_extent_lend(struct speckv_region *region, struct speckv_extent *extent);
+void speckv_extent_unlend(struct speckv_region *region, struct speckv_extent *extent);
 /* ... and these without it */
 bool speckv_granule_user(struct speckv_region *region, u32 granule, pid_t *ret_pid,
 			 kuid_t *ret_uid);
@@ -293,6 +302,21 @@ int speckv_mmap(struct file *filp, struct vm_area_struct *vma);
 
 /* ioctl.c */
 long speckv_ioctl(struct file *filp, unsigned int command, unsigned long argument);
+
+/*
+ * The PCI side (engine.h), as the rest of the driver sees it. speckv_lend_end(): region->lock held;
+ * no command of the file gets the extent (NULL: any) from now on. speckv_lend_settle(), without
+ * it: what no command is using has been taken back when this returns; speckv_engines_settle(): of
+ * all files.
+ */
+int speckv_pci_register(void);
+void speckv_pci_unregister(void);
+long speckv_engine_tell(struct speckv_file *file, struct speckv_engine_info *info);
+long speckv_command(struct speckv_file *file, struct speckv_cmd *cmd);
+void speckv_lend_end(struct speckv_file *file, const struct speckv_extent *extent);
+void speckv_lend_settle(struct speckv_file *file);
+void speckv_engines_settle(void);
+void speckv_engine_detach(struct speckv_file *file);
 
 /* sysfs.c, debugfs.c */
 extern const struct attribute_group *speckv_groups[];

@@ -132,6 +132,115 @@ TRACE_EVENT(speckv_kill,
 	TP_printk("speckv%d extents=%llu", __entry->region, __entry->extents)
 );
 
+/* An engine was lent a window of an extent. */
+TRACE_EVENT(speckv_lend,
+	TP_PROTO(int engine, u32 slot, u64 handle, u32 window),
+	TP_ARGS(engine, slot, handle, window),
+	TP_STRUCT__entry(
+		__field(int, engine)
+		__field(u32, slot)
+		__field(u64, handle)
+		__field(u32, window)
+	),
+	TP_fast_assign(
+		__entry->engine = engine;
+		__entry->slot = slot;
+		__entry->handle = handle;
+		__entry->window = window;
+	),
+	TP_printk("engine %d slot=%u handle=%#llx window=%u", __entry->engine, __entry->slot,
+		  __entry->handle, __entry->window)
+);
+
+/* No command gets it any more; so many still have it. */
+TRACE_EVENT(speckv_unlend,
+	TP_PROTO(int engine, u32 slot, u64 handle, u32 busy),
+	TP_ARGS(engine, slot, handle, busy),
+	TP_STRUCT__entry(
+		__field(int, engine)
+		__field(u32, slot)
+		__field(u64, handle)
+		__field(u32, busy)
+	),
+	TP_fast_assign(
+		__entry->engine = engine;
+		__entry->slot = slot;
+		__entry->handle = handle;
+		__entry->busy = busy;
+	),
+	TP_printk("engine %d slot=%u handle=%#llx busy=%u", __entry->engine, __entry->slot,
+		  __entry->handle, __entry->busy)
+);
+
+TRACE_EVENT(speckv_command,
+	TP_PROTO(int engine, u32 queue, u32 tag, const struct speckv_cmd *cmd),
+	TP_ARGS(engine, queue, tag, cmd),
+	TP_STRUCT__entry(
+		__field(int, engine)
+		__field(u32, queue)
+		__field(u32, tag)
+		__field(u32, opcode)
+		__field(u32, bytes)
+		__field(u64, source)
+		__field(u64, source_offset)
+		__field(u64, target)
+		__field(u64, target_offset)
+	),
+	TP_fast_assign(
+		__entry->engine = engine;
+		__entry->queue = queue;
+		__entry->tag = tag;
+		__entry->opcode = cmd->opcode;
+		__entry->bytes = cmd->bytes;
+		__entry->source = cmd->source;
+		__entry->source_offset = cmd->source_offset;
+		__entry->target = cmd->target;
+		__entry->target_offset = cmd->target_offset;
+	),
+	TP_printk("engine %d queue=%u tag=%u opcode=%u bytes=%u from=%#llx+%#llx to=%#llx+%#llx",
+		  __entry->engine, __entry->queue, __entry->tag, __entry->opcode, __entry->bytes,
+		  __entry->source, __entry->source_offset, __entry->target,
+		  __entry->target_offset)
+);
+
+TRACE_EVENT(speckv_completion,
+	TP_PROTO(int engine, u32 queue, u32 tag, u32 status, u32 bytes),
+	TP_ARGS(engine, queue, tag, status, bytes),
+	TP_STRUCT__entry(
+		__field(int, engine)
+		__field(u32, queue)
+		__field(u32, tag)
+		__field(u32, status)
+		__field(u32, bytes)
+	),
+	TP_fast_assign(
+		__entry->engine = engine;
+		__entry->queue = queue;
+		__entry->tag = tag;
+		__entry->status = status;
+		__entry->bytes = bytes;
+	),
+	TP_printk("engine %d queue=%u tag=%u status=%u bytes=%u", __entry->engine, __entry->queue,
+		  __entry->tag, __entry->status, __entry->bytes)
+);
+
+/* From one enum speckv_engine_state to another. */
+TRACE_EVENT(speckv_state,
+	TP_PROTO(int engine, u32 before, u32 now),
+	TP_ARGS(engine, before, now),
+	TP_STRUCT__entry(
+		__field(int, engine)
+		__field(u32, before)
+		__field(u32, now)
+	),
+	TP_fast_assign(
+		__entry->engine = engine;
+		__entry->before = before;
+		__entry->now = now;
+	),
+	TP_printk("engine %d state %u -> %u", __entry->engine, __entry->before, __entry->now)
+);
+
 /* clang-format on */
 
 #endif /* SPECKV_TRACE_H */

@@ -14,9 +14,9 @@
 
 namespace speckv::device {
 
-Server::Server(Backend& backend, const std::atomic<bool>* is_off_bus)
+Server::Server(Backend& backend)
     : backend_(backend),
-      device_(backend, memory_, is_off_bus),
+      device_(backend, memory_),
       stop_event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       worker_([this] { run_commands(); }) {}
 

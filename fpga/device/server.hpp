@@ -19,15 +19,13 @@ namespace speckv::device {
 
 class Server {
  public:
-  explicit Server(Backend& backend, const std::atomic<bool>* is_off_bus = nullptr);
+  explicit Server(Backend& backend);
   ~Server();
 
   // Serves this client until it goes. connection: a connected stream socket; closed at the end.
   void serve(Descriptor connection);
   // serve() ends soon, from any thread.
   void stop();
-  // Whether there is anything to do is looked up again, from any thread.
-  void wake();
 
   DmaMap& memory() { return memory_; }
 
@@ -39,6 +37,7 @@ class Server {
                 std::vector<Descriptor>* ret_descriptors);
   static bool send_all(int connection, std::span<const std::byte> bytes);
   void run_commands();
+  void wake();
 
   Backend& backend_;
   DmaMap memory_;

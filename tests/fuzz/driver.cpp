@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// driver.cpp (fuzz) - any bytes as a sequence of granule operations, and as ioctl arguments, for
-// the code that runs in the kernel: the tables stay sound after every step, and an argument that
-// passes its check keeps what the driver relies on. Compiles the driver's own files.
+// driver.cpp (fuzz) - any bytes as a sequence of granule operations, as ioctl arguments, as
+// commands and as completions of an engine, for the code that runs in the kernel: the tables stay
+// sound after every step, an argument that passes its check keeps what the driver relies on, and a
+// completion that is believed names a command under way. Compiles the driver's own files.
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -9,6 +12,8 @@
 
 extern "C" {
 #include "check.h"
+#include "cmd_check.h"
+#include "ring.h"
 #include "space.h"
 }
 
@@ -82,11 +87,67 @@ void fuzz_checks(const uint8_t* data, size_t size) {
   if (speckv_check_stat(&stat) == 0) require(stat.fd >= -1);
 }
 
+void fuzz_commands(const uint8_t* data, size_t size) {
+  speckv_caps caps{};
+  const auto words = argument<std::array<u32, 3>>(data, size);
+  speckv_caps_unpack(&caps, words[0], words[1], words[2]);
+  caps.operations = 0xff;
+  caps.encoders = caps.decoders = ~0U;
+  const auto cmd = argument<speckv_cmd>(data + 2, size - 2);
+  speckv_plan plan;
+  u32 window;
+  if (speckv_check_cmd(&cmd, &caps, &plan) == 0) {
+    require(cmd.queue < caps.queues && plan.source_bytes <= SPECKV_CMD_BYTES_MAX &&
+            plan.target_bytes <= SPECKV_CMD_BYTES_MAX);
+    require(plan.source_bytes % 64 == 0 && plan.target_bytes % 64 == 0);
+    require(!plan.has_theta || plan.theta < caps.thetas);
+    require(u64{plan.first} + plan.widths <= caps.widths || plan.widths == 0);
+    require((plan.source_bytes != 0) == (cmd.source != 0));
+    require((plan.target_bytes != 0) == (cmd.target != 0));
+  }
+  const u64 extent_bytes = u64{cmd.heads} << 24;
+  if (speckv_check_window(cmd.target_offset, cmd.bytes, extent_bytes, &window) == 0)
+    require(cmd.target_offset + cmd.bytes <= extent_bytes &&
+            window == (cmd.target_offset + cmd.bytes - 1) >> SPECKV_WINDOW_SHIFT);
+}
+
+// Each byte a step: a command is given, or the engine says something, true or made up.
+void fuzz_ring(const uint8_t* data, size_t size) {
+  speckv_ring ring;
+  speckv_ring_init(&ring);
+  std::vector<u64> under_way;
+  for (size_t i = 0; i + 1 < size; i += 2) {
+    u32 tag;
+    u64 cookie;
+    if (data[i] % 4 == 0) {
+      if (speckv_ring_take(&ring, &tag, &cookie) == 0) under_way.push_back(cookie);
+      else require(under_way.size() == SPECKV_RING_SLOTS);
+      continue;
+    }
+    auto told = argument<speckv_engine_completion>(data + i + 1, size - i - 1);
+    if (data[i] % 4 != 1) {
+      told = {};
+      told.cookie = under_way.empty() ? data[i + 1] : under_way[data[i + 1] % under_way.size()];
+      told.sq_head = uint16_t(ring.tail - data[i] / 4 % 2);
+      told.cookie ^= u64{data[i] / 8 % 2} << (data[i + 1] % 64);
+    }
+    const int ended = speckv_ring_accept(&ring, &told);
+    if (ended < 0) continue;
+    const auto found = std::find(under_way.begin(), under_way.end(), told.cookie);
+    require(found != under_way.end() && u32(*found) == u32(ended));
+    under_way.erase(found);
+    speckv_ring_give(&ring, u32(ended));
+    require(ring.used == under_way.size());
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 2) return 0;
   fuzz_space(data, size);
   fuzz_checks(data, size);
+  fuzz_commands(data, size);
+  fuzz_ring(data, size);
   return 0;
 }

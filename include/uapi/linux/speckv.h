@@ -31,8 +31,10 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
+#include "speckv_cmd.h"
+
 /* Counts up when the meaning of an existing call changes; additions are features. */
-#define SPECKV_ABI_VERSION 2
+#define SPECKV_ABI_VERSION 3
 
 /* Extents are made of this many bytes, at offsets that are multiples of it. */
 #define SPECKV_GRANULE_BYTES (1ULL << 21)
@@ -54,6 +56,9 @@
  * memory regions). A pinned extent that is freed stays in quarantine until the pin is gone.
  */
 #define SPECKV_FEATURE_PINNABLE (1ULL << 1)
+
+/* SPECKV_FEATURE_ENGINE: SPECKV_IOC_ENGINE and SPECKV_IOC_COMMAND are there, if no engine is. */
+#define SPECKV_FEATURE_ENGINE (1ULL << 2)
 
 /* struct speckv_info.role */
 enum speckv_role {
@@ -307,5 +312,7 @@ struct speckv_poison {
 #define SPECKV_IOC_STAT _IOWR(SPECKV_IOC_MAGIC, 0x04, struct speckv_stat)
 #define SPECKV_IOC_LIST _IOWR(SPECKV_IOC_MAGIC, 0x05, struct speckv_list)
 #define SPECKV_IOC_POISON _IOWR(SPECKV_IOC_MAGIC, 0x06, struct speckv_poison)
+#define SPECKV_IOC_ENGINE _IOWR(SPECKV_IOC_MAGIC, 0x07, struct speckv_engine_info)
+#define SPECKV_IOC_COMMAND _IOWR(SPECKV_IOC_MAGIC, 0x08, struct speckv_cmd)
 
 #endif /* _UAPI_LINUX_SPECKV_H */

@@ -47,7 +47,8 @@ TEST(ioctl, info_tells_what_the_device_is)
 	EXPECT_EQ(info.device_bytes % GRANULE, 0);
 	EXPECT_EQ(info.limit_bytes, info.device_bytes);
 	EXPECT_EQ(info.role, SPECKV_ROLE_CONTROL);
-	EXPECT_EQ(info.features, SPECKV_FEATURE_ZERO_FALLBACK | SPECKV_FEATURE_PINNABLE);
+	EXPECT_EQ(info.features,
+		  SPECKV_FEATURE_ZERO_FALLBACK | SPECKV_FEATURE_PINNABLE | SPECKV_FEATURE_ENGINE);
 	for (int i = 0; i < 4; i++)
 		EXPECT_EQ(info.reserved[i], 0);
 }

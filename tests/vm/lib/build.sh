@@ -22,6 +22,9 @@ rig_build() {
 	# The uapi header is shared with user space and lives outside the driver's folder.
 	mkdir -p "$RIG_ROOT$work/include/uapi"
 	rig_mirror_tree "$RIG_REPO/include/uapi" "$RIG_ROOT$work/include/uapi"
+	# So are the registers and descriptors of the engine.
+	mkdir -p "$RIG_ROOT$work/include/hw"
+	rig_mirror_tree "$RIG_REPO/include/hw" "$RIG_ROOT$work/include/hw"
 	# The debug kernel has no BTF, and is of the source that the backports kernel was made of.
 	if [ -e "$source/check-dax-abi" ] && [ "${headers#/usr/src}" != "$headers" ]; then
 		rig_in_root "$work/check-dax-abi" "$headers" || exit 1
