@@ -69,10 +69,11 @@ class Daemon(Process):
 class Server(Process):
     count = 0
 
-    def __init__(self, folder, *flags, preload=(), model=MODEL, is_awaited=True, **environment):
+    def __init__(self, folder, *flags, preload=(), model=MODEL, is_awaited=True,
+                 program=ENGINE / "bin/llama-server", **environment):
         Server.count += 1
         self.port = free_port()
-        words = [ENGINE / "bin" / "llama-server", "-m", model, "--port", self.port]
+        words = [program, "-m", model, "--port", self.port]
         words += ["--host", "127.0.0.1", "-t", 1, "--no-warmup", *flags]
         environment["SPECKV_DIGEST_CACHE"] = str(folder / "digests")
         if preload:
