@@ -13,7 +13,7 @@ PRESET ?= release
 
 .PHONY: help run test test-all sim test-vm test-fpga fpga demo-cxl bench quality install deps
 .PHONY: format format-check lint clean calibrate test-llama-server
-.PHONY: test-engines bench-engines bench-engine test-chaos
+.PHONY: test-engines bench-engines bench-engine bench-peers test-chaos
 
 help: ## this list
 	@echo 'speckv: a KV-cache tier in CXL memory for LLM servers. See README.md.'
@@ -76,6 +76,10 @@ demo-cxl: ## [tests/vm/e2e/e2e] a CXL card in QEMU: put, get, crash, pull the ca
 bench: ## [tests/bench/run] every number of the design, as ratios side by side
 	@tools/need build test bench
 	@tests/bench/run
+
+bench-peers: build ## [tests/bench/peers/run] Redis, Mooncake, LMCache and NIXL beside speckv
+	@tools/need binding bench
+	@tests/bench/peers/run
 
 bench-engine: ## [tests/bench/engine/run] llama.cpp in one process, a sequence at a time
 	@tools/need build run

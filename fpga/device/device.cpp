@@ -127,7 +127,9 @@ Answer Device::set_irqs(const Message& message, std::vector<Descriptor> descript
 Answer Device::read(const Message& message) {
   if (!is_inside(message)) return Answer(EINVAL);
   std::vector<std::byte> data(message.count);
-  if (message.region == kConfig) {
+  if (is_off_bus()) {
+    std::memset(data.data(), 0xff, data.size());
+  } else if (message.region == kConfig) {
     config_.read(uint32_t(message.offset), data);
   } else if (message.region == kBar0) {
     // registers have 32 bits; anything else reads as ones, as on a bus where nobody answers
@@ -143,7 +145,7 @@ Answer Device::read(const Message& message) {
 Answer Device::write(const Message& message) {
   if (!is_inside(message)) return Answer(EINVAL);
   if (message.region == kConfig) {
-    if (config_.write(uint32_t(message.offset), message.data)) reset();
+    if (!is_off_bus() && config_.write(uint32_t(message.offset), message.data)) reset();
   } else if (message.region == kBar0 && message.count == kRegisterBytes &&
              message.offset % kRegisterBytes == 0) {
     uint32_t value;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <mutex>
 #include <span>
 #include <vector>
@@ -37,7 +38,9 @@ class Descriptor {
 
 class Device {
  public:
-  Device(Backend& backend, DmaMap& memory) : backend_(backend), memory_(memory) {}
+  // is_off_bus: nullptr, or whether the configuration space answers with ones, too.
+  Device(Backend& backend, DmaMap& memory, const std::atomic<bool>* is_off_bus = nullptr)
+      : backend_(backend), memory_(memory), is_off_bus_(is_off_bus) {}
 
   // descriptors: that came with the message; what it does not take is closed.
   Answer answer(const Message& message, std::vector<Descriptor> descriptors);
@@ -55,9 +58,11 @@ class Device {
   Answer read(const Message& message);
   Answer write(const Message& message);
   void reset();
+  bool is_off_bus() const { return is_off_bus_ != nullptr && *is_off_bus_; }
 
   Backend& backend_;
   DmaMap& memory_;
+  const std::atomic<bool>* is_off_bus_;
   PciConfig config_;
   std::mutex vectors_lock_;
   std::array<Descriptor, msix_vectors> vectors_;

@@ -14,9 +14,9 @@
 
 namespace speckv::device {
 
-Server::Server(Backend& backend)
+Server::Server(Backend& backend, const std::atomic<bool>* is_off_bus)
     : backend_(backend),
-      device_(backend, memory_),
+      device_(backend, memory_, is_off_bus),
       stop_event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       worker_([this] { run_commands(); }) {}
 

@@ -19,13 +19,15 @@ namespace speckv::device {
 
 class Server {
  public:
-  explicit Server(Backend& backend);
+  explicit Server(Backend& backend, const std::atomic<bool>* is_off_bus = nullptr);
   ~Server();
 
   // Serves this client until it goes. connection: a connected stream socket; closed at the end.
   void serve(Descriptor connection);
   // serve() ends soon, from any thread.
   void stop();
+  // Whether there is anything to do is looked up again, from any thread.
+  void wake();
 
   DmaMap& memory() { return memory_; }
 
@@ -37,7 +39,6 @@ class Server {
                 std::vector<Descriptor>* ret_descriptors);
   static bool send_all(int connection, std::span<const std::byte> bytes);
   void run_commands();
-  void wake();
 
   Backend& backend_;
   DmaMap memory_;

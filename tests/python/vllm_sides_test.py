@@ -11,6 +11,7 @@ import unittest
 import daemon
 import kv
 import numpy as np
+from speckv_vllm.announce import Announce
 from speckv_vllm.options import Options
 from speckv_vllm.plan import Moves, Outcome, Plan
 from speckv_vllm.scheduler import SchedulerSide
@@ -54,8 +55,8 @@ class SidesTest(unittest.TestCase):
         for name, number in numbers.items():
             self.counted[name] = self.counted.get(name, 0) + number
 
-    def scheduler(self, layouts=None):
-        side = SchedulerSide(self.options, lambda request: request.salt, self.count)
+    def scheduler(self, layouts=None, **announcing):
+        side = SchedulerSide(self.options, lambda request: request.salt, self.count, **announcing)
         self.addCleanup(side.close)
         side.register(layouts or [kv.layout()])
         return side
@@ -123,6 +124,43 @@ class SidesTest(unittest.TestCase):
         for name, salt, found in (("b", b"", 0), ("c", b"other", 0), ("d", b"adapter", 2)):
             request = Request(name, 2, 2, salt)
             self.assertEqual(scheduler.look_up(request, 0), found * kv.TOKENS)
+
+    def announcing(self):
+        """A scheduler whose engine calls block i of request "a" "a i", and has a stream."""
+        return self.scheduler(
+            names_of=lambda request, first: ([f"{request.request_id} {i}".encode() for i in range(
+                first, request.num_tokens // kv.TOKENS)], None),
+            announce=lambda session: Announce(session, self.options, True))
+
+    def test_routers_hear_of_what_comes_and_goes(self):
+        scheduler, (worker, _) = self.announcing(), self.worker(seed=7)
+        request = Request("a", 70, 3)
+        scheduler.look_up(request, 0)
+        scheduler.take_events()  # of other tests' blocks nobody here knows a name
+        keys = self.computed(scheduler, worker, request, [4, 2, 7, 9]).saves.keys
+        self.wait_for(keys)
+        stored, = scheduler.take_events()
+        self.assertEqual((stored.parent, [block.hash for block in stored.blocks]),
+                         (None, [b"a 0", b"a 1", b"a 2"]))
+        self.assertEqual([token for block in stored.blocks for token in block.tokens],
+                         request.all_token_ids[: 3 * kv.TOKENS])
+        other = self.announcing()  # finds them, and says what its own engine calls them
+        other.look_up(Request("b", 70, 3), 0)
+        found = [block.hash for event in other.take_events() for block in event.blocks]
+        self.assertEqual(found, [b"b 0", b"b 1", b"b 2"])
+        request.all_token_ids += [7] * kv.TOKENS  # the fourth fills while decoding
+        plan = scheduler.plan([("a", 3 * kv.TOKENS + 1, kv.TOKENS - 1, lambda: [4, 2, 7, 9, 1])])
+        scheduler.step_done(self.step(worker, plan)[0])
+        self.wait_for(plan.saves.keys)
+        stored, = scheduler.take_events()
+        self.assertEqual((stored.parent, stored.blocks[0].hash), (b"a 2", b"a 3"))
+        other.finished("b")  # gives its hold back
+        with speckv.Session(socket=self.daemon.socket) as session:
+            session.remove(session.register(kv.layout()), keys[1:2])
+            session.wait(30)
+            self.assertEqual(session.reap()["result"].tolist(), [0])
+        removed, = scheduler.take_events()
+        self.assertEqual(set(removed.hashes), {b"a 1", b"a 2", b"a 3"})  # and what hangs below
 
     def test_blocks_wait_for_their_tokens(self):
         # a block may fill in a step whose tokens are not known yet when it is planned

@@ -195,6 +195,28 @@ TEST_F(Operations, ATableThatIsNotThereWholeIsRefused) {
   EXPECT_EQ(decode(shape), SPECKV_ENGINE_TABLE) << "power-on does not";
 }
 
+TEST_F(Operations, OfSlotsThatAreLoadedTogetherTheReadableOnesCount) {
+  const Shape shape{.k = CodecId::chanq4, .v = CodecId::chanq4, .heads = 1};
+  set_layout(shape);
+  make_tables(shape, SPECKV_ROPE_NONE);
+  const auto one = widths(CodecId::chanq4);
+  for (const uint16_t slot : {0, 1, 2})
+    EXPECT_EQ(load(SPECKV_ENGINE_WIDTHS_OFFSET + slot * SPECKV_ENGINE_WIDTHS_BYTES, one),
+              SPECKV_ENGINE_OK);
+  // one slot and a half can be read
+  const uint64_t at = Host::bytes - SPECKV_ENGINE_WIDTHS_BYTES * 3 / 2;
+  host_.set_extent(3, at, 4096, false);
+  std::ranges::copy(one, host_.at(at, one.size()).begin());
+  std::ranges::copy(std::span(one).first(64), host_.at(at + one.size(), 64).begin());
+  auto asked = load_job(SPECKV_ENGINE_WIDTHS_OFFSET, 3 * SPECKV_ENGINE_WIDTHS_BYTES);
+  asked.source_extent = 3;
+  asked.source_offset = 0;
+  EXPECT_EQ(status(asked), SPECKV_ENGINE_READ_ERROR);
+  EXPECT_EQ(decode(shape, 0), SPECKV_ENGINE_OK);
+  EXPECT_EQ(decode(shape, 1), SPECKV_ENGINE_TABLE);
+  EXPECT_EQ(decode(shape, 2), SPECKV_ENGINE_TABLE);
+}
+
 TEST_F(Operations, WidthsThatNoCalibrationMakesAreRefused) {
   const Shape shape{.k = CodecId::chanq4, .v = CodecId::chanq4, .heads = 1};
   set_layout(shape);

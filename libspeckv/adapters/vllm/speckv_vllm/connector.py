@@ -11,6 +11,7 @@ import hashlib
 import os
 
 from . import model
+from .announce import Announce
 from .options import Options
 from .plan import Outcome, Plan
 from .scheduler import SchedulerSide
@@ -21,8 +22,11 @@ from .seam import (
     KVConnectorMetadata,
     KVConnectorRole,
     KVConnectorWorkerMetadata,
+    block_names,
     init_logger,
+    kv_event,
     one_group,
+    publishes_events,
     scheduled,
 )
 from .stats import Counts, SpeckvPromMetrics, SpeckvStats
@@ -68,7 +72,12 @@ class SpeckvConnector(KVConnectorBase_V1):
         self._told = set()
         self._epoch = b""
         if role == KVConnectorRole.SCHEDULER:
-            self._scheduler = SchedulerSide(self._options, self._salt_of, self._counts.add)
+            own = publishes_events(vllm_config)
+            announced = own or self._options.events_tell
+            self._scheduler = SchedulerSide(
+                self._options, self._salt_of, self._counts.add, names_of=block_names,
+                announce=(lambda session: Announce(session, self._options, own)) if announced
+                else None)
 
     def shutdown(self):
         for side in (self._worker, self._scheduler):
@@ -155,6 +164,9 @@ class SpeckvConnector(KVConnectorBase_V1):
     def request_finished(self, request, block_ids):
         self._scheduler.finished(request.request_id)
         return False, None
+
+    def take_events(self):
+        return [kv_event(each) for each in self._scheduler.take_events()]
 
     def reset_cache(self):
         """What was stored so far is not found again: the weights may have been replaced."""

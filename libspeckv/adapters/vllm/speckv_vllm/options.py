@@ -20,6 +20,8 @@ class Options:
     hold_timeout: float = 0.05
     save_timeout: float = 0.05
     load_threads: int = 1
+    events_tell: str = ""  # --tell of a publisher
+    events_told: str = ""  # file; for the engine's own stream
 
     @classmethod
     def of(cls, extra_config):

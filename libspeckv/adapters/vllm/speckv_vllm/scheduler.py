@@ -38,6 +38,7 @@ class Sequence:
         self.load = None  # (first block, how many), until a step takes it
         self.load_step = 0
         self.scanned = 0  # blocks before this one are in the pool or on their way
+        self.told = 0  # blocks before this one were told to routers
         self.asked = None
         self.holds = []
         self.held_until = 0.0
@@ -73,12 +74,17 @@ class Sequence:
 
 
 class SchedulerSide:
-    """salt_of(request): bytes, or None for a request whose KV is neither loaded nor saved."""
+    """salt_of(request): bytes, or None for a request whose KV is neither loaded nor saved.
+    names_of(request, first): what the engine calls the request's whole blocks from `first` on, and
+    its LoRA's name; asked where `announce`, which makes an Announce of a session, is given."""
 
-    def __init__(self, options, salt_of, count, clock=time.monotonic):
+    def __init__(self, options, salt_of, count, clock=time.monotonic, names_of=None,
+                 announce=None):
         self._options, self._salt_of, self._count, self._clock = options, salt_of, count, clock
         self._session = speckv.Session(options.namespace, options.socket,
                                        timeout=options.timeout, daemon_uid=options.daemon_uid)
+        self._names_of = names_of
+        self._announce = announce(self._session) if announce else None
         self._layouts = []
         self._sequences = {}
         self._saving = collections.defaultdict(list)  # by step
@@ -88,7 +94,13 @@ class SchedulerSide:
         self._quiet_until = 0.0
 
     def close(self):
+        if self._announce:
+            self._announce.close()
         self._session.close()
+
+    def take_events(self):
+        """What routers should hear: speckv.events.Stored and Removed."""
+        return self._announce.take() if self._announce else []
 
     def register(self, layouts):
         """Of all ranks: a block is there when each of them has its part."""
@@ -106,6 +118,7 @@ class SchedulerSide:
         fresh = self._clock() < sequence.held_until - self._options.hold / 2
         if sequence.asked is None or not fresh or sequence.asked[:2] != (first, end):
             sequence.asked = (first, end, self._ask(sequence, first, end))
+            self._tell(sequence)
         return sequence.asked[2] * tokens
 
     def allocated(self, request, external_tokens):
@@ -209,10 +222,26 @@ class SchedulerSide:
         blocks = slice(first, first + count)
         return Moves(sequence.keys[blocks], pages[blocks])
 
+    def _tell(self, sequence):
+        """Routers hear of the blocks whose keys are known since the last time."""
+        first, size = sequence.told, sequence.block_tokens
+        if not self._announce or first >= len(sequence.keys):
+            return
+        before = max(0, first - 1)
+        names, lora = self._names_of(sequence.request, before)
+        parent, names = (names[0], names[1:]) if first and names else (None, names)
+        end = min(first + len(names), len(sequence.keys))
+        if end > first:
+            tokens = sequence.request.all_token_ids[first * size : end * size]
+            self._announce.tell(self._layouts, names[: end - first], parent, tokens,
+                                sequence.keys[first:end], lora)
+            sequence.told = end
+
     def _save(self, sequence, pages, end):
         blocks = sequence.missing(end)
         if not len(blocks):
             return None
         self._saving[self._step].append(sequence)
+        self._tell(sequence)
         return Moves(sequence.keys[blocks], pages[blocks], sequence.parents(blocks),
                      (blocks * sequence.block_tokens).astype(np.uint32))

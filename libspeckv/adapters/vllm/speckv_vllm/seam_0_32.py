@@ -6,6 +6,7 @@ A later vLLM that moves a name, or means something else by it, gets a seam file 
 
 from prometheus_client import Counter
 from vllm import __version__ as VERSION
+from vllm.distributed.kv_events import MEDIUM_CPU, BlockRemoved, BlockStored
 from vllm.distributed.kv_transfer.kv_connector.v1.base import (
     KVConnectorBase_V1,
     KVConnectorHandshakeMetadata,
@@ -19,6 +20,7 @@ from vllm.distributed.kv_transfer.kv_connector.v1.metrics import (
 )
 from vllm.distributed.parallel_state import get_tensor_model_parallel_rank
 from vllm.logger import init_logger
+from vllm.v1.core.kv_cache_utils import maybe_convert_block_hash
 from vllm.v1.kv_cache_interface import FullAttentionSpec
 from vllm.v1.kv_offload.base import (
     LookupResult,
@@ -53,9 +55,12 @@ __all__ = [
     "TieringOffloadingSpec",
     "TransferResult",
     "VERSION",
+    "block_names",
     "get_tensor_model_parallel_rank",
     "init_logger",
+    "kv_event",
     "one_group",
+    "publishes_events",
     "scheduled",
     "writer",
 ]
@@ -79,6 +84,30 @@ def scheduled(output):
     computed += zip(cached.req_ids, cached.num_computed_tokens)
     return [(name, before, output.num_scheduled_tokens[name],
              lambda name=name: state.get_block_ids(name)[0]) for name, before in computed]
+
+
+def publishes_events(vllm_config):
+    events = vllm_config.kv_events_config
+    return bool(events and events.enable_kv_cache_events)
+
+
+def block_names(request, first):
+    """(what vLLM's events call the request's whole blocks from `first` on, its LoRA's name)."""
+    lora = request.lora_request.name if request.lora_request else None
+    return [maybe_convert_block_hash(each) for each in request.block_hashes[first:]], lora
+
+
+def kv_event(event):
+    """A speckv.events Stored or Removed as vLLM's own. Nothing is ever cleared: that would clear
+    what this engine has in its own memory, too."""
+    if not hasattr(event, "blocks"):
+        return BlockRemoved(block_hashes=event.hashes, medium=MEDIUM_CPU)
+    first = event.blocks[0]
+    return BlockStored(block_hashes=[block.hash for block in event.blocks],
+                       parent_block_hash=event.parent,
+                       token_ids=[token for block in event.blocks for token in block.tokens],
+                       block_size=len(first.tokens), lora_id=None, medium=MEDIUM_CPU,
+                       lora_name=first.lora)
 
 
 def writer(layer):
