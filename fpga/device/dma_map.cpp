@@ -106,4 +106,8 @@ bool DmaMap::write(uint64_t address, std::span<const std::byte> from) const {
   });
 }
 
+bool DmaMap::takes(uint64_t address, size_t bytes) const {
+  return walk(address, bytes, true, [](const std::byte*, size_t) {});
+}
+
 }  // namespace speckv::device

@@ -25,6 +25,8 @@ class Bus {
   // All of it or false, and then some of the bytes may have been moved.
   [[nodiscard]] virtual bool read(uint64_t address, std::span<std::byte> into) const = 0;
   [[nodiscard]] virtual bool write(uint64_t address, std::span<const std::byte> from) const = 0;
+  // Whether write() of so many bytes would do all of it.
+  [[nodiscard]] virtual bool takes(uint64_t address, size_t bytes) const = 0;
 };
 
 class DmaMap final : public Bus {
@@ -42,6 +44,7 @@ class DmaMap final : public Bus {
 
   bool read(uint64_t address, std::span<std::byte> into) const override;
   bool write(uint64_t address, std::span<const std::byte> from) const override;
+  bool takes(uint64_t address, size_t bytes) const override;
 
  private:
   struct Area {

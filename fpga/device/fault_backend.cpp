@@ -33,13 +33,14 @@ class FaultBackend::FaultBus final : public Bus {
     return bus_.read(address, into);
   }
   bool write(uint64_t address, std::span<const std::byte> from) const override {
-    if (const auto queue = around_.queue_written(address, from.size()))
+    if (const auto queue = around_.rings_.queue_of(address, from.size()))
       return around_.write_completion(bus_, *queue, address, from);
     if (!around_.faults_.is_on(Fault::garbage)) return bus_.write(address, from);
     std::vector<std::byte> wrong(from.begin(), from.end());
     for (size_t i = 0; i < wrong.size(); i += kGarbageStride) wrong[i] ^= std::byte{0x5a};
     return bus_.write(address, wrong);
   }
+  bool takes(uint64_t address, size_t bytes) const override { return bus_.takes(address, bytes); }
 
  private:
   FaultBackend& around_;
@@ -98,7 +99,7 @@ bool FaultBackend::work(const Bus& bus) {
   is_reset_asked_ = false;
   if (faults_.take_reset()) reset();
   if (is_delayed()) return true;
-  see_rings();
+  rings_.see(inner_);
   const uint64_t completions = completions_;
   const bool is_busy = inner_.work(FaultBus(*this, bus));
   if (completions_ != completions) delayed_until_.reset();
@@ -126,37 +127,10 @@ std::optional<uint8_t> FaultBackend::take_interrupt() {
   return vector;
 }
 
-void FaultBackend::see_rings() {
-  for (uint32_t i = 0; i < rings_.size(); ++i) {
-    const uint32_t at = i * SPECKV_REG_QUEUES_STRIDE;
-    const uint32_t setup = inner_.read(SPECKV_REG_QUEUES_SETUP + at);
-    const uint32_t extent =
-        (setup & SPECKV_REG_QUEUES_SETUP_CQ_EXTENT_MASK) >> SPECKV_REG_QUEUES_SETUP_CQ_EXTENT_SHIFT;
-    const uint32_t log2_slots = (setup & SPECKV_REG_QUEUES_SETUP_LOG2_SLOTS_MASK) >>
-                                SPECKV_REG_QUEUES_SETUP_LOG2_SLOTS_SHIFT;
-    if (extent >= SPECKV_REG_EXTENTS_COUNT) {
-      rings_[i].slots = 0;
-      continue;
-    }
-    const uint32_t area = extent * SPECKV_REG_EXTENTS_STRIDE;
-    const uint64_t base = uint64_t{inner_.read(SPECKV_REG_EXTENTS_BASE_HIGH + area)} << 32 |
-                          (inner_.read(SPECKV_REG_EXTENTS_BASE_LOW + area) & ~63u);
-    // one that was switched off still ends what it has
-    rings_[i] = {base + inner_.read(SPECKV_REG_QUEUES_CQ_OFFSET + at), 1u << log2_slots};
-  }
-}
-
-std::optional<uint32_t> FaultBackend::queue_written(uint64_t address, size_t bytes) const {
-  if (bytes != kSlot) return {};
-  for (uint32_t i = 0; i < rings_.size(); ++i)
-    if (address - rings_[i].base < rings_[i].slots * kSlot) return i;
-  return {};
-}
-
 // at: which completion of the queue it is, modulo twice the ring's slots.
 bool FaultBackend::put(const Bus& bus, uint32_t queue, uint32_t at,
                        speckv_engine_completion told) const {
-  const Ring& ring = rings_[queue];
+  const CompletionRings::Ring& ring = rings_[queue];
   told.phase ^= (at & ring.slots) == 0 ? 0 : 1;
   return bus.write(ring.base + (at & (ring.slots - 1)) * kSlot, std::as_bytes(std::span(&told, 1)));
 }
@@ -168,7 +142,7 @@ bool FaultBackend::write_completion(const Bus& bus, uint32_t queue, uint64_t add
   const auto hit = [&](Fault fault) { return is_hit[size_t(fault)]; };
   speckv_engine_completion told;
   std::memcpy(&told, from.data(), sizeof(told));
-  const Ring& ring = rings_[queue];
+  const CompletionRings::Ring& ring = rings_[queue];
   const auto slot = uint32_t((address - ring.base) / kSlot);
   const uint32_t at = slot + ((told.phase & 1) != 0 ? 0 : ring.slots) + uint32_t(shift_[queue]);
   told.phase = hit(Fault::phase) ? 0 : 1;

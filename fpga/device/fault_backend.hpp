@@ -9,6 +9,7 @@
 #include <atomic>
 
 #include "backend.hpp"
+#include "completion_rings.hpp"
 #include "faults.hpp"
 #include "hw/speckv_engine.h"
 #include "hw/speckv_regs.h"
@@ -33,16 +34,9 @@ class FaultBackend final : public Backend {
 
  private:
   class FaultBus;
-  struct Ring {  // of completions
-    uint64_t base = 0;
-    uint32_t slots = 0;  // 0: the queue is off
-  };
-  // Whose completion a write to this address is.
-  std::optional<uint32_t> queue_written(uint64_t address, size_t bytes) const;
   bool write_completion(const Bus& bus, uint32_t queue, uint64_t address,
                         std::span<const std::byte> from);
   bool put(const Bus& bus, uint32_t queue, uint32_t at, speckv_engine_completion told) const;
-  void see_rings();
   void stand_straight();
   bool is_delayed();
 
@@ -53,7 +47,7 @@ class FaultBackend final : public Backend {
   // By which slots a queue's completions are away from where the back end puts them.
   std::array<std::atomic<int32_t>, SPECKV_REG_QUEUES_COUNT> shift_{};
   // work()'s own
-  std::array<Ring, SPECKV_REG_QUEUES_COUNT> rings_;
+  CompletionRings rings_;
   std::optional<std::chrono::steady_clock::time_point> delayed_until_;
 };
 

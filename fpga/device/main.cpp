@@ -3,11 +3,11 @@
 // attaches it by its socket and hands it the guest's memory; the guest sees the registers of
 // fpga/doc/registers.md.
 //
-//   speckv-device --socket PATH [--control PATH]
+//   speckv-device --socket PATH [--control PATH] [--backend golden|verilated|both]
 //
 // Serves one client after another until SIGTERM or SIGINT. Whoever may connect to the control
-// socket may make the device do wrong (README.md). Ends with 0, 1 when it could not begin, 2 for
-// wrong arguments.
+// socket may make the device do wrong (README.md). Ends with 0, 1 when it could not begin or when
+// both back ends did not do the same, 2 for wrong arguments.
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -17,18 +17,22 @@
 #include <cstring>
 #include <string>
 
+#include "both_backend.hpp"
 #include "front.hpp"
+#include "rtl_backend.hpp"
 
 namespace {
 
-using speckv::device::Descriptor;
+using namespace speckv::device;
 
 struct Arguments {
-  std::string socket, control;
+  std::string socket, control, backend = "golden";
 };
 
 int usage() {
-  std::fprintf(stderr, "usage: speckv-device --socket PATH [--control PATH]\n");
+  std::fprintf(stderr,
+               "usage: speckv-device --socket PATH [--control PATH] "
+               "[--backend golden|verilated|both]\n");
   return 2;
 }
 
@@ -38,14 +42,17 @@ bool parse(int argc, char** argv, Arguments* ret_arguments) {
     if (i + 1 == argc) return false;
     if (name == "--socket") ret_arguments->socket = argv[i + 1];
     else if (name == "--control") ret_arguments->control = argv[i + 1];
+    else if (name == "--backend") ret_arguments->backend = argv[i + 1];
     else return false;
   }
-  return !ret_arguments->socket.empty();
+  const std::string& backend = ret_arguments->backend;
+  return !ret_arguments->socket.empty() &&
+         (backend == "golden" || backend == "verilated" || backend == "both");
 }
 
 // Returns: a listener, or none, and then the reason is told.
 Descriptor listener_at(const std::string& path) {
-  Descriptor listener(speckv::device::listen_at(path));
+  Descriptor listener(listen_at(path));
   if (listener.get() < 0)
     std::fprintf(stderr, "speckv-device: cannot listen at '%s': %s\n", path.c_str(),
                  std::strerror(errno));
@@ -66,15 +73,37 @@ int run(const Arguments& arguments) {
     control = listener_at(arguments.control);
     if (control.get() < 0) return 1;
   }
-  std::printf("speckv-device: listening at %s, golden model\n", arguments.socket.c_str());
+  std::unique_ptr<Backend> inner = make_golden_backend();
+  const BothBackend* both = nullptr;
+  if (arguments.backend != "golden") {
+    auto engine = make_rtl_engine();
+    if (!engine) {
+      std::fprintf(stderr,
+                   "speckv-device: this program has no Verilated engine; speckv-device-rtl has\n");
+      return 1;
+    }
+    auto rtl = std::make_unique<RtlBackend>(std::move(engine));
+    if (arguments.backend == "verilated") {
+      inner = std::move(rtl);
+    } else {
+      auto pair = std::make_unique<BothBackend>(std::move(inner), std::move(rtl));
+      both = pair.get();
+      inner = std::move(pair);
+    }
+  }
+  std::printf("speckv-device: listening at %s, back end %s\n", arguments.socket.c_str(),
+              arguments.backend.c_str());
   std::fflush(stdout);
-  const auto inner = speckv::device::make_golden_backend();
-  speckv::device::FaultBackend backend(*inner);
-  speckv::device::Server server(backend, &backend.is_link_down());
-  speckv::device::Front(server, backend).run(asked.get(), listener.get(), control.get());
+  FaultBackend backend(*inner);
+  Server server(backend, &backend.is_link_down());
+  Front(server, backend).run(asked.get(), listener.get(), control.get());
   unlink(arguments.socket.c_str());
   if (!arguments.control.empty()) unlink(arguments.control.c_str());
-  return 0;
+  if (both == nullptr) return 0;
+  std::printf("speckv-device: %llu commands done twice, %llu differences\n",
+              static_cast<unsigned long long>(both->compared()),
+              static_cast<unsigned long long>(both->differences()));
+  return both->differences() == 0 ? 0 : 1;
 }
 
 }  // namespace

@@ -35,9 +35,14 @@ inline speckv_layout words_of(const Shape& shape) {
   return words;
 }
 
+// The back end that this program tests: golden_main.cpp or rtl_test.cpp says which.
+std::unique_ptr<Backend> make_backend();
+// Whether it takes work step by step, one descriptor or less at a time, or simulates time.
+bool is_stepwise();
+
 class EngineTest : public ::testing::Test {
  protected:
-  EngineTest() : backend_(make_golden_backend()) {
+  EngineTest() : backend_(make_backend()) {
     host_.read = [this](uint32_t offset) { return backend_->read(offset); };
     host_.write = [this](uint32_t offset, uint32_t value) { backend_->write(offset, value); };
     EXPECT_EQ(map_.add(Host::bus_base, Host::bytes, host_.file(), 0, true, true), 0);
@@ -84,10 +89,15 @@ class EngineTest : public ::testing::Test {
     return asked;
   }
 
-  speckv_engine_completion run(const speckv_engine_descriptor& asked) {
-    host_.submit(asked);
+  void settle() {
     while (backend_->work(map_)) {
     }
+  }
+  bool encodes(CodecId id) { return (host_.read(SPECKV_REG_ENCODERS) >> uint32_t(id) & 1) != 0; }
+
+  speckv_engine_completion run(const speckv_engine_descriptor& asked) {
+    host_.submit(asked);
+    settle();
     const auto told = host_.poll();
     EXPECT_TRUE(told) << "no completion";
     return told.value_or(speckv_engine_completion{});

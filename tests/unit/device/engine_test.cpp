@@ -28,6 +28,7 @@ TEST_F(Engine, SegmentsBothWays) {
   uint32_t seed = 0;
   for (const CodecId id : {CodecId::raw, CodecId::q8, CodecId::rowq3, CodecId::rowq8,
                            CodecId::xpack, CodecId::q8sink}) {
+    if (!encodes(id)) continue;
     for (const bool bf16 : {false, true}) {
       const Shape shape{.k = id, .v = CodecId::rowq5, .first = CodecId::q8, .bf16 = bf16};
       const bool first = ++seed % 2 == 0;
@@ -143,18 +144,19 @@ TEST_F(Engine, RingsWrapAndKeepTheirPhase) {
 TEST_F(Engine, ADescriptorWaitsUntilItsCompletionHasASlot) {
   speckv_engine_descriptor nop{};
   for (int i = 0; i < 8; ++i) host_.submit(nop);
-  while (backend_->work(map_)) {
-  }
+  settle();
   host_.submit(nop);
-  EXPECT_FALSE(backend_->work(map_)) << "the completion ring is full";
-  EXPECT_EQ(host_.read(SPECKV_REG_QUEUES_SQ_HEAD), 8u);
+  settle();
+  EXPECT_EQ(host_.read(SPECKV_REG_QUEUES_SQ_HEAD), 8u) << "the completion ring is full";
   EXPECT_TRUE(host_.poll());
-  EXPECT_TRUE(backend_->work(map_));
+  settle();
+  EXPECT_EQ(host_.read(SPECKV_REG_QUEUES_SQ_HEAD), 9u);
 }
 
 TEST_F(Engine, ADoorbellOutOfRangeCountsForNothing) {
   host_.write(SPECKV_REG_QUEUES_SQ_TAIL, 9);
-  EXPECT_FALSE(backend_->work(map_));
+  settle();
+  EXPECT_EQ(host_.read(SPECKV_REG_QUEUES_SQ_HEAD), 0u);
   EXPECT_EQ(host_.read(SPECKV_REG_ERROR) & 0xff, uint32_t(SPECKV_ENGINE_RING));
   EXPECT_EQ(run({}).status, SPECKV_ENGINE_OK);
 }
@@ -162,8 +164,7 @@ TEST_F(Engine, ADoorbellOutOfRangeCountsForNothing) {
 TEST_F(Engine, ARingOutsideItsExtentHaltsItsQueue) {
   host_.write(SPECKV_REG_QUEUES_SQ_OFFSET, 2 << 20);
   host_.submit({});
-  while (backend_->work(map_)) {
-  }
+  settle();
   EXPECT_EQ(host_.read(SPECKV_REG_ERROR) & 0xff, uint32_t(SPECKV_ENGINE_RING));
   host_.write(SPECKV_REG_QUEUES_SETUP, 0);
   host_.set_up();
@@ -176,7 +177,8 @@ TEST_F(Engine, AResetLeavesRegistersAndForgetsIndices) {
   EXPECT_EQ(run({}).status, SPECKV_ENGINE_OK);
   host_.submit({});
   host_.write(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_RESET_MASK);
-  EXPECT_FALSE(backend_->work(map_));
+  settle();
+  EXPECT_EQ(host_.read(SPECKV_REG_STATUS), SPECKV_REG_STATUS_IDLE_MASK);
   EXPECT_EQ(host_.read(SPECKV_REG_QUEUES_SQ_HEAD), 0u);
   EXPECT_EQ(host_.read(SPECKV_REG_QUEUES_CQ_TAIL), 0u);
   EXPECT_EQ(host_.read(SPECKV_REG_QUEUES_CQ_HEAD), 1u) << "what software wrote stays";
@@ -190,8 +192,10 @@ TEST_F(Engine, InterruptsAreModerated) {
   host_.write(SPECKV_REG_MODERATION, 4);
   for (int i = 0; i < 8; ++i) host_.submit({});
   int told = 0;
-  while (backend_->work(map_))
+  for (bool is_busy = true; is_busy;) {
+    is_busy = backend_->work(map_);
     while (const auto vector = backend_->take_interrupt()) told += *vector == 5 ? 1 : 100;
+  }
   EXPECT_EQ(told, 2);
 }
 
@@ -200,13 +204,16 @@ TEST_F(Engine, WithoutALimitOfCyclesAFewCompletionsAreNotToldOf) {
   EXPECT_EQ(run({}).status, SPECKV_ENGINE_OK);
   EXPECT_FALSE(backend_->take_interrupt());
   host_.write(SPECKV_REG_MODERATION, 4 | 100u << SPECKV_REG_MODERATION_CYCLES_SHIFT);
+  settle();
   EXPECT_TRUE(backend_->take_interrupt());
 }
 
 TEST_F(Engine, RandomRegisterWritesHurtNobody) {
   std::mt19937 random(7);
-  for (int i = 0; i < 20'000; ++i) {
+  const int writes = testing::is_stepwise() ? 20'000 : 4'000;
+  for (int i = 0; i < writes; ++i) {
     host_.write(uint32_t(random() % 0x1000) & ~3u, uint32_t(random()));
+    if (!testing::is_stepwise() && i % 64 != 0) continue;
     (void)backend_->work(map_);
     (void)backend_->take_interrupt();
   }

@@ -79,11 +79,16 @@ static void set_up(uint64_t card_address) {
       SPECKV_REG_LAYOUTS_SHAPE_VALID_MASK | 1u << SPECKV_REG_LAYOUTS_SHAPE_TOKENS_SHIFT |
           1u << SPECKV_REG_LAYOUTS_SHAPE_HEADS_SHIFT | 2u << SPECKV_REG_LAYOUTS_SHAPE_PAGES_SHIFT);
   set(SPECKV_REG_LAYOUTS_CODECS, 0);
+  /* the same, K stored as rowq4 and V as q8 */
+  set(SPECKV_REG_LAYOUTS_SHAPE + SPECKV_REG_LAYOUTS_STRIDE, get(SPECKV_REG_LAYOUTS_SHAPE));
+  set(SPECKV_REG_LAYOUTS_CODECS + SPECKV_REG_LAYOUTS_STRIDE,
+      4u | 2u << SPECKV_REG_LAYOUTS_CODECS_V_SHIFT);
   set(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_ENABLE_MASK);
   tail = head = 0;
 }
 
 #define SEGMENT_BYTES (2u * 2 * 32 * 64 * 2)
+#define STORED_BYTES (2u * 1024 + 2u * 2112) /* of layout 1 */
 
 static struct speckv_engine_descriptor job(int encode, int from, int to) {
   struct speckv_engine_descriptor asked = {
@@ -139,6 +144,28 @@ static void moves_bytes(void) {
   good = run(job(0, CARD, RAM)) == SPECKV_ENGINE_OK &&
          memcmp(card, memory + DATA + 256 * 1024, SEGMENT_BYTES) == 0;
   report(good, "and comes back from it");
+}
+
+/* Whether the bytes are the right ones says the device where it does each command twice. */
+static void codes(void) {
+  int good = 1;
+
+  for (unsigned int i = 0; i < 40 && good; i++) {
+    uint16_t* values = (uint16_t*)(memory + DATA);
+    struct speckv_engine_descriptor asked = job(1, RAM, RAM);
+
+    fill(memory + DATA, i);
+    for (uint32_t j = 0; j < SEGMENT_BYTES / 2; j++) values[j] = (values[j] & 0x83ff) | 0x3800;
+    asked.layout = 1;
+    asked.bytes = STORED_BYTES;
+    good = run(asked) == SPECKV_ENGINE_OK;
+    asked.opcode = SPECKV_ENGINE_DECODE;
+    asked.source_offset = DATA + 256 * 1024;
+    asked.target_offset = DATA + 512 * 1024;
+    asked.cookie++;
+    good &= run(asked) == SPECKV_ENGINE_OK;
+  }
+  report(good, "40 segments of rowq4 and q8, there and back");
 }
 
 static void refuses(void) {
@@ -207,6 +234,7 @@ int main(int argc, char** argv) {
   report(get(SPECKV_REG_MAGIC) == SPECKV_REG_MAGIC_VALUE_VALUE, "its registers answer");
   set_up(card_address);
   moves_bytes();
+  codes();
   refuses();
   hostile_accesses();
   set(SPECKV_REG_CONTROL, SPECKV_REG_CONTROL_RESET_MASK);
