@@ -47,17 +47,19 @@ int parse_map(Reader& in, Message* message) {
   message->file_offset = in.u64();
   message->address = in.u64();
   message->size = in.u64();
-  if (in.is_short()) return EINVAL;
+  if (in.is_short() || (flags & ~(kRead | kWrite)) != 0) return EINVAL;
   if (message->size == 0 || message->address + message->size < message->address) return EINVAL;
   return 0;
 }
 
 int parse_unmap(Reader& in, Message* message) {
   in.u32();
-  message->all = (in.u32() & kUnmapAll) != 0;
+  const uint32_t flags = in.u32();
+  message->all = (flags & kUnmapAll) != 0;
   message->address = in.u64();
   message->size = in.u64();
-  return in.is_short() ? EINVAL : 0;
+  if (in.is_short() || (flags & ~kUnmapAll) != 0) return EINVAL;
+  return message->all && (message->address != 0 || message->size != 0) ? EINVAL : 0;
 }
 
 int parse_set_irqs(Reader& in, Message* message) {

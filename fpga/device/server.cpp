@@ -117,10 +117,14 @@ bool Server::read_all(int connection, std::span<std::byte> into,
   return true;
 }
 
+// A client that does not read its answers waits for nobody but itself: stop() ends that, too.
 bool Server::send_all(int connection, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t sent = send(connection, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
+    std::array<pollfd, 2> sources{{{connection, POLLOUT, 0}, {stop_event_.get(), POLLIN, 0}}};
+    if (poll(sources.data(), sources.size(), -1) < 0 && errno != EINTR) return false;
+    if (is_stopping_) return false;
+    const ssize_t sent = send(connection, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (sent <= 0) return false;
     bytes = bytes.subspan(size_t(sent));
   }

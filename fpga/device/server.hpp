@@ -37,7 +37,7 @@ class Server {
                std::vector<Descriptor>* ret_descriptors);
   bool read_all(int connection, std::span<std::byte> into,
                 std::vector<Descriptor>* ret_descriptors);
-  static bool send_all(int connection, std::span<const std::byte> bytes);
+  bool send_all(int connection, std::span<const std::byte> bytes);
   void run_commands();
 
   Backend& backend_;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // server_test.cpp - a client over a real socket, as QEMU is one: it lends memory by descriptor,
 // reads and writes registers, takes interrupts by eventfd, breaks off and comes again.
-#include "server.hpp"
-
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -12,8 +10,7 @@
 #include <cerrno>
 #include <thread>
 
-#include "client.hpp"
-#include "host.hpp"
+#include "served_fixture.hpp"
 
 namespace speckv::device {
 namespace {
@@ -21,40 +18,7 @@ namespace {
 using testing::Host;
 using Bytes = std::vector<std::byte>;
 
-using testing::Client;
-
-class Served : public ::testing::Test {
- protected:
-  Served() : backend_(make_golden_backend()), server_(*backend_) { connect(); }
-  ~Served() override { part(); }
-
-  void connect() {
-    int ends[2];
-    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    connection_ = ends[0];
-    thread_ = std::thread([this, end = ends[1]] { server_.serve(Descriptor(end)); });
-    client_ = std::make_unique<Client>(connection_);
-    host_.read = [this](uint32_t offset) { return client_->read(offset); };
-    host_.write = [this](uint32_t offset, uint32_t value) { client_->write(offset, value); };
-  }
-  void part() {
-    if (connection_ >= 0) close(connection_);
-    connection_ = -1;
-    if (thread_.joinable()) thread_.join();
-  }
-  int lend(uint64_t address, uint64_t bytes) {
-    const auto body = Answer().u32(32).u32(3).u64(0).u64(address).u64(bytes);
-    client_->say(Command::dma_map, body, {host_.file()});
-    return client_->hear();
-  }
-
-  std::unique_ptr<Backend> backend_;
-  Server server_;
-  Host host_;
-  int connection_ = -1;
-  std::unique_ptr<Client> client_;
-  std::thread thread_;
-};
+using Served = testing::ServedTest;
 
 TEST_F(Served, WhatQemuAsksAtItsStart) {
   client_->say(Command::version, Answer().u16(0).u16(0).text("{}"));
