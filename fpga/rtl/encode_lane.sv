@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // encode_lane - raw beats of a segment in, stored beats out: walker, encoder cores, page ring.
 //
-// A page is handed to the core of its codec when the ring has room for all of it, and that core
-// then gets its raw beats. Cores write pages anywhere in their room; when a page is done, its
-// units may leave. They leave in order, two a beat, so pages are packed by the way they lie in the
-// ring. Raw beats enter one a cycle while pages are of one core; before a page of another one, all
-// pages under way are ended first, since both would write.
+// A page is handed to the core of its codec, and that core then gets its raw beats, one a cycle,
+// whichever cores the pages before went to. Cores write pages anywhere in their room. Those of one
+// pass get a page when the ring has room for all of it, and their writes wait in a queue each: the
+// oldest page's goes first, and raw beats wait while a queue is filling up. Those of two passes
+// look for room when they begin to write (left_q), and write at once; of these only one has pages
+// at a time. A page is done when all before it are; then its units may leave, in order, two a beat,
+// so pages are packed by the way they lie in the ring.
 //
 // refused_o (a pulse): a page was refused; nothing after it counts, and the lane must be reset.
 `include "speckv_check.svh"
@@ -33,16 +35,23 @@ module encode_lane
     input  logic            flip_i,
     output logic            error_o
 );
-  localparam int unsigned Cores = 3;
+  localparam int unsigned Cores = 4;
   localparam int unsigned CoreBits = 2;
   localparam int unsigned CoreRaw = 0;
   localparam int unsigned CoreRowq = 1;
   localparam int unsigned CoreQ8 = 2;
-  localparam int unsigned OpenPages = 8;
+  localparam int unsigned CoreXpack = 3;
+  localparam int unsigned OnePass = 3;  // the first so many cores
+  localparam int unsigned OpenPages = 16;
   localparam int unsigned QueueDepth = 8;
-  typedef logic [RingAddrBits:0] count_t;
+  // Writes of a core of one pass. When raw beats stop, 41 more may come: rowq's from 56 beats.
+  localparam int unsigned WriteDepth = 64;
+  localparam int unsigned WriteCrowd = 16;
+  typedef ring_count_t count_t;
+  localparam count_t CountMax = '1;
 
   function automatic logic [CoreBits-1:0] core_of(input logic [4:0] codec);
+    if (codec == CodecXpack) return CoreBits'(CoreXpack);
     if (codec == CodecQ8 || codec == CodecQ8sink) return CoreBits'(CoreQ8);
     return is_rowq(codec) ? CoreBits'(CoreRowq) : CoreBits'(CoreRaw);
   endfunction
@@ -50,12 +59,14 @@ module encode_lane
   // ---- pages ----
   count_t next_q, made_q, left_q;  // units: handed out, whole, gone
   logic page_valid, page_next, open_ready, open_valid, feed_ready, made, reading;
+  logic page_room, two_passes, other_free;
   page_cfg_t page_cfg;
   page_units_t page_size, made_size;
   logic [15:0] page_index, made_index;
-  logic [CoreBits-1:0] core, last_core_q;
-  logic [Cores-1:0] core_ready, core_done;
+  logic [CoreBits-1:0] core, oldest, last_core_q;
+  logic [Cores-1:0] core_ready, core_done, finished;
   logic [$clog2(OpenPages):0] open_count;
+  logic [RingAddrBits+1:0] page_after;  // units in the ring with this page
 
   segment_walker u_walker (
       .clk_i,
@@ -72,30 +83,34 @@ module encode_lane
       .next_i(page_next)
   );
   assign core = core_of(page_cfg.codec);
-  assign page_next = page_valid && core_ready[core] && open_ready && feed_ready &&
-      count_t'(next_q - left_q) + count_t'(page_size) <= count_t'(RingUnits) &&
-      (core == last_core_q || open_count == '0);
+  assign two_passes = core >= CoreBits'(OnePass);
+  assign page_after = {1'b0, count_t'(next_q - left_q)} + (RingAddrBits + 2)'(page_size);
+  assign page_room = page_after <= (RingAddrBits + 2)'(two_passes ? CountMax : count_t'(RingUnits));
+  // Of cores of two passes only one has pages.
+  assign other_free = !two_passes || core == last_core_q || open_count == '0;
+  assign page_next = page_valid && core_ready[core] && open_ready && feed_ready && page_room &&
+      other_free;
 
-  // Pages under way; they are done in order.
+  // Pages under way; they leave in order.
   prim_fifo #(
-      .Width(16 + PageUnitBits),
+      .Width(CoreBits + 16 + PageUnitBits),
       .Depth(OpenPages)
   ) u_open (
       .clk_i,
       .rst_ni,
       .valid_i(page_next),
       .ready_o(open_ready),
-      .data_i({page_index, page_size}),
+      .data_i({core, page_index, page_size}),
       .valid_o(open_valid),
       .ready_i(made),
-      .data_o({made_index, made_size}),
+      .data_o({oldest, made_index, made_size}),
       .count_o(open_count)
   );
-  assign made = core_done != '0;
+  assign made = open_valid && finished[oldest];
   always_ff @(posedge clk_i) begin
     if (page_next) begin
       next_q <= next_q + count_t'(page_size);
-      last_core_q <= core;
+      if (two_passes) last_core_q <= core;
     end
     if (made) made_q <= made_q + count_t'(made_size);
     if (!rst_ni) begin
@@ -110,6 +125,7 @@ module encode_lane
   logic [CoreBits-1:0] feed_core;
   page_units_t feed_beats, feed_q;
   logic [Cores-1:0] core_take;
+  logic crowd_q;  // a queue of writes is filling up
 
   prim_fifo #(
       .Width(CoreBits + PageUnitBits),
@@ -125,7 +141,7 @@ module encode_lane
       .data_o({feed_core, feed_beats}),
       .count_o()
   );
-  assign raw_ready_o = feed_valid && core_take[feed_core];
+  assign raw_ready_o = feed_valid && core_take[feed_core] && !crowd_q;
   assign feed_end = feed_q + 11'd1 == feed_beats;
   always_ff @(posedge clk_i) begin
     if (!rst_ni) feed_q <= '0;
@@ -141,7 +157,7 @@ module encode_lane
 
   for (genvar i = 0; i < Cores; i++) begin : gen_offer
     assign core_page[i] = page_next && core == CoreBits'(i);
-    assign core_valid[i] = raw_valid_i && feed_valid && feed_core == CoreBits'(i);
+    assign core_valid[i] = raw_valid_i && feed_valid && feed_core == CoreBits'(i) && !crowd_q;
   end
   raw_encode u_raw (
       .clk_i,
@@ -195,39 +211,114 @@ module encode_lane
       .refusal_o(core_refusal[CoreQ8])
   );
 
-  always_comb begin
-    refusal_o = RefusalNone;
-    for (int unsigned i = 0; i < Cores; i++) if (core_done[i]) refusal_o = core_refusal[i];
+  xpack_encode u_xpack (
+      .clk_i,
+      .rst_ni,
+      .page_valid_i(core_page[CoreXpack]),
+      .page_ready_o(core_ready[CoreXpack]),
+      .page_cfg_i(page_cfg),
+      .page_base_i(next_q),
+      .left_i(left_q),
+      .valid_i(core_valid[CoreXpack]),
+      .ready_o(core_take[CoreXpack]),
+      .beat_i(raw_beat_i),
+      .write_o(write[CoreXpack]),
+      .write_mask_o(write_mask[CoreXpack]),
+      .write_addr_o(write_addr[CoreXpack]),
+      .write_data_o(write_data[CoreXpack]),
+      .done_o(core_done[CoreXpack]),
+      .refusal_o(core_refusal[CoreXpack])
+  );
+
+  // ---- writes, and what became of each core's pages ----
+  typedef struct packed {
+    logic       done;
+    refusal_e   refusal;
+    logic [1:0] mask;
+    ring_addr_t addr;
+    beat_t      data;
+  } write_t;
+  write_t [Cores-1:0] asked, granted;
+  logic [Cores-1:0] waits, grant, finish_ready;
+  refusal_e [Cores-1:0] finish_refusal;
+  logic [OnePass-1:0] queue_room, queue_crowd;
+  logic late_write;
+
+  for (genvar i = 0; i < Cores; i++) begin : gen_write
+    assign asked[i] = '{
+            done: core_done[i],
+            refusal: core_refusal[i],
+            mask: write[i] ? write_mask[i] : 2'b00,
+            addr: write_addr[i],
+            data: write_data[i]
+        };
+    prim_fifo #(
+        .Width($bits(refusal_e)),
+        .Depth(OpenPages)
+    ) u_finished (
+        .clk_i,
+        .rst_ni,
+        .valid_i(grant[i] && granted[i].done),
+        .ready_o(finish_ready[i]),
+        .data_i(granted[i].refusal),
+        .valid_o(finished[i]),
+        .ready_i(made && oldest == CoreBits'(i)),
+        .data_o(finish_refusal[i]),
+        .count_o()
+    );
   end
+  for (genvar i = 0; i < OnePass; i++) begin : gen_queue
+    logic [$clog2(WriteDepth):0] queue_count;
+    prim_fifo #(
+        .Width($bits(write_t)),
+        .Depth(WriteDepth)
+    ) u_writes (
+        .clk_i,
+        .rst_ni,
+        .valid_i(write[i] || core_done[i]),
+        .ready_o(queue_room[i]),
+        .data_i(asked[i]),
+        .valid_o(waits[i]),
+        .ready_i(grant[i]),
+        .data_o(granted[i]),
+        .count_o(queue_count)
+    );
+    assign queue_crowd[i] = queue_count >= ($clog2(WriteDepth) + 1)'(WriteCrowd);
+  end
+  for (genvar i = OnePass; i < Cores; i++) begin : gen_direct
+    assign waits[i] = write[i] || core_done[i];
+    assign granted[i] = asked[i];
+  end
+  assign late_write = waits[Cores-1:OnePass] != '0;
+  // Who cannot wait, the oldest page's core, rowq and q8 before raw.
+  always_comb begin
+    grant = '0;
+    if (late_write) grant[Cores-1:OnePass] = waits[Cores-1:OnePass];
+    else if (waits[oldest] && open_valid) grant[oldest] = 1'b1;
+    else if (waits[CoreQ8]) grant[CoreQ8] = 1'b1;
+    else if (waits[CoreRowq]) grant[CoreRowq] = 1'b1;
+    else grant[CoreRaw] = waits[CoreRaw];
+  end
+  always_ff @(posedge clk_i) crowd_q <= queue_crowd != '0 && rst_ni;
+  assign refusal_o = finish_refusal[oldest];
   assign refused_o = made && refusal_o != RefusalNone;
   assign page_o = made_index;
 
   // ---- the ring ----
-  logic [Cores-1:0] writer;
-  logic [1:0] mask;
-  ring_addr_t addr;
-  beat_t data, read_data;
+  write_t written;
+  beat_t  read_data;
 
-  assign writer = write & (~write + 1'b1);
   always_comb begin
-    mask = '0;
-    addr = '0;
-    data = '0;
-    for (int unsigned i = 0; i < Cores; i++) begin
-      if (writer[i]) begin
-        mask = write_mask[i];
-        addr = write_addr[i];
-        data = write_data[i];
-      end
-    end
+    written = '0;
+    for (int unsigned i = 0; i < Cores; i++) if (grant[i]) written |= granted[i];
   end
   page_ring u_ring (
       .clk_i,
       .rst_ni,
-      .write_i(write != '0),
-      .write_mask_i(mask),
-      .write_addr_i(addr),
-      .write_data_i(data),
+      .write_i(written.mask != '0),
+      .write_mask_i(written.mask),
+      .write_addr_i(written.addr),
+      .write_data_i(written.data),
       .read_i(reading),
       .read_half_i(half),
       .read_addr_i(left_q[RingAddrBits-1:0]),
@@ -297,8 +388,13 @@ module encode_lane
       .count_o()
   );
 
-  `SPECKV_ASSERT(EncodeLaneOneWrites, (write & (write - 1'b1)) == '0)
-  `SPECKV_ASSERT(EncodeLaneRingInRange, count_t'(next_q - left_q) <= count_t'(RingUnits))
-  `SPECKV_ASSERT(EncodeLaneDoneIsOpen, !made || open_valid)
+  logic unused_written;
+  assign unused_written = ^{written.done, written.refusal};
+
+  `SPECKV_ASSERT(EncodeLaneOneWrites, (grant & (grant - 1'b1)) == '0)
+  `SPECKV_ASSERT(EncodeLaneWritesWait,
+                 ((write[OnePass-1:0] | core_done[OnePass-1:0]) & ~queue_room) == '0)
+  `SPECKV_ASSERT(EncodeLaneFinishHasRoom, finish_ready == '1)
+  `SPECKV_ASSERT(EncodeLaneMadeIsRoom, count_t'(made_q - left_q) <= count_t'(RingUnits))
   `SPECKV_ASSERT(EncodeLaneQueueHasRoom, !read_q[RingLatency-1] || queue_ready)
 endmodule

@@ -21,6 +21,8 @@ package speckv_pkg;
 
   typedef logic [BeatBits-1:0] beat_t;
   typedef logic [RingAddrBits-1:0] ring_addr_t;
+  // Units that went through a ring since reset, modulo twice the ring: tells full from empty.
+  typedef logic [RingAddrBits:0] ring_count_t;
   typedef logic [PageUnitBits-1:0] page_units_t;
 
   // Ids of docs/codec.md.
@@ -45,7 +47,7 @@ package speckv_pkg;
 
   // One bit an id: what this build decodes and encodes. The capability registers say the same.
   parameter logic [31:0] DecodeMask = 32'h007f_077d;
-  parameter logic [31:0] EncodeMask = 32'h0000_057d;
+  parameter logic [31:0] EncodeMask = 32'h0000_077d;
 
   // What a lane needs to know about one page; it travels with the page.
   typedef struct packed {

@@ -39,16 +39,6 @@ module xpack_path
     for (int unsigned i = 0; i < Lanes; i++) count_of = count_of + 6'(takes[i]);
   endfunction
 
-  // Where the list of nibbles begins and ends, in nibbles of the head.
-  function automatic logic [11:0] list_of(input logic [1:0] tokens, input logic [1:0] blocks);
-    return {3'd0, {1'b0, blocks} + 3'd1, 6'd0} + 12'd2 + {4'd0, xpack_values(tokens, blocks), 1'b0};
-  endfunction
-  function automatic logic [11:0] end_of(input logic [1:0] tokens, input logic [1:0] blocks);
-    page_cfg_t cfg;
-    cfg = '{codec: CodecXpack, bf16: 1'b0, tokens: tokens, blocks: blocks};
-    return {1'b0, xpack_head_units(cfg), 6'd0};
-  endfunction
-
   // The 64 bytes of the head in which its largest exponent lies, and behind it the far list.
   function automatic logic [2:0] far_word_of(input logic [1:0] blocks);
     return ({1'b0, blocks} + 3'd1) >> 1;

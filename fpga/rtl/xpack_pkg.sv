@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// xpack_pkg - what the parts of xpack's decoder share. docs/codec.md, section 10, has the bytes.
+// xpack_pkg - what the parts of xpack's decoder and encoder share. docs/codec.md, section 10, has
+// the bytes.
 package xpack_pkg;
   import speckv_pkg::*;
 
@@ -13,7 +14,7 @@ package xpack_pkg;
   typedef struct packed {
     logic       first;   // beat of its page
     logic       last;
-    logic       buffer;  // of the page's head
+    logic       buffer;  // of the page's head (decoder)
     logic       bf16;
     logic [1:0] tokens;
     logic [1:0] blocks;
@@ -27,8 +28,33 @@ package xpack_pkg;
     logic [31:0][7:0] lows;
   } row_t;
 
+  // An encoded beat: a row, and what it adds to the two lists. offsets counts in the first token.
+  typedef struct packed {
+    row_t             row;
+    logic [7:0]       top;        // the page's largest exponent
+    logic [31:0][3:0] offsets;
+    logic [5:0]       count;      // nibbles
+    logic [31:0][3:0] nibbles;
+    logic [5:0]       far_count;
+    logic [31:0][7:0] entries;    // of the far list
+  } packed_t;
+
+  function automatic logic [7:0] xpack_field(input logic [15:0] value, input logic bf16);
+    return bf16 ? value[14:7] : {3'd0, value[14:10]};
+  endfunction
+
   // Units (of 256 values) of a page: 4 .. 64.
   function automatic logic [6:0] xpack_values(input logic [1:0] tokens, input logic [1:0] blocks);
     return 7'({1'b0, blocks} + 3'd1) << (3'd2 + 3'(tokens));
+  endfunction
+
+  // Where the list of nibbles begins and ends, in nibbles of the head.
+  function automatic logic [11:0] list_of(input logic [1:0] tokens, input logic [1:0] blocks);
+    return {3'd0, {1'b0, blocks} + 3'd1, 6'd0} + 12'd2 + {4'd0, xpack_values(tokens, blocks), 1'b0};
+  endfunction
+  function automatic logic [11:0] end_of(input logic [1:0] tokens, input logic [1:0] blocks);
+    page_cfg_t cfg;
+    cfg = '{codec: CodecXpack, bf16: 1'b0, tokens: tokens, blocks: blocks};
+    return {1'b0, xpack_head_units(cfg), 6'd0};
   endfunction
 endpackage

@@ -48,9 +48,9 @@ speckv_engine_descriptor make_job(EngineHost& host, const SegmentLayout& layout,
 
 namespace {
 
-const std::vector<CodecId> codecs = {CodecId::raw,   CodecId::rowq3, CodecId::rowq4,
-                                     CodecId::rowq5, CodecId::rowq6, CodecId::rowq8,
-                                     CodecId::q8,    CodecId::q8sink};
+const std::vector<CodecId> codecs = {CodecId::raw,   CodecId::rowq3,  CodecId::rowq4,
+                                     CodecId::rowq5, CodecId::rowq6,  CodecId::rowq8,
+                                     CodecId::q8,    CodecId::q8sink, CodecId::xpack};
 const std::vector<CodecId> decoded = {
     CodecId::raw,      CodecId::rowq3,  CodecId::rowq4,    CodecId::rowq5,
     CodecId::rowq6,    CodecId::rowq8,  CodecId::xpack,    CodecId::q8,
@@ -60,18 +60,16 @@ const std::vector<CodecId> decoded = {
 // The target and 64 bytes on either side, to see that nothing else was written.
 constexpr size_t guard = 64;
 
-// Where raw beats are owed in every cycle. An encoder of another kind of codec begins when the
-// pages under way are ended. Pages of raw or xpack take about as long to come as to leave, so
-// beside others they may be late; and so may chanq's first page of a segment, whose first pass
-// nothing hides, behind pages of another codec that are not its head's first ones.
+// Where raw beats are owed in every cycle. Pages of raw or xpack take about as long to come as to
+// leave, so beside others they may be late; and so may chanq's first page of a segment, whose first
+// pass nothing hides, behind pages of another codec that are not its head's first ones.
 bool fed(const SegmentLayout& layout, bool first_block, bool encode) {
   const auto mixed = [&](auto is) {
     const int all = is(layout.k) + is(layout.v) + (first_block && is(layout.first));
     return all != 0 && all != 2 + first_block;
   };
-  const auto is_q8 = [](CodecId id) { return id == CodecId::q8 || id == CodecId::q8sink; };
   return !mixed([](CodecId id) { return id == CodecId::raw; }) &&
-         !mixed([](CodecId id) { return id == CodecId::xpack; }) && !(encode && mixed(is_q8)) &&
+         !mixed([](CodecId id) { return id == CodecId::xpack; }) &&
          (codec::is_chanq(layout.k) || !layout.chanq(first_block));
 }
 
