@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// chanq_pkg - what the parts of chanq's decoder share. docs/codec.md, section 5, has the bytes.
+// chanq_pkg - what the parts of chanq's decoder and encoder share. docs/codec.md, section 5, has
+// the bytes.
+`include "speckv_check.svh"
+
 package chanq_pkg;
   import speckv_pkg::*;
 
@@ -49,6 +52,74 @@ package chanq_pkg;
     logic [5:0] token;
     rope_t      rope;
   } tag_t;
+
+  // ---- encoder ----
+  typedef logic signed [15:0] fixed_t;  // turned back
+  typedef logic [14:0] size_t;
+
+  // What the encoder knows of a channel before its codes: the bits of a code, the reach it asks
+  // for, its middle, and the place of the middle's highest bit.
+  typedef struct packed {
+    logic [3:0] width;
+    logic [6:0] wanted;
+    logic       neg;
+    size_t      size;
+    logic [3:0] place;
+  } fit_t;
+
+  // A page behind the encoder's first pass.
+  typedef struct packed {
+    page_cfg_t   cfg;
+    ring_count_t base;
+    rope_t       rope;
+    logic [7:0]  field;    // its largest exponent
+    refusal_e    refusal;
+  } encoded_t;
+
+  // A step of the third pass: 32 tokens of a channel, or 16 of two.
+  typedef struct packed {
+    logic       first;    // of its page
+    logic       last;
+    logic [1:0] tokens;
+    logic [1:0] blocks;
+    logic [7:0] channel;  // the first
+    logic       half;     // the upper tokens of 64
+    logic [2:0] slot;     // of chanq_rows
+    logic [6:0] top;
+    logic [1:0] grain;
+  } quant_t;
+
+  // What is stored of a channel beside its codes, and their bits.
+  typedef struct packed {
+    logic [3:0] width;
+    logic [4:0] drop;
+    logic [7:0] anchor;
+  } side_t;
+
+  typedef struct packed {
+    logic [7:0] slot;  // of its widths
+    encoded_t   page;
+  } scanned_t;
+
+  // The highest bit that is set; 0 where none is.
+  function automatic logic [3:0] log2_of(input logic [15:0] value);
+    log2_of = '0;
+    for (int unsigned i = 0; i < 16; i++) if (value[i]) log2_of = 4'(i);
+  endfunction
+
+  // An anchor is the middle to 5 bits, but no finer than 2^(k-4): with `place` the larger of k and
+  // the place of its highest bit, rounded (halves away from zero) to a multiple of 2^(place-4).
+  function automatic logic [15:0] anchor_sum(input size_t size, input logic [3:0] place);
+    return 16'(size) + (place > 4'd4 ? `MUT(155, 16'd1, 16'd0) << (place - 4'd5) : 16'd0);
+  endfunction
+  function automatic logic [15:0] anchor_size(input logic [15:0] sum, input logic [3:0] place);
+    return place > 4'd4 ? sum & (16'hffff << (place - 4'd4)) : sum;
+  endfunction
+  // Its code: 16 an octave above k, and the five bits (32 of them: the next octave's 16).
+  function automatic logic [6:0] anchor_code(input logic [15:0] sum, input logic [3:0] place,
+                                             input logic [3:0] octave);
+    return {3'(place - octave), 4'd0} + 7'({sum, 4'd0} >> place);
+  endfunction
 
   // Rotated channels whose partners this build finds.
   function automatic logic rope_known(input rope_t rope);

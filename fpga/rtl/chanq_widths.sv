@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // chanq_widths - the widths in table memory, and those of the pages at hand.
 //
-// ask_i with a slot for each page, in order, two under way at most; 5 cycles later valid_o says
+// ask_i with a slot for each page, in order, Pages under way at most; 5 cycles later valid_o says
 // that the page's widths are at widths_o, until next_i. A slot is two words: channels 0 .. 127,
 // then the others. Writes at any time, a word a cycle.
 `include "speckv_check.svh"
@@ -10,7 +10,9 @@ module chanq_widths
   import speckv_pkg::*;
   import engine_pkg::*;
   import chanq_pkg::*;
-(
+#(
+    parameter int unsigned Pages = 2  // under way
+) (
     input  logic                           clk_i,
     input  logic                           rst_ni,
     input  logic                           write_i,
@@ -29,7 +31,7 @@ module chanq_widths
 
   prim_fifo #(
       .Width(8),
-      .Depth(2)
+      .Depth(Pages)
   ) u_slots (
       .clk_i,
       .rst_ni,
@@ -65,7 +67,7 @@ module chanq_widths
   );
   prim_fifo #(
       .Width($bits(widths_t)),
-      .Depth(2)
+      .Depth(Pages)
   ) u_widths (
       .clk_i,
       .rst_ni,
@@ -81,5 +83,5 @@ module chanq_widths
   logic unused_read;
   assign unused_read = read_q[2];
 
-  `SPECKV_ASSERT(ChanqWidthsTwoUnderWay, (!ask_i || slot_ready) && (!read_q[1] || room))
+  `SPECKV_ASSERT(ChanqWidthsHaveRoom, (!ask_i || slot_ready) && (!read_q[1] || room))
 endmodule

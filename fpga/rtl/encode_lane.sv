@@ -15,32 +15,36 @@
 module encode_lane
   import speckv_pkg::*;
   import engine_pkg::*;
+  import chanq_pkg::*;
 (
-    input  logic            clk_i,
-    input  logic            rst_ni,
-    input  logic            start_i,
-    input  layout_t         layout_i,
-    input  logic            first_block_i,
-    input  logic            raw_valid_i,
-    output logic            raw_ready_o,
-    input  beat_t           raw_beat_i,
-    output logic            stored_valid_o,
-    input  logic            stored_ready_i,
-    output beat_t           stored_beat_o,
-    output logic            stored_half_o,
-    output logic            stored_last_o,
-    output logic            refused_o,
-    output refusal_e        refusal_o,
-    output logic     [15:0] page_o,          // that was refused
-    input  logic            flip_i,
-    output logic            error_o
+    input  logic                clk_i,
+    input  logic                rst_ni,
+    input  table_write_t        table_write_i,
+    input  logic                start_i,
+    input  layout_t             layout_i,        // stands as long as the job
+    input  logic                first_block_i,
+    input  logic         [15:0] widths_i,        // slot of the first head's
+    input  logic                raw_valid_i,
+    output logic                raw_ready_o,
+    input  beat_t               raw_beat_i,
+    output logic                stored_valid_o,
+    input  logic                stored_ready_i,
+    output beat_t               stored_beat_o,
+    output logic                stored_half_o,
+    output logic                stored_last_o,
+    output logic                refused_o,
+    output refusal_e            refusal_o,
+    output logic         [15:0] page_o,          // that was refused
+    input  logic                flip_i,
+    output logic                error_o
 );
-  localparam int unsigned Cores = 4;
-  localparam int unsigned CoreBits = 2;
+  localparam int unsigned Cores = 5;
+  localparam int unsigned CoreBits = 3;
   localparam int unsigned CoreRaw = 0;
   localparam int unsigned CoreRowq = 1;
   localparam int unsigned CoreQ8 = 2;
   localparam int unsigned CoreXpack = 3;
+  localparam int unsigned CoreChanq = 4;
   localparam int unsigned OnePass = 3;  // the first so many cores
   localparam int unsigned OpenPages = 16;
   localparam int unsigned QueueDepth = 8;
@@ -53,6 +57,7 @@ module encode_lane
   function automatic logic [CoreBits-1:0] core_of(input logic [4:0] codec);
     if (codec == CodecXpack) return CoreBits'(CoreXpack);
     if (codec == CodecQ8 || codec == CodecQ8sink) return CoreBits'(CoreQ8);
+    if (is_chanq(codec)) return CoreBits'(CoreChanq);
     return is_rowq(codec) ? CoreBits'(CoreRowq) : CoreBits'(CoreRaw);
   endfunction
 
@@ -63,6 +68,7 @@ module encode_lane
   page_cfg_t page_cfg;
   page_units_t page_size, made_size;
   logic [15:0] page_index, made_index;
+  logic [7:0] head;
   logic [CoreBits-1:0] core, oldest, last_core_q;
   logic [Cores-1:0] core_ready, core_done, finished;
   logic [$clog2(OpenPages):0] open_count;
@@ -78,7 +84,7 @@ module encode_lane
       .page_cfg_o(page_cfg),
       .page_units_o(page_size),
       .page_index_o(page_index),
-      .head_o(),
+      .head_o(head),
       .last_o(),
       .next_i(page_next)
   );
@@ -228,6 +234,27 @@ module encode_lane
       .write_data_o(write_data[CoreXpack]),
       .done_o(core_done[CoreXpack]),
       .refusal_o(core_refusal[CoreXpack])
+  );
+  chanq_encode u_chanq (
+      .clk_i,
+      .rst_ni,
+      .table_write_i,
+      .page_valid_i(core_page[CoreChanq]),
+      .page_ready_o(core_ready[CoreChanq]),
+      .page_cfg_i(page_cfg),
+      .page_base_i(next_q),
+      .page_rope_i(layout_i.rope),
+      .page_slot_i(8'(widths_i) + (layout_i.shared_widths ? 8'd0 : head)),
+      .left_i(left_q),
+      .valid_i(core_valid[CoreChanq]),
+      .ready_o(core_take[CoreChanq]),
+      .beat_i(raw_beat_i),
+      .write_o(write[CoreChanq]),
+      .write_mask_o(write_mask[CoreChanq]),
+      .write_addr_o(write_addr[CoreChanq]),
+      .write_data_o(write_data[CoreChanq]),
+      .done_o(core_done[CoreChanq]),
+      .refusal_o(core_refusal[CoreChanq])
   );
 
   // ---- writes, and what became of each core's pages ----
@@ -389,7 +416,7 @@ module encode_lane
   );
 
   logic unused_written;
-  assign unused_written = ^{written.done, written.refusal};
+  assign unused_written = ^{written.done, written.refusal, widths_i[15:8]};
 
   `SPECKV_ASSERT(EncodeLaneOneWrites, (grant & (grant - 1'b1)) == '0)
   `SPECKV_ASSERT(EncodeLaneWritesWait,

@@ -212,9 +212,11 @@ module lane
   encode_lane u_encode (
       .clk_i,
       .rst_ni(flush_n),
+      .table_write_i,
       .start_i(start && encode),
       .layout_i(plan.layout),
       .first_block_i(descriptor.first_block),
+      .widths_i(descriptor.widths),
       .raw_valid_i(in_valid && encode),
       .raw_ready_o(encode_in_ready),
       .raw_beat_i(in_beat),

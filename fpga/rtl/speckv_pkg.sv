@@ -47,7 +47,7 @@ package speckv_pkg;
 
   // One bit an id: what this build decodes and encodes. The capability registers say the same.
   parameter logic [31:0] DecodeMask = 32'h007f_077d;
-  parameter logic [31:0] EncodeMask = 32'h0000_077d;
+  parameter logic [31:0] EncodeMask = 32'h007f_077d;
 
   // What a lane needs to know about one page; it travels with the page.
   typedef struct packed {

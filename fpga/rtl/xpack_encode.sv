@@ -40,10 +40,6 @@ module xpack_encode
     ring_count_t base;
   } page_t;
 
-  function automatic logic [7:0] larger(input logic [7:0] a, input logic [7:0] b);
-    return a > b ? a : b;
-  endfunction
-
   // ---- first pass ----
   logic page_valid, queue_ready, take, page_end;
   page_t page;
@@ -90,50 +86,44 @@ module xpack_encode
     end
   end
 
-  // 1: exponents. 2: the channels' largest so far; four of the beat. 3: larger; 3 .. 6: the page's.
+  // 1: exponents. 2: the channels' largest so far; 3: larger. 5: the page's (page_top).
   typedef struct packed {
     logic       valid;
     logic       fresh;  // of the first token
-    logic       first;
     logic [4:0] row;
   } mark_t;
-  mark_t mark_1, mark_2, mark_3, mark_4, mark_5;
+  mark_t mark_1, mark_2;
   logic [Lanes-1:0][7:0] field_1, field_2, best_2;
-  logic [7:0][7:0] top_2;
-  logic [1:0][7:0] top_3;
-  logic [7:0] top_4, top_5;
+  logic [7:0] top_5;
 
   for (genvar i = 0; i < Lanes; i++) begin : gen_channel
     logic [7:0] best_q[8*Sets];
     always_ff @(posedge clk_i) begin
       best_2[i] <= best_q[mark_1.row];
       if (mark_2.valid)
-        best_q[mark_2.row] <= mark_2.fresh ? field_2[i] : larger(best_2[i], field_2[i]);
+        best_q[mark_2.row] <= mark_2.fresh || field_2[i] > best_2[i] ? field_2[i] : best_2[i];
     end
   end
   always_ff @(posedge clk_i) begin
     mark_1 <= '{
         valid: take && rst_ni,
         fresh: beat_q < PageUnitBits'({page.cfg.blocks, 1'b1}) + 11'd1,
-        first: beat_q == '0,
         row: {set_q, column_q}
     };
+    mark_2 <= mark_1;
     for (int unsigned i = 0; i < Lanes; i++)
     field_1[i] <= xpack_field(beat_i[16*i+:16], page.cfg.bf16);
-    mark_2 <= mark_1;
     field_2 <= field_1;
-    for (int unsigned i = 0; i < 8; i++)
-    top_2[i] <= larger(
-        larger(field_1[4*i], field_1[4*i+1]), larger(field_1[4*i+2], field_1[4*i+3])
-    );
-    mark_3 <= mark_2;
-    for (int unsigned i = 0; i < 2; i++)
-    top_3[i] <= larger(larger(top_2[4*i], top_2[4*i+1]), larger(top_2[4*i+2], top_2[4*i+3]));
-    mark_4 <= mark_3;
-    top_4 <= larger(top_3[0], top_3[1]);
-    mark_5 <= mark_4;
-    if (mark_4.valid) top_5 <= mark_4.first ? top_4 : larger(top_4, top_5);
   end
+  page_top u_top (
+      .clk_i,
+      .rst_ni,
+      .valid_i(take),
+      .first_i(beat_q == '0),
+      .bf16_i(page.cfg.bf16),
+      .beat_i,
+      .top_o(top_5)
+  );
 
   // ---- pages between the passes ----
   logic scanned_valid, ended_ready, ended_valid, scanned_ready;
@@ -278,7 +268,7 @@ module xpack_encode
   );
 
   logic unused;
-  assign unused = ^{mark_5, scanned_count, scanned.cfg.codec};
+  assign unused = ^{scanned_count, scanned.cfg.codec};
 
   `SPECKV_ASSERT(XpackEncodeCodec, !page_valid_i || page_cfg_i.codec == CodecXpack)
   `SPECKV_ASSERT(

@@ -31,7 +31,7 @@ struct EncodePage {
   codec::Refusal refusal;
   uint64_t begun = 0;  // cycle of its first beat
   uint32_t rope = 0, slot = 0;
-  std::array<uint32_t, 32> widths = {};
+  bool guess = false;  // what it becomes is anybody's guess, but it ends like any other
 };
 
 template <typename Dut>
@@ -41,9 +41,11 @@ class EncodeCore {
       : bench_(bench), dut_(bench.dut()), ids_(std::move(ids)) {}
   virtual ~EncodeCore() = default;
 
-  // Resets, then runs the bench's pages in rounds, each under its two patterns.
-  int run_all() {
+  // Resets, prints how long a page of this codec takes alone if there is one, then runs the bench's
+  // pages in rounds, each under its two patterns.
+  int run_all(std::optional<codec::CodecId> alone = {}) {
     clear();
+    if (alone) print_latency(*alone);
     int pattern = 0;
     for (uint64_t left = bench_.options().pages; left > 0; pattern = (pattern + 1) % 9) {
       const uint64_t pages = std::min<uint64_t>(left, round_pages);
@@ -52,16 +54,6 @@ class EncodeCore {
       if (two_passes && pattern % 3 == 2) interrupt();
     }
     return bench_.finish();
-  }
-  // From the first beat of one page alone to its last write.
-  uint64_t latency(codec::CodecId id, const codec::PageShape& shape) {
-    round_shape_ = shape;
-    even_ = true;
-    only_ = id;
-    last_latency_ = 0;
-    run(1, 0);
-    only_.reset();
-    return last_latency_;
   }
 
  protected:
@@ -72,8 +64,11 @@ class EncodeCore {
   virtual void make(EncodePage& page, codec::CodecId id, const codec::PageShape& shape) {
     page.stored = golden_encode(id, shape, page.values, &page.refusal);
   }
-  virtual void offer(const EncodePage&) {}
+  // Returns: whether the page may be handed out.
+  virtual bool offer(const EncodePage&) { return true; }
   virtual void before_edge() {}
+  // No page is inside.
+  virtual void before_round() {}
 
   Bench<Dut>& bench_;
   Dut& dut_;
@@ -90,8 +85,10 @@ class EncodeCore {
   }
 
   void run(uint64_t pages, int pattern) {
+    before_round();
     Flow flow(pattern % 3), leaves(pattern / 3);
     uint64_t added = 0, idle = 0;
+    full_ = pattern == 7;
     const bool free = pattern == 0 || (!two_passes && pattern % 3 == 0);
     if (!only_) {
       even_ = free && two_passes;
@@ -101,11 +98,22 @@ class EncodeCore {
         round_shape_.head_dim = uint16_t(64 * (1 + evens_++ / 3 % 4));
       }
     }
-    while (added < pages || !open_.empty()) {
+    while (added < pages || !waiting_.empty() || !open_.empty()) {
       while (added < pages && waiting_.size() < 3) add_page(), ++added;
       idle += cycle(flow.next(bench_.random()), leaves.next(bench_.random()));
     }
     if (free) bench_.count_bubbles(idle);
+  }
+
+  // From a page's first beat to its last write; behind it a lane takes 7 cycles more.
+  void print_latency(codec::CodecId id) {
+    round_shape_ = {32, 64, SPECKV_DTYPE_F16, codec::Kind::k};
+    even_ = true;
+    only_ = id;
+    run(1, 0);
+    only_.reset();
+    std::printf("codec %u, 32 x 64: first beat in to last write %llu cycles\n", unsigned(id),
+                (unsigned long long)last_latency_);
   }
 
   // A reset in the middle of pages: what comes after it is as if nothing had been.
@@ -123,11 +131,11 @@ class EncodeCore {
     if (dut_.page_valid_i) {
       dut_.page_cfg_i = waiting_.front().cfg;
       dut_.page_base_i = waiting_.front().base % (two_passes ? 2 * ring_units : ring_units);
-      offer(waiting_.front());
+      if (!offer(waiting_.front())) dut_.page_valid_i = 0;
     }
     dut_.valid_i = feeding_ < open_.size() && flows;
     if (dut_.valid_i) std::memcpy(&dut_.beat_i[0], &open_[feeding_].values[at_], 64);
-    if (leaves) left_ = std::min(left_ + 2, made_);
+    if (full_ ? bench_.cycles() % 24 == 0 : leaves) left_ = std::min(left_ + 2, made_);
     if constexpr (two_passes) dut_.left_i = left_ % (2 * ring_units);
     before_edge();
     bench_.settle();
@@ -178,7 +186,8 @@ class EncodeCore {
     }
     if (!dut_.done_o) return;
     const EncodePage& page = open_.front();
-    if (dut_.refusal_o != uint32_t(page.refusal)) {
+    if (page.guess) {
+    } else if (dut_.refusal_o != uint32_t(page.refusal)) {
       bench_.mismatch("page %03x: refusal %u, not %u", page.cfg, dut_.refusal_o,
                       unsigned(page.refusal));
     } else if (page.stored) {
@@ -206,6 +215,7 @@ class EncodeCore {
   uint64_t evens_ = 0;  // rounds of one shape
   uint64_t last_latency_ = 0;
   size_t feeding_ = 0, base_ = 0, at_ = 0, left_ = 0, made_ = 0;
+  bool full_ = false;  // the ring fills up, for units leave it slowly
 };
 
 }  // namespace speckv::fpga

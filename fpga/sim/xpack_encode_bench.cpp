@@ -59,5 +59,5 @@ class XpackEncode : public EncodeCore<Vxpack_encode> {
 
 int main(int argc, char** argv) {
   Bench<Vxpack_encode> bench("xpack_encode", argc, argv);
-  return XpackEncode(bench).run_all();
+  return XpackEncode(bench).run_all(CodecId::xpack);
 }
