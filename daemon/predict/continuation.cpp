@@ -40,19 +40,17 @@ constexpr uint16_t kNoList = UINT16_MAX;
 constexpr uint64_t kAdvanceNs = 1'000'000;  // the finest bin
 constexpr uint32_t kUnparkTries = 2;
 constexpr uint32_t kDepthTries = 8;  // blocks of the same worth that are compared by position
-// Four pools' worth of evicted keys; a small pool needs more than that to see people come back.
-constexpr uint64_t kGhostsPerBlock = 4;
-constexpr uint64_t kGhostsMin = 32'768;
+constexpr uint64_t kGhostsPerBlock = 4;  // four pools' worth of evicted keys
 // How a ghost remembers a block, in its four bits.
 constexpr uint32_t kVisitsMax = 7;
 constexpr uint32_t kGhostSuperseded = 8;
 
 class Continuation final : public EvictionPolicy {
  public:
-  explicit Continuation(uint32_t capacity)
+  Continuation(uint32_t capacity, uint32_t ghosts_min)
       : lists_(capacity, kLists),
         states_(capacity),
-        ghosts_(std::max(kGhostsPerBlock * capacity, kGhostsMin)),
+        ghosts_(std::max<uint64_t>(kGhostsPerBlock * capacity, ghosts_min)),
         model_(capacity) {}
 
   void on_insert(uint32_t block, const BlockFacts& facts) override;
@@ -392,8 +390,8 @@ bool Continuation::any_unpinned(std::span<const uint8_t> pinned, uint32_t* ret_b
 
 }  // namespace
 
-std::unique_ptr<EvictionPolicy> make_continuation(uint32_t capacity) {
-  return std::make_unique<Continuation>(capacity);
+std::unique_ptr<EvictionPolicy> make_continuation(uint32_t capacity, uint32_t ghosts_min) {
+  return std::make_unique<Continuation>(capacity, ghosts_min);
 }
 
 }  // namespace speckv::predict

@@ -79,7 +79,7 @@ class Lru final : public EvictionPolicy {
 
 }  // namespace
 
-std::unique_ptr<EvictionPolicy> make_lru(uint32_t capacity) {
+std::unique_ptr<EvictionPolicy> make_lru(uint32_t capacity, uint32_t /*ghosts_min*/) {
   return std::make_unique<Lru>(capacity);
 }
 

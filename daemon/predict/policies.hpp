@@ -8,8 +8,8 @@
 
 namespace speckv::predict {
 
-std::unique_ptr<EvictionPolicy> make_continuation(uint32_t capacity);
-std::unique_ptr<EvictionPolicy> make_lru(uint32_t capacity);
-std::unique_ptr<EvictionPolicy> make_s3fifo(uint32_t capacity);
+std::unique_ptr<EvictionPolicy> make_continuation(uint32_t capacity, uint32_t ghosts_min);
+std::unique_ptr<EvictionPolicy> make_lru(uint32_t capacity, uint32_t ghosts_min);
+std::unique_ptr<EvictionPolicy> make_s3fifo(uint32_t capacity, uint32_t ghosts_min);
 
 }  // namespace speckv::predict

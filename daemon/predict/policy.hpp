@@ -86,7 +86,11 @@ std::string_view policy_default(uint32_t shards);
 
 // Returns: nullptr when no policy has that name (see policy_names()) or capacity is not
 // 1..kCapacityMax.
-// Allocates everything it will ever use, about 100 bytes a block (ghosts included).
-std::unique_ptr<EvictionPolicy> make_policy(std::string_view name, uint32_t capacity);
+// Allocates everything it will ever use, about 100 bytes a block (ghosts included). ghosts_min: a
+// policy that remembers evicted keys has room for so many at least (8 bytes each); a small pool
+// needs more than its own number of blocks to see people come back.
+inline constexpr uint32_t kGhostsMin = 32'768;
+std::unique_ptr<EvictionPolicy> make_policy(std::string_view name, uint32_t capacity,
+                                            uint32_t ghosts_min = kGhostsMin);
 
 }  // namespace speckv::predict

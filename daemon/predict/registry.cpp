@@ -10,7 +10,7 @@ namespace {
 
 struct Entry {
   std::string_view name;
-  std::unique_ptr<EvictionPolicy> (*make)(uint32_t capacity);
+  std::unique_ptr<EvictionPolicy> (*make)(uint32_t capacity, uint32_t ghosts_min);
 };
 
 constexpr std::array kEntries = {
@@ -32,11 +32,12 @@ std::span<const std::string_view> policy_names() { return kNames; }
 // continuation wants a sequence's blocks in one shard; see README.md for what it loses otherwise.
 std::string_view policy_default(uint32_t shards) { return shards > 1 ? "lru" : "continuation"; }
 
-std::unique_ptr<EvictionPolicy> make_policy(std::string_view name, uint32_t capacity) {
+std::unique_ptr<EvictionPolicy> make_policy(std::string_view name, uint32_t capacity,
+                                            uint32_t ghosts_min) {
   // kNoBlock, kParentAway and the list heads need numbers above the blocks'
   if (capacity == 0 || capacity > kCapacityMax) return nullptr;
   for (const Entry& entry : kEntries) {
-    if (entry.name == name) return entry.make(capacity);
+    if (entry.name == name) return entry.make(capacity, ghosts_min);
   }
   return nullptr;
 }

@@ -130,7 +130,7 @@ class S3Fifo final : public EvictionPolicy {
 
 }  // namespace
 
-std::unique_ptr<EvictionPolicy> make_s3fifo(uint32_t capacity) {
+std::unique_ptr<EvictionPolicy> make_s3fifo(uint32_t capacity, uint32_t /*ghosts_min*/) {
   return std::make_unique<S3Fifo>(capacity);
 }
 

@@ -93,6 +93,7 @@ std::string size_text(uint64_t bytes);  // "4KiB", "1MiB"
 
 using Suite = void (*)(Report& report);
 void suite_evict(Report& report);
+void suite_size(Report& report);
 void suite_codec(Report& report);
 void suite_get(Report& report);
 void suite_put(Report& report);

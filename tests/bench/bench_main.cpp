@@ -29,6 +29,7 @@ struct NamedSuite {
 
 constexpr std::array kSuites = {
     NamedSuite{"evict", "eviction policies on a trace, beside the offline optimum", suite_evict},
+    NamedSuite{"size", "hit rates of other pool sizes, beside a replay of each", suite_size},
     NamedSuite{"speculate", "stalls with a tier below the pool, prefetching or not",
                suite_speculate},
     NamedSuite{"codec", "encode and decode beside memcpy, lz4, zstd, ggml", suite_codec},

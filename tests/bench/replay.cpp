@@ -73,6 +73,8 @@ ReplayResult replay(predict::EvictionPolicy& policy, const Trace& trace, uint32_
       policy.on_hit(pool.slot_of[chain[lead]], request.now_ns);
     }
     result.hits[half] += lead > 0 ? lead - 1 : 0;
+    result.opened[half] += lead > 0;
+    result.requests[half] += !chain.empty();
     result.asked[half] += chain.empty() ? 0 : chain.size() - 1;
     for (uint32_t p = lead; p < chain.size(); ++p) {
       if (pool.has(chain[p])) {

@@ -24,10 +24,17 @@ namespace speckv::bench {
 struct ReplayResult {
   std::array<uint64_t, 2> hits{};   // leading, without block 0; [half]
   std::array<uint64_t, 2> asked{};  // without block 0
+  std::array<uint64_t, 2> opened{};  // requests whose block 0 was there
+  std::array<uint64_t, 2> requests{};
   uint64_t inserted = 0;
   uint64_t evicted = 0;
   double percent(int half) const {
     return asked[half] ? 100.0 * double(hits[half]) / double(asked[half]) : 0;
+  }
+  // Leading hits with block 0, over all requests.
+  double percent_of_all() const {
+    const uint64_t all = asked[0] + asked[1] + requests[0] + requests[1];
+    return all ? 100.0 * double(hits[0] + hits[1] + opened[0] + opened[1]) / double(all) : 0;
   }
 };
 

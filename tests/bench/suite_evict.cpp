@@ -10,7 +10,7 @@
 
 #include "bench.hpp"
 #include "replay.hpp"
-#include "sessions.hpp"
+#include "trace_choice.hpp"
 
 namespace speckv::bench {
 namespace {
@@ -38,33 +38,11 @@ std::string goal_of_ours(uint32_t capacity, double lru) {
   return text;
 }
 
-bool find_trace(Report& report, Trace* ret_trace) {
-  if (report.options().trace.empty()) {
-    *ret_trace = synthetic_trace({});
-    report.skip("evict/* on a real trace",
-                "TRACE= names none; these rows are on " + ret_trace->name + ", our own generator");
-    return true;
-  }
-  std::string error;
-  if (holds_sessions(report.options().trace)) {
-    SessionTrace sessions;
-    if (!load_sessions(report.options().trace, {}, &sessions, &error)) {
-      report.skip("evict/*", error);
-      return false;
-    }
-    *ret_trace = sessions.flat();
-    return true;
-  }
-  if (load_trace(report.options().trace, ret_trace, &error)) return true;
-  report.skip("evict/*", error);
-  return false;
-}
-
 }  // namespace
 
 void suite_evict(Report& report) {
   Trace trace;
-  if (!find_trace(report, &trace)) return;
+  if (!find_trace(report, "evict/*", &trace)) return;
   for (uint32_t capacity : {1000u, 2000u, 5000u, 10'000u, 20'000u, 50'000u}) {
     const std::string at = "/" + std::to_string(capacity);
     report.progress("evict" + at);
