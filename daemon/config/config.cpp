@@ -84,6 +84,12 @@ std::string describe_spill(const NamespaceConfig& space, uint32_t shards) {
          format_bytes(shards * space.spill_buffer_bytes);
 }
 
+std::string describe_size(const NamespaceConfig& space, uint32_t shards) {
+  if (space.size_samples == 0) return "none: speckvctl size has no answer";
+  return std::to_string(space.size_samples) + " blocks, in memory " +
+         format_bytes(size_memory_bytes(space, shards) / limits::kib * limits::kib);
+}
+
 }  // namespace
 
 uint64_t index_bytes_max(const NamespaceConfig& space) {
@@ -165,13 +171,26 @@ uint64_t spill_memory_bytes(const NamespaceConfig& space, uint32_t shards) {
          shards * space.spill_buffer_bytes;
 }
 
+uint32_t size_samples_of_shard(const NamespaceConfig& space, uint32_t shards) {
+  if (space.size_samples == 0) return 0;
+  return std::max(space.size_samples / shards, limits::size_samples_of_shard_min);
+}
+
+uint64_t size_memory_bytes(const NamespaceConfig& space, uint32_t shards) {
+  if (space.size_samples == 0) return 0;
+  const uint64_t samples = uint64_t{size_samples_of_shard(space, shards)} * shards;
+  return samples * limits::size_sample_bytes + shards * limits::size_shard_bytes +
+         space.index_entries * limits::size_block_bytes;
+}
+
 uint64_t memory_bytes_max(const Config& config) {
   const uint64_t rings = shm::session_arena_offset(config.daemon.data_threads);
   uint64_t bytes = config.session.arenas_bytes_max + rings * config.session.sessions_max +
                    config.session.widths_bytes_max;
   for (const NamespaceConfig& space : config.namespaces)
     bytes += space.bytes + index_bytes_max(space) +
-             spill_memory_bytes(space, config.daemon.data_threads);
+             spill_memory_bytes(space, config.daemon.data_threads) +
+             size_memory_bytes(space, config.daemon.data_threads);
   return bytes;
 }
 
@@ -234,6 +253,7 @@ std::string describe(const Config& config) {
            format_bytes(space.prefetch_bytes_s) + " a second, " +
                std::to_string(space.prefetch_keys_max) + " keys at once");
     append(&text, "retained", "at most " + format_bytes(space.retained_bytes_max));
+    append(&text, "size_samples", describe_size(space, config.daemon.data_threads));
     append(&text, "spill", describe_spill(space, config.daemon.data_threads));
   }
   text += "memory at most   " +

@@ -113,6 +113,8 @@ struct NamespaceConfig {
   std::string spill_path;
   uint64_t spill_bytes = 0, spill_entries = 0;
   uint64_t spill_buffer_bytes = limits::spill_buffer_bytes_default;
+  // Blocks that `speckvctl size` looks at; 0: none, and it has no answer.
+  uint32_t size_samples = limits::size_samples_default;
 };
 
 struct Config {
@@ -155,6 +157,9 @@ uint64_t fds_for(const Config& config, uint64_t sessions, uint64_t layouts);
 uint64_t index_bytes_max(const NamespaceConfig& space);
 // What a namespace's spill tier takes of the memory: its map and its buffers.
 uint64_t spill_memory_bytes(const NamespaceConfig& space, uint32_t shards);
+// Of each shard, and what all of a namespace take of the memory, about.
+uint32_t size_samples_of_shard(const NamespaceConfig& space, uint32_t shards);
+uint64_t size_memory_bytes(const NamespaceConfig& space, uint32_t shards);
 // The most memory that this configuration can ever take: pool, indexes, arenas,
 // widths. Bytes.
 uint64_t memory_bytes_max(const Config& config);

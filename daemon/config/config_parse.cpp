@@ -193,6 +193,7 @@ void read_namespace(TableReader table, const KnownNames& known, const Config& co
   read_access(table, ret);
   read_limits(table, config.session, config.daemon.data_threads, ret);
   read_spill(table, config.daemon.data_threads, ret);
+  table.integer("size_samples", 0, limits::size_samples_max, &ret->size_samples);
   table.finish();
 }
 

@@ -23,7 +23,7 @@ FetchReply Shard::fetch(const Key& key, const Layout& layout, uint64_t deadline_
   shm::Entry known;
   if (index_.find(key, hash_key(key), &known)) {
     if (!layout.widths->takes(known.fingerprint)) return {Fetch::missing, 0};
-    touch(known.block, now_ns);
+    warm(known.block, now_ns);
     return {Fetch::ready, 0};
   }
   if (!spill_) return {Fetch::missing, 0};

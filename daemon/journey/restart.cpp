@@ -86,7 +86,9 @@ void Shard::restore_one(uint64_t offset, uint64_t used_ns) {
     block_tokens = meta->block_tokens;
     blocks_[block].raw_bytes = uint32_t(meta->raw_bytes);
   }
-  policy_->on_insert(block, facts_of(block, parent, position, block_tokens, used_ns));
+  const predict::BlockFacts facts = facts_of(block, parent, position, block_tokens, used_ns);
+  policy_->on_insert(block, facts);
+  note_lineage(block, facts);
   add_gauges(blocks_[block], +1);
 }
 

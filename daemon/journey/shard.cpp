@@ -34,6 +34,11 @@ Shard::Shard(const ShardOptions& options)
     spill_ = std::make_unique<SpillStore>(*options.spill, static_cast<SpillWitness*>(this));
   waiting_.reserve(fetches_waiting_max);
   fetched_.reserve(2 * spill_reads_max + fetches_waiting_max);
+  if (options.size_samples == 0) return;
+  const uint64_t below = options.spill ? options.spill->units * shm::unit_bytes : 0;
+  curve_ = std::make_unique<predict::SizeCurve>(predict::SizeCurveOptions{
+      options_.policy, options.units * shm::unit_bytes, below, options.size_samples});
+  lineages_.resize(options.blocks_max);
 }
 
 // One that was evicted while a reader names it goes too: a restart would find it whole.
@@ -44,6 +49,7 @@ int Shard::remove_from_pool(const Key& key, const Layout& layout) {
   if (!index_.find(key, hash_key(key), &known) || !layout.widths->takes(known.fingerprint))
     return -ENOENT;
   if (pinned_[known.block]) return -EBUSY;
+  forget_use(key);
   unpublish(known.block);  // guards are not asked: whoever reads it now misses, as it should
   shm::full_fence();
   free_block(known.block);
@@ -52,15 +58,21 @@ int Shard::remove_from_pool(const Key& key, const Layout& layout) {
 }
 
 void Shard::touch(uint32_t block, uint64_t now_ns) {
-  if (block >= blocks_.size() || blocks_[block].state != BlockState::published) return;
+  if (warm(block, now_ns)) count_use(block, now_ns);
+}
+
+// It is wanted, or will be. Returns: false where there is no such block any more.
+bool Shard::warm(uint32_t block, uint64_t now_ns) {
+  if (block >= blocks_.size() || blocks_[block].state != BlockState::published) return false;
   policy_->on_hit(block, now_ns);
   counters_.touches.fetch_add(1, std::memory_order_relaxed);
+  return true;
 }
 
 void Shard::touch_key(const Key& key, const Layout& layout, uint64_t now_ns) {
   shm::Entry known;
   if (index_.find(key, hash_key(key), &known) && layout.widths->takes(known.fingerprint))
-    touch(known.block, now_ns);
+    warm(known.block, now_ns);
 }
 
 void Shard::hint(const Key& key, const Layout& layout, uint8_t kind, uint64_t returns_ns) {
@@ -88,6 +100,7 @@ void Shard::tick(uint64_t now_ns) {
       std::memory_order_relaxed);
   counters_.free_units.store(slabs_.free_units(), std::memory_order_relaxed);
   counters_.waste_ppm.store(uint64_t(slabs_.waste() * 1e6), std::memory_order_relaxed);
+  publish_sizes();
 }
 
 void Shard::add_gauges(const Block& block, int sign) {

@@ -35,6 +35,7 @@
 #include "pool/spill_store.hpp"
 #include "predict/admission.hpp"
 #include "predict/policy.hpp"
+#include "predict/size_curve.hpp"
 #include "shm/atomics.hpp"
 #include "shm/session_format.hpp"
 
@@ -60,6 +61,10 @@ struct ShardCounters {
       fetch_rejected{0}, fetch_over_limit{0}, fetch_cancelled{0}, fetch_bytes{0};
   std::atomic<uint64_t> fetches_under_way{0};  // gauge
   std::atomic<uint64_t> retained_blocks{0}, retained_bytes{0}, retain_refused{0}, hints{0};
+  // What pools of other sizes would have had: predict/size_curve.hpp. Of all keys, not of those
+  // that are looked at.
+  std::array<std::atomic<uint64_t>, predict::kSizeModels> size_uses{}, size_hits{};
+  std::atomic<uint64_t> size_one_in{0};  // 0: nobody looks
 };
 
 struct ShardOptions {
@@ -73,6 +78,7 @@ struct ShardOptions {
   HoldRoom* hold_room = nullptr;  // of its namespace; outlives the shard
   uint64_t hold_ns_max = 60'000'000'000;
   uint64_t retained_bytes_max = 0;  // of this shard, as stored
+  uint32_t size_samples = 0;        // see predict/size_curve.hpp; 0: nobody looks
   Engine* engine = nullptr;
   // Called on the data thread, once for a layout: its reach() has enough, control may adopt().
   std::function<void()> on_measured;
@@ -133,6 +139,7 @@ class Shard : private SpillWitness {
           std::span<const std::byte> arena, uint64_t now_ns, bool* ret_existed);
   // -EAGAIN: not yet; ask again.
   int remove(const Key& key, const Layout& layout);
+  // A client has read it.
   void touch(uint32_t block, uint64_t now_ns);
   void touch_key(const Key& key, const Layout& layout, uint64_t now_ns);
   // What a client says of a block; of one that is not here nothing is remembered.
@@ -279,6 +286,13 @@ class Shard : private SpillWitness {
   void let_go_retained(uint32_t block);
   void end_retains_of(uint64_t session_id);
   void expire_retains(uint64_t now_ns);
+  // size.cpp
+  void count_use(uint32_t block, uint64_t now_ns);
+  void note_lineage(uint32_t block, const predict::BlockFacts& facts);
+  void forget_use(const Key& key);
+  void publish_sizes();
+  // shard.cpp
+  bool warm(uint32_t block, uint64_t now_ns);
   // lose.cpp
   void drop_holds_of(const std::vector<uint8_t>& leaving);
   void lose_under_way(uint64_t offset, uint64_t bytes);
@@ -304,6 +318,12 @@ class Shard : private SpillWitness {
   SlabPool slabs_;
   IndexWriter index_;
   std::unique_ptr<predict::EvictionPolicy> policy_;
+  struct Lineage {  // of a block that is there
+    uint64_t ancestor = 0;
+    uint32_t position = predict::kPositionUnknown;
+  };
+  std::unique_ptr<predict::SizeCurve> curve_;
+  std::vector<Lineage> lineages_;  // by block; empty where nobody looks
   std::vector<Block> blocks_;
   std::vector<uint32_t> free_blocks_;
   std::vector<uint8_t> pinned_;  // by block: it is held

@@ -179,6 +179,7 @@ int Shard::finish(Put& put, uint64_t now_ns) {
     undo(put);
   } else {
     write(put, facts_of(put), put.now_ns);
+    count_use(put.block, put.now_ns);
     supersede(put.block);
     counters_.put_raw_bytes.fetch_add(blocks_[put.block].raw_bytes, std::memory_order_relaxed);
     counters_.put_stored_bytes.fetch_add(blocks_[put.block].stored_bytes,

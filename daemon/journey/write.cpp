@@ -76,8 +76,10 @@ void Shard::publish(const Placing& placing, const StoredFacts& facts, uint64_t n
   SPECKV_ASSERT(placed, "the index has no place for a block that was planned for");
   fresh.state = BlockState::published;
   fresh.kind = facts.kind;
-  policy_->on_insert(placing.block, facts_of(placing.block, facts.parent, facts.position,
-                                             facts.block_tokens, now_ns));
+  const predict::BlockFacts known =
+      facts_of(placing.block, facts.parent, facts.position, facts.block_tokens, now_ns);
+  policy_->on_insert(placing.block, known);
+  note_lineage(placing.block, known);
   add_gauges(fresh, +1);
 }
 

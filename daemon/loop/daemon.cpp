@@ -134,6 +134,7 @@ Status Daemon::start_threads() {
       options.hold_room = hold_rooms_[i + 1].get();
       options.holds_max = holds_of_shard(*config_.namespaces[i].holds_max, shards);
       options.retained_bytes_max = config_.namespaces[i].retained_bytes_max / shards;
+      options.size_samples = config::size_samples_of_shard(config_.namespaces[i], shards);
       options.hold_ns_max = config_.session.hold_ms_max * 1'000'000;
       options.engine = engine.get();
       spills_.tell(config_, i, shard, &options);

@@ -57,6 +57,27 @@ void add_shard(const ShardCounters& from, watch::SpaceFacts* to) {
   add(&to->hints, from.hints);
 }
 
+void add_sizes(const ShardCounters& from, watch::SizeFacts* to) {
+  const auto add = [&from](watch::SizeFacts::Point* point, uint32_t model) {
+    point->uses += from.size_uses[model].load(std::memory_order_relaxed);
+    point->hits += from.size_hits[model].load(std::memory_order_relaxed);
+  };
+  to->one_in = std::max(to->one_in, from.size_one_in.load(std::memory_order_relaxed));
+  for (uint32_t model = 0; model < to->pools.size(); model++) add(&to->pools[model], model);
+  add(&to->with_spill, predict::kSizeModels - 1);
+}
+
+watch::SizeFacts sizes_of(const config::NamespaceConfig& config, uint64_t pool_bytes,
+                          uint32_t shards) {
+  watch::SizeFacts facts;
+  facts.samples = config.size_samples;
+  facts.memory_bytes = config::size_memory_bytes(config, shards);
+  for (double step : predict::kSizeSteps)
+    facts.pools.push_back({uint64_t(double(pool_bytes) * step), 0, 0});
+  if (!config.spill_path.empty()) facts.with_spill.bytes = pool_bytes + config.spill_bytes;
+  return facts;
+}
+
 void add_spill(const SpillStore& from, watch::SpillFacts* to) {
   const auto add = [](uint64_t* sum, const std::atomic<uint64_t>& part) {
     *sum += part.load(std::memory_order_relaxed);
@@ -170,9 +191,11 @@ std::vector<watch::SpaceFacts> LiveView::spaces() const {
     facts.index_entries = config.index_entries;
     facts.units = space.units;
     facts.lost_bytes = space.lost_bytes;
+    facts.size = sizes_of(config, facts.pool_bytes, daemon_.config().daemon.data_threads);
     for (const auto& thread : daemon_.threads()) {
       const ShardCounters& counters = thread->counters(uint32_t(i));
       add_shard(counters, &facts);
+      add_sizes(counters, &facts.size);
       const double shard = double(space.units_of(uint32_t(&thread - daemon_.threads().data())));
       facts.waste += double(counters.waste_ppm.load(std::memory_order_relaxed)) / 1e6 * shard /
                      double(space.units);

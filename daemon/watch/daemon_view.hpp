@@ -71,6 +71,19 @@ struct SpillFacts {
   uint64_t failed_parcels = 0, read_errors = 0, write_errors = 0, overdue = 0, opened = 0;
 };
 
+// What pools of other sizes would have had of the blocks that were asked for lately.
+struct SizeFacts {
+  struct Point {
+    uint64_t bytes = 0;           // of the pool, or of pool and tier below
+    uint64_t uses = 0, hits = 0;  // blocks
+  };
+  uint64_t samples = 0;  // 0: nobody looks
+  uint64_t one_in = 0;   // one key in so many is looked at
+  uint64_t memory_bytes = 0;
+  std::vector<Point> pools;
+  Point with_spill;  // bytes 0: there is none
+};
+
 // One namespace, its shards summed up. Words are the stations'.
 struct SpaceFacts {
   std::string name, policy, preset;
@@ -108,6 +121,7 @@ struct SpaceFacts {
   uint64_t retained_blocks = 0, retained_bytes = 0, retained_bytes_max = 0, retain_refused = 0;
   uint64_t hints = 0;
   SpillFacts spill;
+  SizeFacts size;
 };
 
 struct SessionFacts {

@@ -98,6 +98,22 @@ ordered_json spill_json(const SpillFacts& facts) {
           {"opened", facts.opened}};
 }
 
+ordered_json point_json(const SizeFacts::Point& point) {
+  return {{"bytes", point.bytes}, {"uses", point.uses}, {"hits", point.hits}};
+}
+
+// null: nobody looks.
+ordered_json size_json(const SizeFacts& facts) {
+  if (facts.samples == 0) return nullptr;
+  ordered_json pools = ordered_json::array();
+  for (const SizeFacts::Point& point : facts.pools) pools.push_back(point_json(point));
+  return {{"samples", facts.samples},
+          {"one_in", facts.one_in},
+          {"memory_bytes", facts.memory_bytes},
+          {"pools", std::move(pools)},
+          {"with_spill", facts.with_spill.bytes ? point_json(facts.with_spill) : nullptr}};
+}
+
 ordered_json space_json(const SpaceFacts& facts) {
   return {{"name", facts.name},
           {"policy", facts.policy},
@@ -165,7 +181,8 @@ ordered_json space_json(const SpaceFacts& facts) {
           {"retained_bytes_max", facts.retained_bytes_max},
           {"retain_refused", facts.retain_refused},
           {"hints", facts.hints},
-          {"spill", spill_json(facts.spill)}};
+          {"spill", spill_json(facts.spill)},
+          {"size", size_json(facts.size)}};
 }
 
 // 64-bit fingerprints do not survive a JSON reader that has doubles only.

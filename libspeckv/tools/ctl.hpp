@@ -38,6 +38,7 @@ int show_status(const Options& options);
 int show_top(const Options& options);
 int show_list(const Options& options);
 int show_info(const Options& options);
+int show_size(const Options& options);
 int run_bench(const Options& options);
 int run_doctor(const Options& options);
 int run_region(const Options& options);  // asks the kernel, not the daemon

@@ -11,6 +11,7 @@ add_executable(speckvctl
   ${CMAKE_CURRENT_LIST_DIR}/ctl_format.cpp
   ${CMAKE_CURRENT_LIST_DIR}/ctl_region.cpp
   ${CMAKE_CURRENT_LIST_DIR}/ctl_show.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/ctl_size.cpp
   ${CMAKE_CURRENT_LIST_DIR}/ctl_top.cpp
   ${CMAKE_CURRENT_LIST_DIR}/doctor_judge.cpp
   ${CMAKE_CURRENT_LIST_DIR}/doctor_machine.cpp

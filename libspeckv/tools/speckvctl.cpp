@@ -26,6 +26,7 @@ constexpr const char* usage =
     "  top [-n TURNS] [-d S]     the same, live, with rates\n"
     "  ls [NAMESPACE] [--limit N]  stored blocks\n"
     "  info [NAMESPACE] KEY      one block: where and how it is stored, every checksum checked\n"
+    "  size [NAMESPACE]          hit rates of half to four times the pool, other presets, spill\n"
     "  bench [--namespace NAME] [--preset NAME]\n"
     "                            puts, gets and exists against memcpy; removes its blocks "
     "afterwards\n"
@@ -132,6 +133,7 @@ constexpr Command commands[] = {
     {"top", 1, asks | bit(turns) | bit(interval), speckv::ctl::show_top},
     {"ls", 2, asks | bit(limit), speckv::ctl::show_list},
     {"info", 3, asks, speckv::ctl::show_info},
+    {"size", 2, asks, speckv::ctl::show_size},
     {"bench", 1, asks | bit(space) | bit(preset), speckv::ctl::run_bench},
     {"doctor", 1, asks, speckv::ctl::run_doctor},
     {"region", 5, bit(json), speckv::ctl::run_region},

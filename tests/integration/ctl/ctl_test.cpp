@@ -110,6 +110,23 @@ TEST_F(Ctl, top_draws_as_often_as_asked) {
   EXPECT_EQ(text.out.find('\x1b'), std::string::npos) << "no escapes into a pipe";
 }
 
+TEST_F(Ctl, size_says_what_other_pools_would_have_had) {
+  ASSERT_EQ(run("bench --preset q8").exit_status, 0);  // blocks that are put, read and removed
+  const Ran ran = run("--json size");
+  ASSERT_EQ(ran.exit_status, 0) << ran.out;
+  const json size = ran.parsed();
+  ASSERT_EQ(size["pools"].size(), 7u) << ran.out;
+  EXPECT_GT(size["pools"][2]["uses"].get<int>(), 0) << ran.out;
+  EXPECT_EQ(size["pools"][2]["bytes"], size["pool_bytes"]);
+  EXPECT_EQ(size["presets"].size(), 6u) << "all but its own";
+  const Ran text = run("size");
+  EXPECT_EQ(text.exit_status, 0) << text.out;
+  for (const char* word : {"half", "as it is", "four times", "preset compact"})
+    EXPECT_NE(text.out.find(word), std::string::npos) << word << " in " << text.out;
+  EXPECT_NE(run("size second").out.find("nobody has asked for a block yet"), std::string::npos);
+  EXPECT_NE(run("size nowhere").out.find("there are: default second"), std::string::npos);
+}
+
 TEST_F(Ctl, doctor) {
   const Ran text = run("doctor");
   EXPECT_EQ(text.exit_status, 0) << text.out;

@@ -79,6 +79,7 @@ class Space {
     options.blocks_max = blocks_max;
     options.policy = policy_;
     options.holds_max = 8;
+    options.size_samples = size_samples;
     options.engine = engine_.get();
     shard_ = std::make_unique<Shard>(options);
   }
@@ -140,7 +141,8 @@ class Space {
     return ::testing::AssertionSuccess();
   }
 
-  uint32_t blocks_max = 1024;  // from the next restart() on
+  // From the next restart() on.
+  uint32_t blocks_max = 1024, size_samples = 0;
 
   Shard& shard() { return *shard_; }
   std::byte* pool() { return pool_; }
