@@ -12,6 +12,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+START_S = 120  # a bound alone: a busy machine takes long
 SPECKVD = os.environ.get("SPECKVD", str(ROOT / "build/release/bin/speckvd"))
 
 
@@ -39,7 +40,7 @@ class Daemon:
         with open(self.folder + "/log", "a", encoding="utf-8") as log:
             self.process = subprocess.Popen([SPECKVD, "--config", self.config], stdout=log,
                                             stderr=log, preexec_fn=_dies_with_parent)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + START_S
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("speckvd did not start: " + self.log())

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """altered.py - connectors that do wrong on purpose, for tests that must be able to fail."""
 
+import dataclasses
+
 import speckv_vllm
 import speckv_vllm.connector
 import speckv_vllm.worker
@@ -51,3 +53,13 @@ class ZeroingConnector(_Altered):
 
 class FailingConnector(_Altered):
     worker = FailingWorker
+
+
+class DisagreeingConnector(speckv_vllm.SpeckvConnector):
+    """The second rank says that it holds other weights."""
+
+    def get_handshake_metadata(self):
+        handshake = super().get_handshake_metadata()
+        if handshake.layout.rank == 1:
+            handshake.layout = dataclasses.replace(handshake.layout, weights_digest=bytes([9]) * 32)
+        return handshake

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""engine.py FD - one vLLM engine as a process of its own, told what to do over a socket.
+"""engine.py FD [FOLDER ...] - one vLLM engine as a process of its own, told what to do over a
+socket. FOLDERs: where modules are looked for that are nowhere else.
 
 Messages are pickled: first the arguments of vllm.LLM, then (name, arguments) of a method of Serving
 below; each is answered by its result, or by the exception's text. What vLLM prints goes to its
@@ -10,6 +11,8 @@ import multiprocessing.connection
 import os
 import sys
 import time
+
+sys.path += sys.argv[2:]
 
 from vllm import LLM, SamplingParams
 from vllm.inputs import TokensPrompt
@@ -58,6 +61,11 @@ class Serving:
     def reset(self, connector=False):
         """Empties the engine's own prefix cache; or what the connector finds, too."""
         return self.llm.reset_prefix_cache(reset_connector=connector)
+
+    def end(self):
+        """Ends the engine as vLLM does. Returns: what its offloading left in /dev/shm."""
+        self.llm.llm_engine.engine_core.shutdown()
+        return [name for name in os.listdir("/dev/shm") if name.startswith("vllm_offload")]
 
     def metrics(self):
         """Counters by name, without `vllm:`."""

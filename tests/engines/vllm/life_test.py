@@ -91,3 +91,25 @@ class LifeTest(unittest.TestCase):
         engine.reset()
         self.assertEqual(engine.generate(asked), warm)
         self.assertEqual(engine.metrics()["speckv_loaded_blocks"] - before, 3 * 8)
+
+    def test_ranks_that_disagree_are_refused(self):
+        with self.assertRaises(RuntimeError):
+            self.engine("disagreeing", apart=True, tensor_parallel_size=3,
+                        connector=("altered", "DisagreeingConnector"))
+        said = (engines.ROOM / "engine-disagreeing.log").read_text(encoding="utf-8")
+        self.assertIn("speckv: the workers disagree about weights_digest", said)
+
+    def test_a_lora_whose_files_are_not_there_is_left_alone(self):
+        # its bytes cannot be named, so what it computed must not be found by another one
+        asked = prompts(1, seed=35)
+        engine = self.engine("unnamed-lora", enable_lora=True, max_lora_rank=8, max_loras=1,
+                             enable_prefix_caching=False)
+        with tempfile.TemporaryDirectory() as folder:
+            adapter(pathlib.Path(folder), 1)
+            known = LoRARequest("known", 1, folder)
+            engine.generate(asked, lora=known)  # the engine has it from here on
+        gone = LoRARequest("known", 1, folder + "-gone")
+        self.assertEqual(engine.generate(asked, lora=known)[0][1], HIT)
+        with self.assertRaises(RuntimeError):
+            engine.generate(asked, lora=LoRARequest("gone", 2, gone.lora_path))
+        self.assertIn("neither loads nor saves LoRA 'gone'", engine.said())

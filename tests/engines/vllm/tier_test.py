@@ -33,6 +33,7 @@ class TierTest(unittest.TestCase):
         self.addCleanup(first.close)
         self.assertEqual(first.generate(PROMPTS), cold)
         self.assertEqual(first.generate(PROMPTS), warm)
+        self.assertEqual(first.end(), [])
         first.close()
         other = Engine("tier-other", server, options, connector)
         self.addCleanup(other.close)
