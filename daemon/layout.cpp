@@ -190,7 +190,8 @@ Result<LayoutWidths*> LayoutTable::widths_for(const speckv_layout& desc, const W
 
 Status LayoutTable::measure_in(const std::string& folder) {
   if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
-    return Status::from_errno("mkdir " + folder);
+    return Status::from_errno("mkdir " + folder +
+                              " for measured widths: it must be writable ([daemon] runtime_dir)");
   own_folder_ = folder;
   return {};
 }

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <new>
 #include <string>
 #include <system_error>
 
@@ -163,6 +164,12 @@ int main(int count, char** values) {
                  "speckvd: the system refuses a thread or a descriptor: %s: see RLIMIT_NPROC, "
                  "RLIMIT_AS and TasksMax\n",
                  error.what());
+    return 1;
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr,
+                 "speckvd: the system has no memory, or no address space, for the daemon's own "
+                 "tables: see RLIMIT_AS, MemoryMax and vm.overcommit_memory, or make pools and "
+                 "index_entries smaller\n");
     return 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "speckvd: %s\n", error.what());

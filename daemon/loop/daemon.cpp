@@ -60,7 +60,8 @@ Status Daemon::start() {
   if (const std::string missing = fds_missing(config_); !missing.empty())
     spdlog::warn("{}", missing);
   if (mkdir(config_.daemon.runtime_dir.c_str(), 0755) != 0 && errno != EEXIST)
-    return Status::from_errno("mkdir " + config_.daemon.runtime_dir);
+    return Status::from_errno("mkdir " + config_.daemon.runtime_dir +
+                              " ([daemon] runtime_dir; the folder above it must exist)");
   MediumOptions options = config_.pool.medium;
   for (const std::string& line : what_a_start_drops(config_)) spdlog::warn("{}", line);
   if (options.kind == "shm") options.path = mount_path(config_);

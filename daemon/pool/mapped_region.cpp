@@ -59,7 +59,8 @@ Status bind_to_node(std::byte* data, uint64_t bytes, const MapOptions& options) 
                             options.move_pages ? MPOL_MF_MOVE : 0);
   Status status;
   if (failed)
-    status = Status::from_errno("binding memory to NUMA node " + std::to_string(options.numa_node));
+    status = Status::from_errno("binding memory to NUMA node " + std::to_string(options.numa_node) +
+                                " ([pool] numa_node; a container's filter may forbid mbind)");
   numa_bitmask_free(nodes);
   return status;
 }
@@ -77,7 +78,11 @@ void make_huge(std::byte* data, uint64_t bytes) {
 
 Result<Fd> new_memfd(const std::string& name, uint64_t bytes) {
   Fd file(memfd_create(("speckv:" + name).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!file.valid()) return Status::from_errno("memfd_create for " + name);
+  if (!file.valid())
+    return Status::from_errno(
+        "memfd_create for " + name +
+        " (a filter of system calls that forbids it leaves no memory to share "
+        "with clients: allow it)");
   if (fchmod(file.get(), 0600) != 0) return Status::from_errno("fchmod of memfd " + name);
   if (ftruncate(file.get(), off_t(bytes)) != 0)
     return Status::from_errno("sizing memfd " + name + " to " + mib(bytes));

@@ -9,9 +9,8 @@
 #include <sys/mman.h>
 
 #include <cstdint>
+#include <new>
 #include <utility>
-
-#include "assert.hpp"
 
 namespace speckv {
 
@@ -22,7 +21,7 @@ class ReservedTable {
     if (bytes_ == 0) return;
     void* base = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    SPECKV_ASSERT(base != MAP_FAILED, "no address space for a table of the pool");
+    if (base == MAP_FAILED) throw std::bad_alloc();  // a limit of the process: at start only
     table_ = static_cast<T*>(base);
   }
   ReservedTable(ReservedTable&& other) noexcept

@@ -256,6 +256,47 @@ Check run_speckvd(const std::string& arguments) {
   return check;
 }
 
+// How a start ends within so many KiB of address space: 0 is a daemon that listens.
+int start_within(unsigned kib, std::string* ret_log) {
+  DaemonProcess files(small_daemon());
+  const std::string config = files.folder() + "/speckvd.toml", log = files.folder() + "/log";
+  const pid_t pid = fork();
+  if (pid == 0) {
+    const std::string line = "ulimit -v " + std::to_string(kib) + " && exec " + SPECKVD_PATH +
+                             " --config " + config + " >" + log + " 2>&1";
+    execl("/bin/sh", "sh", "-c", line.c_str(), static_cast<char*>(nullptr));
+    _exit(127);
+  }
+  int status = 0;
+  for (int i = 0; i < 20'000 && waitpid(pid, &status, WNOHANG) == 0; i++, usleep(1000)) {
+    if (!Wire(files.socket_path()).connected()) continue;
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    return 0;
+  }
+  std::stringstream text;
+  text << std::ifstream(log).rdbuf();
+  *ret_log = text.str();
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+// Wherever the address space gives out, in a map, a table or a thread, there is a sentence.
+TEST(Process, NoAddressSpaceIsSaid) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer takes it all";
+#endif
+  int result = 127;
+  for (unsigned kib = 8'000; result != 0 && kib < 400'000; kib += 2'000) {
+    std::string log;
+    result = start_within(kib, &log);
+    if (result == 0 || result == 127) continue;  // its libraries do not fit
+    EXPECT_EQ(result, 1) << kib << " KiB: " << log;
+    EXPECT_EQ(log.find("std::"), std::string::npos) << kib << " KiB: " << log;
+    EXPECT_NE(log.find("speckvd: "), std::string::npos) << kib << " KiB: " << log;
+  }
+  EXPECT_EQ(result, 0);
+}
+
 TEST(Process, AFullQueueIsSomebodyWhoListens) {
   DaemonProcess daemon(small_daemon());
   const int stuck = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
