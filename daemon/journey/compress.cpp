@@ -80,8 +80,10 @@ void Shard::write_header(const Put& put, const SegmentJob& job) {
   if (layout.desc.layers == 1) header->flags |= shm::slot_single;
   header->payload_bytes = uint32_t(job.out.size());
   header->checksum = shm::slot_checksum(*header, job.checksum);
-  const uint32_t tail = shm::slot_tail_bytes(header->flags);
-  if (tail) std::memcpy(job.out.data() + job.out.size(), &layout.identity, tail);
+  if (!(header->flags & shm::slot_single)) return;
+  shm::RecordMeta tail = meta_of(facts_of(put));
+  tail.check = shm::tail_check(*header, tail);
+  std::memcpy(job.out.data() + job.out.size(), &tail, sizeof tail);
 }
 
 // While a layout has no table of its own: what this block, which is stored, says of its keys.

@@ -74,8 +74,7 @@ predict::SpillFacts Shard::spill_facts(uint32_t block) {
   facts.stored_bytes = blocks_[block].stored_bytes;
   facts.spill_is_full = spill_->counters().reclaimed.load(std::memory_order_relaxed) > 0;
   const shm::Entry& entry = blocks_[block].entry;
-  if (!(entry.flags & shm::entry_record)) return facts;
-  const Key parent = reinterpret_cast<const shm::RecordMeta*>(slot(entry.ref) + 1)->parent;
+  const Key parent = shm::meta_of(*slot(entry.ref)).parent;
   shm::Entry known;
   facts.parent_is_gone = !parent.is_zero() && !spill_->has_hash(hash_key(parent)) &&
                          !index_.find(parent, hash_key(parent), &known);
@@ -139,20 +138,17 @@ void Shard::make_image(uint32_t number, uint32_t layers, uint64_t bytes, std::by
   head->magic = spill::image_magic;
   head->key = block.entry.key;
   head->fingerprint = block.entry.fingerprint;
-  head->raw_bytes = block.raw_bytes;
   head->content = block.content;
-  head->position = SPECKV_POSITION_UNKNOWN;
   head->layers = layers;
   head->bytes64 = uint32_t(bytes / spill::align_bytes);
-  if (block.entry.flags & shm::entry_record) {
-    const auto* meta = reinterpret_cast<const shm::RecordMeta*>(slot(block.entry.ref) + 1);
-    head->parent = meta->parent;
-    head->position = meta->position;
-    head->block_tokens = meta->block_tokens;
-    head->raw_bytes = meta->raw_bytes;
-    head->identity = meta->identity;
-    head->record_flags = slot(block.entry.ref)->flags;
-  }
+  const shm::RecordMeta meta = shm::meta_of(*slot(block.entry.ref));
+  head->parent = meta.parent;
+  head->position = meta.position;
+  head->block_tokens = meta.block_tokens;
+  head->raw_bytes = meta.raw_bytes;
+  head->identity = meta.identity;
+  head->kind = block.kind;  // a hint may have said it since
+  if (block.entry.flags & shm::entry_record) head->record_flags = slot(block.entry.ref)->flags;
   std::byte* at = image + spill::image_head_bytes(layers);
   uint32_t layer = 0;
   for_each_segment(number, [&](uint64_t offset) {

@@ -151,9 +151,9 @@ Fetch Shard::finish_promote(const Key& key, const SpillRead& read, uint64_t now_
 // Returns: 0; -ENOSPC: held blocks and puts under way fill the shard.
 int Shard::place_promoted(const spill::Image& image, uint64_t now_ns) {
   const spill::ImageHead& head = *image.head;
-  const StoredFacts facts{
-      head.key,      head.parent,       head.fingerprint, head.identity,     head.raw_bytes,
-      head.position, head.block_tokens, head.layers,      head.record_flags, 0};
+  const StoredFacts facts{head.key,          head.parent,       head.fingerprint,  head.identity,
+                          head.raw_bytes,    head.position,     head.block_tokens, head.layers,
+                          head.record_flags, uint8_t(head.kind)};
   BlockNeeds needs;
   for (const uint32_t slot_bytes : image.slot_bytes)
     if (!needs.add(slot_bytes, 1)) return -ENOSPC;

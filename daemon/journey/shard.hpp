@@ -224,6 +224,7 @@ class Shard : private SpillWitness {
   void carry_out_plan(const Wanted& wanted);
   // under_way.cpp
   static StoredFacts facts_of(const Put& put);
+  static shm::RecordMeta meta_of(const StoredFacts& facts);
   SegmentJob* next_job(Put& put);
   void keep_ready(Put& put, SegmentJob& job);
   // compress.cpp
@@ -238,8 +239,12 @@ class Shard : private SpillWitness {
   void write_record(const Placing& placing, const StoredFacts& facts);
   void publish(const Placing& placing, const StoredFacts& facts, uint64_t now_ns);
   void undo(Put& put);
-  predict::BlockFacts facts_of(uint32_t block, const Key& parent, uint32_t position,
-                               uint32_t block_tokens, uint64_t now_ns);
+  struct Place {  // of a block in its sequence
+    const Key& parent;
+    uint64_t parent_hash = 0;
+    uint32_t position = 0, block_tokens = 0;
+  };
+  predict::BlockFacts facts_of(uint32_t block, uint64_t hash, const Place& place, uint64_t now_ns);
   // evict.cpp
   void evict(std::span<const uint32_t> blocks, uint64_t now_ns);
   void evict_at_once(uint32_t block);
@@ -297,16 +302,21 @@ class Shard : private SpillWitness {
   void drop_holds_of(const std::vector<uint8_t>& leaving);
   void lose_under_way(uint64_t offset, uint64_t bytes);
   // restart.cpp
-  struct Restored {  // a record, or the segment of a block that has none
-    uint64_t gen = 0, offset = 0;
+  struct alignas(64) Restored {  // a record, or the segment of a block that has none
+    uint64_t offset = 0;
+    uint32_t block = no_block;  // its number, once it has one
+    uint32_t position = SPECKV_POSITION_UNKNOWN;
+    uint64_t hash = 0;  // of its key
+    Key parent{};
+    uint32_t block_tokens = 0;
   };
-  void prefetch_record(uint64_t offset);
-  void prefetch_segments(uint64_t offset);
-  void restore_one(uint64_t offset, uint64_t used_ns);
-  uint32_t restore_record(uint64_t offset, uint64_t used_ns);
-  uint32_t restore_single(uint64_t offset, uint64_t used_ns);
-  uint32_t restore_block(const shm::SlotHeader& header, uint64_t offset, uint64_t used_ns,
-                         std::span<const shm::SegmentRef> refs);
+  void take_all_back(std::vector<Restored>& found);
+  void ask_for_rest(const Restored& found);
+  void ask_for_buckets(const Restored& found);
+  std::span<const shm::SegmentRef> refs_of(const Restored& found);
+  bool is_whole(const Restored& found);
+  void take_back(Restored* found);
+  void publish_back(const Restored& found, uint64_t used_ns);
   bool number_for_restored(uint64_t now_ns);
 
   shm::SlotHeader* slot(uint64_t offset) {

@@ -27,18 +27,24 @@ void Shard::write(const Placing& placing, const StoredFacts& facts, uint64_t now
   publish(placing, facts, now_ns);
 }
 
+shm::RecordMeta Shard::meta_of(const StoredFacts& facts) {
+  shm::RecordMeta meta{};
+  meta.parent = facts.parent;
+  meta.position = facts.position;
+  meta.layers = facts.layers;
+  meta.raw_bytes = facts.raw_bytes;
+  meta.identity = facts.identity;
+  meta.block_tokens = facts.block_tokens;
+  meta.kind = facts.kind;
+  return meta;
+}
+
 void Shard::write_record(const Placing& placing, const StoredFacts& facts) {
   const uint32_t payload = shm::record_payload_bytes(facts.layers);
   shm::SlotHeader* header = slot(placing.head().offset);
   shm::release_fence();
   auto* meta = reinterpret_cast<shm::RecordMeta*>(header + 1);
-  *meta = shm::RecordMeta{};
-  meta->parent = facts.parent;
-  meta->position = facts.position;
-  meta->layers = facts.layers;
-  meta->raw_bytes = facts.raw_bytes;
-  meta->identity = facts.identity;
-  meta->block_tokens = facts.block_tokens;
+  *meta = meta_of(facts);
   auto* refs = reinterpret_cast<shm::SegmentRef*>(meta + 1);
   for (uint32_t layer = 0; layer < facts.layers; layer++)
     shm::store_racing(&refs[layer],
@@ -72,29 +78,31 @@ void Shard::publish(const Placing& placing, const StoredFacts& facts, uint64_t n
   fresh.entry.block = placing.block;
   fresh.entry.layers = uint16_t(facts.layers);
   fresh.entry.flags = facts.layers > 1 ? shm::entry_record : 0;
-  const bool placed = index_.insert(hash_key(facts.key), fresh.entry);  // W6
+  const uint64_t hash = hash_key(facts.key);
+  const bool placed = index_.insert(hash, fresh.entry);  // W6
   SPECKV_ASSERT(placed, "the index has no place for a block that was planned for");
   fresh.state = BlockState::published;
   fresh.kind = facts.kind;
-  const predict::BlockFacts known =
-      facts_of(placing.block, facts.parent, facts.position, facts.block_tokens, now_ns);
+  const Place place{facts.parent, hash_key(facts.parent), facts.position, facts.block_tokens};
+  const predict::BlockFacts known = facts_of(placing.block, hash, place, now_ns);
   policy_->on_insert(placing.block, known);
   note_lineage(placing.block, known);
   add_gauges(fresh, +1);
 }
 
-predict::BlockFacts Shard::facts_of(uint32_t block, const Key& parent, uint32_t position,
-                                    uint32_t block_tokens, uint64_t now_ns) {
+predict::BlockFacts Shard::facts_of(uint32_t block, uint64_t hash, const Place& place,
+                                    uint64_t now_ns) {
   predict::BlockFacts facts;
-  facts.key_hash = hash_key(blocks_[block].entry.key);
+  facts.key_hash = hash;
   facts.now_ns = now_ns;
   facts.stored_bytes = blocks_[block].stored_bytes;
   facts.kind = blocks_[block].kind;
-  if (position != SPECKV_POSITION_UNKNOWN && block_tokens) facts.position = position / block_tokens;
+  if (place.position != SPECKV_POSITION_UNKNOWN && place.block_tokens)
+    facts.position = place.position / place.block_tokens;
   shm::Entry known;
-  if (!parent.is_zero())
+  if (!place.parent.is_zero())
     facts.parent =
-        index_.find(parent, hash_key(parent), &known) ? known.block : predict::kParentAway;
+        index_.find(place.parent, place.parent_hash, &known) ? known.block : predict::kParentAway;
   return facts;
 }
 

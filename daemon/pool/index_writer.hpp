@@ -31,6 +31,11 @@ class IndexWriter {
   // Calls visit(entry) for each that lives in one of the key's two buckets.
   template <typename Visit>
   void for_each_neighbour(uint64_t hash, Visit&& visit) const;
+  // For many inserts, one after the other: loads the bucket, without waiting for it.
+  void ask_for(uint64_t hash) const {
+    static_cast<void>(*static_cast<const volatile uint64_t*>(
+        &bucket(shm::first_bucket(hash, buckets_)).head.seq));
+  }
   // Publishes entry. Requires: its key is not in the index. Returns: false when both buckets are
   // full and no entry could be moved aside.
   bool insert(uint64_t hash, const shm::Entry& entry);

@@ -165,6 +165,8 @@ class SlabPool {
   void locate_live(uint64_t offset, uint32_t* ret_unit, uint32_t* ret_slot) const;
   bool plausible(const shm::SlabHeader& header, uint32_t unit) const;
 
+  static constexpr uint32_t adopt_ahead =
+      16;  // slots: their headers are too far apart to be guessed
   static constexpr uint32_t words_per_unit = slots_per_unit_max / 64;
   // Sizes in use at once: more than the four of each of 1,024 layouts.
   static constexpr uint64_t classes_max = 16'384;
@@ -203,6 +205,8 @@ void SlabPool::adopt(Visit&& visit) {
     init_slab(unit, header->slot_bytes, header->units);
     const uint32_t slots = slabs_[unit].slots, slot_bytes = slabs_[unit].slot_bytes;
     for (uint32_t slot = 0; slot < slots; slot++) {
+      if (slot + adopt_ahead < slots)
+        __builtin_prefetch(pool_ + slot_offset(unit, slot + adopt_ahead));
       const uint32_t owner = visit(slot_offset(unit, slot), slot_bytes);
       if (owner != no_owner) adopt_slot(unit, slot, owner);
     }

@@ -89,7 +89,8 @@ struct ImageHead {
   uint32_t layers;
   uint32_t bytes64;       // of the image
   uint16_t record_flags;  // SlotHeader.flags of the record
-  uint16_t reserved[3];
+  uint16_t kind;          // enum speckv_kind
+  uint16_t reserved[2];
   uint64_t reserved_words[7];
 };
 static_assert(sizeof(ImageHead) == 192);

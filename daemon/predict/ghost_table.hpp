@@ -36,10 +36,12 @@ class GhostTable {
       }
     }
     *place = entry;
+    empty_ = false;
   }
 
   // Forgets the key as well. Returns: false when it is not remembered.
   bool take(uint64_t key_hash, uint64_t now_ns, uint64_t* ret_age_ns, uint32_t* ret_visits) {
+    if (empty_) return false;  // a restart asks for every block: no look at memory for each
     Entry* const bucket = bucket_of(key_hash);
     for (uint32_t way = 0; way < kWays; ++way) {
       if (bucket[way].tag != tag_of(key_hash)) continue;
@@ -69,6 +71,7 @@ class GhostTable {
 
   uint64_t mask_;
   std::vector<Entry> entries_;
+  bool empty_ = true;  // nothing was ever inserted
 };
 
 }  // namespace speckv::predict

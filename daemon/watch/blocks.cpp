@@ -85,19 +85,26 @@ SegmentState segment_state(const shm::SlotHeader& header, uint32_t layer, uint64
   return segment;
 }
 
-// The identity that a block's slot tells. Returns: nothing where the slot has changed meanwhile.
-std::optional<uint64_t> read_identity(std::span<const std::byte> pool, const shm::Entry& entry) {
+// What a block says of itself. Returns: nothing where the slot has changed meanwhile.
+std::optional<shm::RecordMeta> read_meta(std::span<const std::byte> pool, const shm::Entry& entry) {
   const std::byte* slot = slot_at(pool, entry.ref, sizeof(shm::RecordMeta));
   if (!slot) return std::nullopt;
   shm::SlotHeader header;
   shm::copy_racing(&header, *reinterpret_cast<const shm::SlotHeader*>(slot));
-  uint64_t at = sizeof header + offsetof(shm::RecordMeta, identity);
-  if (!(entry.flags & shm::entry_record)) at = sizeof header + header.payload_bytes;
-  if (header.gen != entry.gen || !slot_at(pool, entry.ref, at)) return std::nullopt;
-  uint64_t identity = 0;
-  std::memcpy(&identity, slot + at, sizeof identity);
+  const uint64_t at = shm::meta_offset(header);
+  if (header.gen != entry.gen || !slot_at(pool, entry.ref, at + sizeof(shm::RecordMeta)))
+    return std::nullopt;
+  shm::RecordMeta meta;
+  std::memcpy(&meta, slot + at, sizeof meta);
   if (!still(slot, entry.gen)) return std::nullopt;
-  return identity;
+  if (!(entry.flags & shm::entry_record) && !shm::tail_holds(header, meta)) return std::nullopt;
+  return meta;
+}
+
+// The identity that a block's slot tells. Returns: nothing where the slot has changed meanwhile.
+std::optional<uint64_t> read_identity(std::span<const std::byte> pool, const shm::Entry& entry) {
+  const auto meta = read_meta(pool, entry);
+  return meta ? std::optional(meta->identity) : std::nullopt;
 }
 
 BlockSummary summary_of(Keys& keys, const shm::Entry& entry) {
@@ -108,10 +115,8 @@ BlockSummary summary_of(Keys& keys, const shm::Entry& entry) {
   return summary;
 }
 
-void read_meta(const std::vector<std::byte>& payload, BlockSummary* ret) {
-  shm::RecordMeta meta;
-  std::memcpy(&meta, payload.data(), sizeof meta);
-  ret->has_record = true;
+void tell(const shm::RecordMeta& meta, BlockSummary* ret) {
+  ret->has_meta = true;
   ret->parent = masked_parent(meta.parent, layout_mask(meta.identity));
   ret->position = meta.position;
   ret->raw_bytes = meta.raw_bytes;
@@ -119,12 +124,13 @@ void read_meta(const std::vector<std::byte>& payload, BlockSummary* ret) {
 
 BlockSummary summarise(std::span<const std::byte> pool, Keys& keys, const shm::Entry& entry) {
   BlockSummary summary = summary_of(keys, entry);
-  if (!(entry.flags & shm::entry_record)) return summary;
-  shm::SlotHeader header;
-  std::vector<std::byte> payload;
-  const std::string state =
-      check_slot(pool, entry.ref, entry.gen, entry, shm::layer_record, &header, &payload);
-  if (state == "ok" && payload.size() >= sizeof(shm::RecordMeta)) read_meta(payload, &summary);
+  if (entry.flags & shm::entry_record) {
+    shm::SlotHeader header;
+    std::vector<std::byte> payload;
+    if (check_slot(pool, entry.ref, entry.gen, entry, shm::layer_record, &header, &payload) != "ok")
+      return summary;
+  }
+  if (const auto meta = read_meta(pool, entry)) tell(*meta, &summary);
   return summary;
 }
 
@@ -213,7 +219,7 @@ bool BlockInspector::step() {
 // Its record, or its only segment. Returns: whether there are segments to look at.
 bool BlockInspector::begin() {
   begun_ = true;
-  detail_.summary = summary_of(keys_, entry_);
+  detail_.summary = summarise(pool_, keys_, entry_);
   const bool record = entry_.flags & shm::entry_record;
   shm::SlotHeader header{};
   detail_.state = check_slot(pool_, entry_.ref, entry_.gen, entry_,
@@ -227,7 +233,6 @@ bool BlockInspector::begin() {
     detail_.state = "corrupt: the record has another number of layers";
     return false;
   }
-  read_meta(payload_, &detail_.summary);
   refs_.resize(entry_.layers);
   std::memcpy(refs_.data(), payload_.data() + sizeof(shm::RecordMeta),
               refs_.size() * sizeof(shm::SegmentRef));

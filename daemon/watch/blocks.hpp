@@ -26,13 +26,12 @@ struct NamespaceFiles {
   std::span<const std::byte> index, pool;
 };
 
-// What the header of a block's slot says beyond its entry. Absent values are those of a one-layer
-// block.
+// What a block says of itself beyond its entry.
 struct BlockSummary {
   shm::Entry entry{};
   Key key{};              // as its owners say it; entry.key is the address
   uint64_t identity = 0;  // of the layout, whatever its widths; 0: the slot is gone or damaged
-  bool has_record = false;
+  bool has_meta = false;  // the rest is known
   Key parent{};
   uint32_t position = UINT32_MAX;  // SPECKV_POSITION_UNKNOWN
   uint64_t raw_bytes = 0;          // 0: not recorded

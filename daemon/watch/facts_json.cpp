@@ -225,7 +225,7 @@ ordered_json block_json(const BlockSummary& block) {
                     {"layout", hex64(block.identity)},
                     {"fingerprint", hex64(block.entry.fingerprint)},
                     {"layers", block.entry.layers}};
-  if (!block.has_record) return json;
+  if (!block.has_meta) return json;
   json["raw_bytes"] = block.raw_bytes;
   json["position"] = block.position == UINT32_MAX ? ordered_json() : ordered_json(block.position);
   json["parent"] = block.parent.is_zero() ? ordered_json() : ordered_json(key_hex(block.parent));
@@ -238,11 +238,12 @@ ordered_json detail_json(const BlockDetail& detail) {
   json["offset"] = detail.summary.entry.ref;
   json["gen"] = detail.summary.entry.gen;
   json["state"] = detail.state;
+  const bool record = detail.summary.entry.flags & shm::entry_record;
+  const uint32_t tail = shm::slot_tail_bytes(record ? 0 : shm::slot_single);
   uint64_t stored_bytes = 0;
   ordered_json segments = ordered_json::array();
   for (const SegmentState& segment : detail.segments) {
-    stored_bytes += shm::slot_bytes_for(segment.payload_bytes +
-                                        (detail.summary.has_record ? 0 : sizeof(uint64_t)));
+    stored_bytes += shm::slot_bytes_for(uint64_t(segment.payload_bytes) + tail);
     segments.push_back({{"layer", segment.layer},
                         {"offset", segment.offset},
                         {"gen", segment.gen},
@@ -251,7 +252,7 @@ ordered_json detail_json(const BlockDetail& detail) {
                         {"payload_bytes", segment.payload_bytes},
                         {"state", segment.state}});
   }
-  if (detail.summary.has_record)
+  if (record)
     stored_bytes += shm::slot_bytes_for(shm::record_payload_bytes(detail.summary.entry.layers));
   json["stored_bytes"] = stored_bytes;
   json["segments"] = std::move(segments);

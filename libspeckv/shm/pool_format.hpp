@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "shm/key.hpp"
 
@@ -23,8 +24,9 @@ constexpr uint64_t pool_magic = 0x31304c4f4f50564bull;  // "KVPOOL01"
 constexpr uint64_t slab_magic = 0x313042414c53564bull;  // "KVSLAB01"
 // 1: four lanes of CRC-32C for a checksum; 2: rowq without scales, q8sink nowhere; 3: anchors of
 // chanq under one shift a page; 4: rowq3 to rowq6 with cells of one width and no
-// signs; 5: blocks under their keys, whatever their layout.
-constexpr uint32_t pool_version = 6;
+// signs; 5: blocks under their keys, whatever their layout; 6: a block of one segment said nothing
+// of its parent and position, and none of its kind.
+constexpr uint32_t pool_version = 7;
 constexpr uint64_t unit_bytes = 2u << 20;  // one transparent huge page, one PMD of a DAX mapping
 constexpr uint32_t slab_header_bytes = 4096;
 constexpr uint32_t slab_units_max = 32;
@@ -75,7 +77,8 @@ struct SlotHeader {
 };
 static_assert(sizeof(SlotHeader) == 64);
 
-// Payload of a record: this, then `layers` SegmentRefs.
+// What a block says of itself. Payload of a record: this, then `layers` SegmentRefs. Of a block of
+// one segment, which has no record, it is the tail of the slot, at any address: meta_of().
 struct RecordMeta {
   Key parent;  // its address, or zeros
   uint32_t position;
@@ -83,7 +86,9 @@ struct RecordMeta {
   uint64_t raw_bytes;
   uint64_t identity;      // of the layout: leads from addresses back to keys
   uint32_t block_tokens;  // of its layout; 0: not known
-  uint32_t reserved;
+  uint8_t kind;           // enum speckv_kind, as its writer said
+  uint8_t reserved;
+  uint16_t check;  // of a tail: tail_check(); of a record 0, the slot's checksum covers it
 };
 static_assert(sizeof(RecordMeta) == 64);
 
@@ -98,9 +103,28 @@ constexpr uint64_t round_up(uint64_t value, uint64_t unit) {
 constexpr uint32_t slot_bytes_for(uint64_t payload) {
   return uint32_t(round_up(sizeof(SlotHeader) + payload, slot_align_bytes));
 }
-// Behind the payload of a slot that is a whole block lies what a record would say: the identity.
 constexpr uint32_t slot_tail_bytes(uint16_t flags) {
-  return flags & slot_single ? uint32_t(sizeof(uint64_t)) : 0;
+  return flags & slot_single ? uint32_t(sizeof(RecordMeta)) : 0;
+}
+// Where the RecordMeta of a block lies, from the first byte of the slot that its entry names.
+constexpr uint64_t meta_offset(const SlotHeader& header) {
+  return sizeof header + (header.flags & slot_single ? uint64_t(header.payload_bytes) : 0);
+}
+// slot: complete, of slot_bytes_of(). Of a tail, tail_holds() says whether to believe it.
+inline RecordMeta meta_of(const SlotHeader& slot) {
+  RecordMeta meta;
+  std::memcpy(&meta, reinterpret_cast<const std::byte*>(&slot) + meta_offset(slot), sizeof meta);
+  return meta;
+}
+inline uint16_t tail_check(const SlotHeader& slot, RecordMeta meta) {
+  meta.check = 0;
+  uint64_t words[sizeof meta / 8], sum = mix64(slot.checksum);
+  std::memcpy(words, &meta, sizeof meta);
+  for (const uint64_t word : words) sum = mix64(sum ^ word);
+  return uint16_t(sum);
+}
+inline bool tail_holds(const SlotHeader& slot, const RecordMeta& meta) {
+  return meta.check == tail_check(slot, meta);
 }
 inline uint32_t slot_bytes_of(const SlotHeader& header) {
   return slot_bytes_for(uint64_t(header.payload_bytes) + slot_tail_bytes(header.flags));

@@ -11,15 +11,14 @@
 // Simulated: no byte of KV is encoded, copied or read here. What is measured is index, slots,
 // eviction and guards.
 #include <sys/mman.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "journey/shard.hpp"
+#include "no_engine.hpp"
 #include "pool/index_writer.hpp"
 
 namespace speckv {
@@ -29,29 +28,6 @@ constexpr uint32_t layers = 32, rounds = 9, puts_per_round = 400;
 constexpr uint32_t blocks_max = 6000;
 constexpr uint32_t buckets = 2048;
 constexpr uint32_t sessions_of[] = {1, 64, 1024};
-
-class NoEngine final : public Engine {
- public:
-  bool start(EncodeJob* job) override {
-    job->refusal = codec::Refusal::none;
-    job->checksum = 0;
-    job->failed = false;
-    done_ = job;
-    return true;
-  }
-  void reap(std::vector<EncodeJob*>* ret_completed) override {
-    if (done_) ret_completed->push_back(std::exchange(done_, nullptr));
-  }
-  bool cancel(EncodeJob*) override { return false; }
-  int wake_fd() const override { return -1; }
-  uint32_t jobs_max() const override { return 1; }
-  void stop() override {}
-  const EngineFacts& facts() const override { return facts_; }
-
- private:
-  EncodeJob* done_ = nullptr;
-  EngineFacts facts_;
-};
 
 class Sparse {
  public:
@@ -72,12 +48,6 @@ class Sparse {
   std::byte* base_;
   uint64_t bytes_;
 };
-
-double cpu_s() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return double(now.tv_sec) + double(now.tv_nsec) / 1e9;
-}
 
 speckv_layout shape(uint64_t gib) {
   speckv_layout desc{};

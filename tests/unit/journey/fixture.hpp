@@ -85,7 +85,10 @@ class Space {
   }
 
   const Layout& layout(uint32_t layers, uint32_t preset) {
-    auto made = layouts_.add(small_layout(layers, preset), SPECKV_PRESET_Q8, "unit");
+    return layout(small_layout(layers, preset));
+  }
+  const Layout& layout(const speckv_layout& desc) {
+    auto made = layouts_.add(desc, SPECKV_PRESET_Q8, "unit");
     EXPECT_TRUE(made.ok()) << made.status().text();
     return *made.value();
   }

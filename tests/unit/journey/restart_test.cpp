@@ -84,9 +84,11 @@ TEST(Restart, RandomBytesInThePoolRestoreNothingAndHurtNothing) {
 struct Chains {
   uint64_t restored = 0, broken = 0, whole = 0;
 };
-Chains after_pressure(const char* policy, bool restart, uint64_t seed) {
+Chains after_pressure(const char* policy, bool restart, uint64_t seed, uint32_t layers) {
   Space space(16, 256, policy);
-  const Layout& layout = space.layout(4, SPECKV_PRESET_EXACT);
+  speckv_layout desc = small_layout(layers, SPECKV_PRESET_EXACT);
+  desc.kv_heads = 8 / layers;  // blocks of one size
+  const Layout& layout = space.layout(desc);
   uint64_t now_ns = 3'600'000'000'000, random = seed, number = 1u << 20;
   const auto bytes = block_of(layout, key_of(1));
   const auto put = [&](uint64_t id, uint64_t parent, uint32_t position) {
@@ -129,12 +131,16 @@ Chains after_pressure(const char* policy, bool restart, uint64_t seed) {
 
 TEST(Restart, ThePolicyHasItsMemoryBack) {
   for (const char* policy : {"continuation", "lru"})
-    for (const uint64_t seed : {7u, 8u, 9u}) {
-      const Chains before = after_pressure(policy, false, seed);
-      const Chains after = after_pressure(policy, true, seed);
+    for (const uint64_t seed : {7u, 8u, 9u, 10u}) {
+      const uint32_t layers = seed % 2 ? 4 : 1;  // with a record, and without
+      const Chains before = after_pressure(policy, false, seed, layers);
+      const Chains after = after_pressure(policy, true, seed, layers);
       EXPECT_GT(after.restored, 400u);
-      EXPECT_EQ(before.broken, 0u);
-      EXPECT_LE(after.broken, before.broken) << policy << " seed " << seed;
+      if (policy == std::string("continuation")) {
+        EXPECT_EQ(before.broken, 0u);
+      }
+      EXPECT_LE(after.broken, before.broken)
+          << policy << " seed " << seed << ", " << layers << " layers";
       RecordProperty(
           std::string(policy) + std::to_string(seed),
           std::to_string(before.whole) + " whole, after a restart " + std::to_string(after.whole));

@@ -81,11 +81,13 @@ TEST_F(Requests, info_names_each_segment_and_checks_it) {
 }
 
 TEST_F(Requests, info_of_a_block_of_one_layer) {
-  put(3, 1);
+  const Layout& layout = put(3, 1);
   const ordered_json info = ask("info " + hex(3, 1));
   EXPECT_EQ(info["state"], "ok");
   EXPECT_EQ(info["segments"].size(), 1u);
-  EXPECT_FALSE(info.contains("raw_bytes"));
+  EXPECT_EQ(info["raw_bytes"], layout.block_bytes) << "it says as much as one with a record";
+  EXPECT_EQ(info["position"], 64);
+  EXPECT_TRUE(info["parent"].is_null());
 }
 
 // Two ranks' blocks of one key: a shard is given their addresses.
