@@ -25,6 +25,7 @@ struct Tally {
   std::atomic<uint64_t> ghosts;      // blocks that were removed, and found
   std::atomic<uint64_t> unanswered;  // calls that had to end and did not
   std::atomic<uint64_t> let_in, kept_out, scrapes, failed_scrapes;  // of newcomers
+  std::atomic<int64_t> kept_out_by;                                 // the last one's error
   std::atomic<uint64_t> hoards;                    // rounds of taking all and giving it back
   std::atomic<uint64_t> attacks;                   // whatever a hostile role counts as one
   std::array<std::atomic<uint64_t>, 64> put_log2;  // puts by the logarithm of their nanoseconds

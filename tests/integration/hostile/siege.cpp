@@ -32,7 +32,8 @@ DaemonOptions options(uint16_t metrics_port) {
   options.pool_bytes = "8MiB";
   options.daemon_lines = "socket_mode = \"0666\"\n";
   options.metrics = "127.0.0.1:" + std::to_string(metrics_port);
-  options.session_lines = "holds_max = 300\nlayouts_max = 300\n";
+  // A newcomer on a loaded machine may not have its turn for seconds between connecting and hello.
+  options.session_lines = "holds_max = 300\nlayouts_max = 300\nhello_ms_max = 20000\n";
   for (const auto& [name, uid, bytes] :
        {std::tuple{victim_space, victim_uid, "32MiB"}, {hostile_space, hostile_uid, "96MiB"}})
     options.more += std::string("[[namespace]]\nname = \"") + name + "\"\nbytes = \"" + bytes +

@@ -159,6 +159,7 @@ void be_newcomer(const std::string& socket_path, uint16_t metrics_port, Tally& t
   while (!tally.stop) {
     const Client client(socket_path, victim_space, 1 * mib);
     (client.opened() == 0 ? tally.let_in : tally.kept_out)++;
+    if (client.opened() != 0) tally.kept_out_by = client.opened();
     (scrape(metrics_port) ? tally.scrapes : tally.failed_scrapes)++;
     usleep(20'000);
   }

@@ -19,7 +19,6 @@ class Client {
     args.socket_path = socket_path.c_str();
     args.namespace_name = name;
     args.arena_bytes = arena_bytes;
-    args.timeout_ms = 20'000;  // a busy or emulated machine
     args.daemon_uid = -1;
     args.timeout_ms = 20'000;  // a machine that sanitizers and others load
     opened_ = speckv_open(&args, &session_);
