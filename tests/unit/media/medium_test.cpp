@@ -161,6 +161,17 @@ TEST_F(MediumTest, shm_files_outlive_the_daemon) {
   EXPECT_EQ(std::count(larger->data(), larger->data() + 10 * mib, std::byte{0}), int64_t(10 * mib));
 }
 
+// The kernel writes each of these as three octal digits where it lists mounts.
+TEST_F(MediumTest, shm_finds_its_mount_where_the_path_has_blanks) {
+  NEED_ROOT();
+  options_.path = folder_ + "/a pool\tof\\mine";
+  for (const bool there : {false, true}) {
+    auto medium = make();
+    ASSERT_TRUE(medium);
+    EXPECT_EQ(open(*medium, "a.pool", 8 * mib)->existed(), there);
+  }
+}
+
 TEST_F(MediumTest, shm_fresh_leaves_the_old_file_to_its_clients) {
   NEED_ROOT();
   auto medium = make();
