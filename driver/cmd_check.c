@@ -142,6 +142,7 @@ static int check_segment(const struct speckv_cmd *cmd, const struct speckv_caps 
 		return -EOPNOTSUPP;
 	plan->source_bytes = cmd->opcode == SPECKV_CMD_ENCODE ? raw : whole_beats(cmd->bytes);
 	plan->target_bytes = cmd->opcode == SPECKV_CMD_ENCODE ? whole_beats(cmd->bytes) : raw;
+	plan->done_bytes = cmd->opcode == SPECKV_CMD_ENCODE ? cmd->bytes : raw;
 	return 0;
 }
 
@@ -185,8 +186,10 @@ static int check_move(const struct speckv_cmd *cmd, const struct speckv_caps *ca
 		return -EINVAL;
 	if (reads)
 		plan->source_bytes = whole_beats(cmd->bytes);
-	if (writes)
+	if (writes) {
 		plan->target_bytes = whole_beats(cmd->bytes);
+		plan->done_bytes = cmd->bytes;
+	}
 	if (opcode == SPECKV_CMD_COPY && cmd->source == cmd->target &&
 	    cmd->source_offset < cmd->target_offset + plan->target_bytes &&
 	    cmd->target_offset < cmd->source_offset + plan->source_bytes)

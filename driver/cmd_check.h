@@ -65,6 +65,7 @@ struct speckv_layout_words {
  * struct speckv_plan - what a command moves
  * @source_bytes: that it reads, whole beats; 0: none
  * @target_bytes: that it writes to an extent, likewise
+ * @done_bytes: that it says to have written, if all is well
  * @has_layout: @layout counts
  * @is_load: it writes table memory; otherwise it reads what it names there:
  * @has_theta: theta @theta
@@ -76,6 +77,7 @@ struct speckv_layout_words {
 struct speckv_plan {
 	u64 source_bytes;
 	u64 target_bytes;
+	u32 done_bytes;
 	bool has_layout;
 	bool is_load;
 	bool has_theta;

@@ -95,6 +95,7 @@ struct speckv_lend {
  * @target: lend that it writes, likewise
  * @layout: slot of the layout table, or SPECKV_NO_LAYOUT
  * @target_bytes: most that it can write
+ * @done_bytes: what it writes, if all is well
  */
 struct speckv_job {
 	struct speckv_cmd cmd;
@@ -106,6 +107,7 @@ struct speckv_job {
 	u8 target;
 	u8 layout;
 	u64 target_bytes;
+	u32 done_bytes;
 };
 
 /**
@@ -150,6 +152,7 @@ struct speckv_queue {
  * @errors: of them with another status than OK
  * @refused: calls that the driver refused
  * @timeouts: commands that missed their deadline
+ * @missed: times that something had completed, and no interrupt had told of it yet
  * @lies: completions that were not believed
  * @resets: of the function that the engine answered
  * @flushed: bytes written back from, and dropped out of, the CPU's caches
@@ -159,6 +162,7 @@ struct speckv_counters {
 	u64 errors;
 	u64 refused;
 	u64 timeouts;
+	u64 missed;
 	u64 lies;
 	u64 resets;
 	atomic64_t flushed;

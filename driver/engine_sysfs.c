@@ -73,6 +73,7 @@ ENGINE_NUMBER(commands, engine->counters.commands);
 ENGINE_NUMBER(command_errors, engine->counters.errors);
 ENGINE_NUMBER(refused, engine->counters.refused);
 ENGINE_NUMBER(timeouts, engine->counters.timeouts);
+ENGINE_NUMBER(missed_interrupts, engine->counters.missed);
 ENGINE_NUMBER(lies, engine->counters.lies);
 ENGINE_NUMBER(resets, engine->counters.resets);
 ENGINE_NUMBER(flushed_bytes, atomic64_read(&engine->counters.flushed));
@@ -89,6 +90,7 @@ static struct attribute *speckv_engine_attrs[] = {
 	&dev_attr_command_errors.attr,
 	&dev_attr_refused.attr,
 	&dev_attr_timeouts.attr,
+	&dev_attr_missed_interrupts.attr,
 	&dev_attr_lies.attr,
 	&dev_attr_resets.attr,
 	&dev_attr_flushed_bytes.attr,

@@ -5,7 +5,8 @@
  * An interrupt masks its vector and wakes the handler's thread, which takes what has completed,
  * looks again for a little while, since where there was one completion others follow, and unmasks.
  * So a busy engine costs few interrupts, and one that sends them without end costs a thread's
- * share of a CPU.
+ * share of a CPU. What completes between the last look and the unmasking is looked for once more
+ * after it: not every device keeps an interrupt of a vector that is masked.
  */
 #include <linux/delay.h>
 #include <linux/interrupt.h>
@@ -31,8 +32,8 @@ static irqreturn_t drain_and_unmask(int irq, void *data)
 		empty = speckv_queue_drain(queue) ? 0 : empty + 1;
 		usleep_range(LOOK_US, 2 * LOOK_US);
 	}
-	/* One that came meanwhile is remembered, and raised again by this. */
 	enable_irq(irq);
+	speckv_queue_drain(queue);
 	return IRQ_HANDLED;
 }
 

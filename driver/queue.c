@@ -149,6 +149,7 @@ int speckv_queue_post(struct speckv_queue *queue, const struct speckv_job *job,
 	*mine = *job;
 	mine->layout = layout;
 	mine->target_bytes = plan->target_bytes;
+	mine->done_bytes = plan->done_bytes;
 	write_descriptor(queue, mine, cookie);
 	engine->in_flight++;
 	trace_speckv_command(engine->number, queue->number, tag, &mine->cmd);
@@ -185,7 +186,8 @@ static void job_over(struct speckv_queue *queue, u32 tag)
 /* Does what the engine says about this job fit what it was asked? */
 static bool fits(const struct speckv_job *job, const struct speckv_engine_completion *told)
 {
-	if (told->bytes > job->target_bytes && job->cmd.opcode != SPECKV_CMD_LOAD)
+	if (told->status == SPECKV_ENGINE_OK ? told->bytes != job->done_bytes
+					     : told->bytes > job->target_bytes)
 		return false;
 	return told->status != SPECKV_ENGINE_REFUSED || job->cmd.opcode == SPECKV_CMD_ENCODE;
 }

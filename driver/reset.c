@@ -40,9 +40,14 @@ void speckv_watch_work(struct work_struct *work)
 {
 	struct speckv_engine *engine =
 		container_of(to_delayed_work(work), struct speckv_engine, watch);
-	u32 late = 0;
+	u32 i, late = 0, missed = 0;
+
+	/* An interrupt that was lost costs a little time, not a command. */
+	for (i = 0; i < engine->caps.queues; i++)
+		missed += speckv_queue_drain(&engine->queues[i]);
 
 	spin_lock(&engine->lock);
+	engine->counters.missed += missed;
 	if (engine->state == SPECKV_ENGINE_LIVE) {
 		late = speckv_jobs_late(engine);
 		engine->counters.timeouts += late;
@@ -82,6 +87,8 @@ void speckv_engine_program(struct speckv_engine *engine)
 		speckv_ring_reset(&queue->ring);
 		at = i * SPECKV_REG_QUEUES_STRIDE;
 		speckv_set(engine, SPECKV_REG_QUEUES_SETUP + at, 0);
+		/* What software has written there may outlive a reset. */
+		speckv_set(engine, SPECKV_REG_QUEUES_CQ_HEAD + at, 0);
 		speckv_set(engine, SPECKV_REG_QUEUES_SQ_OFFSET + at, 0);
 		speckv_set(engine, SPECKV_REG_QUEUES_CQ_OFFSET + at, SPECKV_RING_BYTES);
 		speckv_set(engine, SPECKV_REG_QUEUES_SETUP + at,
