@@ -81,6 +81,7 @@ const struct file_operations speckv_fops = {
 	.get_unmapped_area = thp_get_unmapped_area,
 	.unlocked_ioctl = speckv_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	.uring_cmd = speckv_uring_cmd,
 	.llseek = noop_llseek,
 };
 

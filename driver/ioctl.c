@@ -316,7 +316,7 @@ static long ioctl_poison(struct speckv_file *file, struct speckv_poison *arg)
 }
 
 /* May this file make this call at all? */
-static int check_caller(struct file *filp, unsigned int command)
+int speckv_may_call(struct file *filp, unsigned int command)
 {
 	struct speckv_file *file = filp->private_data;
 
@@ -360,7 +360,7 @@ long speckv_ioctl(struct file *filp, unsigned int command, unsigned long argumen
 	union speckv_argument arg;
 	long rc;
 
-	rc = check_caller(filp, command);
+	rc = speckv_may_call(filp, command);
 	if (rc)
 		return rc;
 	if (copy_from_user(&arg, user, _IOC_SIZE(command)))

@@ -302,6 +302,11 @@ int speckv_mmap(struct file *filp, struct vm_area_struct *vma);
 
 /* ioctl.c */
 long speckv_ioctl(struct file *filp, unsigned int command, unsigned long argument);
+int speckv_may_call(struct file *filp, unsigned int command);
+
+/* uring.c */
+struct io_uring_cmd;
+int speckv_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags);
 
 /*
  * The PCI side (engine.h), as the rest of the driver sees it. speckv_lend_end(): region->lock held;

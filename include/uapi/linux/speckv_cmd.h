@@ -22,6 +22,12 @@
  *	...
  *	.checksum, .done_bytes
  *
+ * The same by io_uring: IORING_OP_URING_CMD with cmd_op SPECKV_IOC_COMMAND and the struct in an SQE
+ * of 128 bytes (IORING_SETUP_SQE128). Results come in the CQE: res is an error, or else the status
+ * from bit SPECKV_RESULT_STATUS_SHIFT on and below it @done_bytes; in a ring with
+ * IORING_SETUP_CQE32 the second half is the checksum, or for a status that is not OK
+ * @page * 256 + @refusal.
+ *
  * Two kinds of failure. An errno: the driver refused, or nobody knows what became of the command.
  * A status that is not SPECKV_STATUS_OK: the engine ended it and says why; the call returns 0.
  *
@@ -49,6 +55,9 @@ enum speckv_cmd_opcode {
 
 /* Page size and the like come from the engine's description, include/hw/speckv_engine.h. */
 #define SPECKV_CMD_BYTES_MAX (1U << 21)
+
+/* Of the result of a command by io_uring. */
+#define SPECKV_RESULT_STATUS_SHIFT 24
 
 /* Longest @timeout_ms, and what 0 means. */
 #define SPECKV_CMD_TIMEOUT_MS_MAX 60000U

@@ -3,9 +3,10 @@
 #include "engine.h"
 
 #include <dirent.h>
-#include <time.h>
+#include <termios.h>
 
 #define DRIVER "/sys/bus/pci/drivers/speckv/"
+#define CONTROL "/dev/ttyS2"
 
 const char *engine_address(void)
 {
@@ -124,4 +125,36 @@ void fill(uint8_t *at, uint32_t bytes, uint32_t seed)
 {
 	for (uint32_t i = 0; i < bytes; i++)
 		at[i] = (uint8_t)((seed = seed * 1103515245 + 12345) >> 16);
+}
+
+int engine_unbind(void)
+{
+	return write_file(DRIVER "unbind", engine_address());
+}
+
+int engine_bind(void)
+{
+	return write_file(DRIVER "bind", engine_address());
+}
+
+/* One line, answered by one. */
+void engine_fault(const char *line)
+{
+	struct termios raw;
+	char answer[256];
+	size_t length = 0;
+	int fd = open(CONTROL, O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+	EXPECT(fd >= 0);
+	EXPECT_EQ(tcgetattr(fd, &raw), 0);
+	cfmakeraw(&raw);
+	EXPECT_EQ(tcsetattr(fd, TCSANOW, &raw), 0);
+	EXPECT_EQ(write(fd, line, strlen(line)), strlen(line));
+	EXPECT_EQ(write(fd, "\n", 1), 1);
+	do {
+		EXPECT(length < sizeof(answer));
+		EXPECT_EQ(read(fd, answer + length, 1), 1);
+	} while (answer[length++] != '\n');
+	close(fd);
+	EXPECT_EQ(strncmp(answer, "ok", 2), 0);
 }

@@ -20,13 +20,17 @@ engine_start() {
 	local socket
 	engine_folder=$(mktemp -d -p "$engine_root/rig" engine.XXXXXX)
 	echo "$engine_folder" >>"$work/engine.folders"
-	"$engine_program" --socket "$engine_folder/engine.sock" >"$engine_folder/log" 2>&1 &
+	"$engine_program" --socket "$engine_folder/engine.sock" \
+		--control "$engine_folder/control.sock" >"$engine_folder/log" 2>&1 &
 	engine_pid=$!
-	for _ in $(seq 100); do [ -S "$engine_folder/engine.sock" ] || sleep 0.1; done
+	for _ in $(seq 100); do [ -S "$engine_folder/control.sock" ] || sleep 0.1; done
 	socket='{"type":"unix","path":"'${engine_folder#"$engine_root"}'/engine.sock"}'
+	# The guest's third serial port is where it asks the device to do wrong.
 	# shellcheck disable=SC2034
 	arguments=(-device
-		'{"driver":"vfio-user-pci","id":"engine0","bus":"pcie.0","socket":'"$socket"'}')
+		'{"driver":"vfio-user-pci","id":"engine0","bus":"pcie.0","socket":'"$socket"'}'
+		-chardev "socket,id=control0,path=${engine_folder#"$engine_root"}/control.sock"
+		-serial chardev:control0)
 }
 
 engine_stop() {
