@@ -53,6 +53,12 @@ Status nobody_listens(const std::string& path) {
   return {EADDRINUSE, path + ": another daemon listens there; stop it or set [daemon] socket"};
 }
 
+bool refuses_descriptors(int fd) {
+  int pass = 1;
+  socklen_t bytes = sizeof pass;
+  return getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &pass, &bytes) == 0 && pass == 0;
+}
+
 // Whether the log may be told once more.
 bool due(std::chrono::steady_clock::time_point* told) {
   const auto now = std::chrono::steady_clock::now();
@@ -117,7 +123,12 @@ Status Door::bind() {
   if (!error && chmod(path_.c_str(), mode_) != 0) return Status::from_errno("chmod " + path_);
   if (const Status kept = list_.begin(); !error && !kept.ok() && kept.error() != ENOTSUP)
     spdlog::warn("{}: users cannot be shut out", kept.text());
-  if (!error) acceptor_.listen(limits::backlog_max, error);
+  // A long queue lets those in who come while somebody fills it, in their turn; a short one bounds
+  // what a user who is shut out has in it.
+  const int backlog = refuses_descriptors(acceptor_.native_handle())
+                          ? int(asio::socket_base::max_listen_connections)
+                          : int(limits::backlog_max);
+  if (!error) acceptor_.listen(backlog, error);
   if (!error) acceptor_.native_non_blocking(true, error);
   if (!error) return {};
   return {error.value(), path_ + ": " + error.message() +
