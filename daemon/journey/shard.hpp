@@ -354,7 +354,8 @@ class Shard : private SpillWitness {
   uint64_t retained_bytes_ = 0, retains_looked_ns_ = 0;
   struct Removal {
     Key key;
-    uint64_t ticket = 0, until_ns = 0;
+    SpillTicket ticket;
+    uint64_t until_ns = 0;
     int result = 0;
     bool used = false, waits_for_scan = false;
   };

@@ -66,13 +66,15 @@ void Shard::note_eviction(uint32_t block) {
 
 int Shard::remove(const Key& key, const Layout& layout) {
   if (!spill_) return remove_from_pool(key, layout);
+  const uint64_t hash = hash_key(key);
   for (Removal& removal : removals_) {
     if (!removal.used || !(removal.key == key)) continue;
     if (removal.waits_for_scan && !spill_->scanning()) {
       removal.used = false;
       break;
     }
-    const bool settled = spill_->is_settled(removal.ticket);
+    const bool settled = !removal.waits_for_scan && spill_->is_settled(removal.ticket, hash);
+    if (!settled) spill_->hurry(removal.ticket);
     if (!settled && spill_now_ns_ < removal.until_ns) return -EAGAIN;
     removal.used = false;
     return settled ? removal.result : -EIO;
@@ -81,17 +83,17 @@ int Shard::remove(const Key& key, const Layout& layout) {
                                  [](const Removal& each) { return !each.used; });
   if (free == removals_.end()) return -EAGAIN;
   if (spill_->scanning()) {  // it is not known yet whether it is there
-    *free = {key, UINT64_MAX, spill_now_ns_ + removal_ns_max, -EIO, true, true};
+    *free = {key, {}, spill_now_ns_ + removal_ns_max, -EIO, true, true};
     return -EAGAIN;
   }
   int result = remove_from_pool(key, layout);
   if (result == -EBUSY) return result;
   shm::Entry known;
   if (index_.find(key, hash_key(key), &known)) return result;  // of another layout: it stays
-  const uint64_t hash = hash_key(key);
   if (spill_->image_bytes(hash)) result = 0;
-  const uint64_t ticket = spill_->drop(hash);
-  if (spill_->is_settled(ticket)) return result;
+  const SpillTicket ticket = spill_->drop(hash);
+  if (spill_->is_settled(ticket, hash)) return result;
+  spill_->hurry(ticket);
   *free = {key, ticket, spill_now_ns_ + removal_ns_max, result, true, false};
   return -EAGAIN;
 }

@@ -34,6 +34,8 @@ class Io {
                                  uint64_t offset) = 0;
   [[nodiscard]] virtual int write(Operation* operation, int fd, std::span<const std::byte> from,
                                   uint64_t offset) = 0;
+  // What was written to fd before this was asked for is durable when it has completed with 0.
+  [[nodiscard]] virtual int sync(Operation* operation, int fd) = 0;
   // The operation still completes, with -ECANCELED or with what it had done already.
   [[nodiscard]] virtual int cancel(Operation* operation) = 0;
 

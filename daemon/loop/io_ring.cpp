@@ -95,6 +95,14 @@ int IoRing::write(Operation* operation, int fd, std::span<const std::byte> from,
   return 0;
 }
 
+int IoRing::sync(Operation* operation, int fd) {
+  io_uring_sqe* sqe = entry(operation);
+  if (!sqe) return -EAGAIN;
+  io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+  io_uring_sqe_set_data(sqe, operation);
+  return 0;
+}
+
 int IoRing::cancel(Operation* operation) {
   io_uring_sqe* sqe = entry(nullptr);
   if (!sqe) return -EAGAIN;

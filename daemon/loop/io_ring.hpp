@@ -32,6 +32,7 @@ class IoRing final : public Io {
                          uint64_t offset) override;
   [[nodiscard]] int write(Operation* operation, int fd, std::span<const std::byte> from,
                           uint64_t offset) override;
+  [[nodiscard]] int sync(Operation* operation, int fd) override;
   [[nodiscard]] int cancel(Operation* operation) override;
   [[nodiscard]] int signal(int event_fd) override;
   void wait(uint64_t wait_ns) override;

@@ -43,7 +43,6 @@ void SpillTiers::tell(const config::Config& config, size_t space, uint32_t shard
   const config::NamespaceConfig& wanted = config.namespaces[space];
   SpillOptions options;
   options.fd = file.fd();
-  options.sync_fd = file.sync_fd();
   options.base = part.base;
   options.units = part.units;
   options.store_id = part.store_id;

@@ -16,4 +16,5 @@ target_sources(speckvd_core PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/spill_parcels.cpp
   ${CMAKE_CURRENT_LIST_DIR}/spill_scan.cpp
   ${CMAKE_CURRENT_LIST_DIR}/spill_store.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/spill_sync.cpp
   ${CMAKE_CURRENT_LIST_DIR}/spill_transfers.cpp)

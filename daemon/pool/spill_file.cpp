@@ -65,7 +65,6 @@ Status read_some(int fd, std::span<std::byte> into, uint64_t offset, const std::
 
 SpillFile& SpillFile::operator=(SpillFile&& other) noexcept {
   std::swap(fd_, other.fd_);
-  std::swap(sync_fd_, other.sync_fd_);
   bytes_ = other.bytes_;
   direct_ = other.direct_;
   device_ = other.device_;
@@ -77,7 +76,6 @@ SpillFile& SpillFile::operator=(SpillFile&& other) noexcept {
 
 SpillFile::~SpillFile() {
   if (fd_ >= 0) close(fd_);
-  if (sync_fd_ >= 0) close(sync_fd_);
 }
 
 Result<SpillFile> SpillFile::open(const SpillWanted& wanted) {
@@ -115,8 +113,6 @@ Status SpillFile::open_it(const SpillWanted& wanted) {
   }
   if (flock(fd_, LOCK_EX | LOCK_NB) != 0)
     return {EBUSY, "spill_path " + path + " is in use by another process"};
-  sync_fd_ = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_DSYNC | (direct_ ? O_DIRECT : 0));
-  if (sync_fd_ < 0) return Status::from_errno("opening spill_path " + path + " once more");
   const off_t end = lseek(fd_, 0, SEEK_END);
   if (end < 0) return Status::from_errno("the size of spill_path " + path);
   bytes_ = uint64_t(end);
@@ -221,7 +217,7 @@ Status SpillFile::format(const SpillWanted& wanted) {
     block.check = spill::superblock_check(block);
     parts_[shard].store_id = block.store_id;
     parts_[shard].existed = false;
-    if (pwrite(sync_fd_, page.get(), spill::page_bytes, off_t(parts_[shard].base)) !=
+    if (pwrite(fd_, page.get(), spill::page_bytes, off_t(parts_[shard].base)) !=
         ssize_t(spill::page_bytes))
       return Status::from_errno("writing the header of spill_path " + wanted.path);
   }

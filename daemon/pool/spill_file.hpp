@@ -40,8 +40,6 @@ class SpillFile {
   ~SpillFile();
 
   int fd() const { return fd_; }
-  // What is written there is durable when it has completed.
-  int sync_fd() const { return sync_fd_; }
   const std::vector<SpillPart>& parts() const { return parts_; }
   bool direct() const { return direct_; }
   bool is_device() const { return device_; }
@@ -55,7 +53,7 @@ class SpillFile {
   Status size_it(const SpillWanted& wanted);
   Status format(const SpillWanted& wanted);
 
-  int fd_ = -1, sync_fd_ = -1;
+  int fd_ = -1;
   uint64_t bytes_ = 0;  // that it had when it was opened
   bool direct_ = true, device_ = false, created_ = false;
   std::vector<SpillPart> parts_;

@@ -32,6 +32,7 @@ class SpillMap {
     bool writing = false;                   // not on the medium yet
     bool used = false;                      // it was fetched since it was written
     bool dead = false;                      // found no more; its page is to say so
+    bool lost = false;  // found no more, and it may stand in its unit until that has been wiped
   };
   static_assert(sizeof(Entry) == 48);
 
@@ -81,7 +82,13 @@ class SpillMap {
     entries_[number].next_of_hash = none;
     entries_[number].dead = true;
   }
-  // Requires: it was hidden.
+  // Not found any more, and nothing but a wipe of its unit ends it.
+  void lose(uint32_t number) {
+    hide(number);
+    entries_[number].dead = false;
+    entries_[number].lost = true;
+  }
+  // Requires: it was hidden, or lost.
   void free_hidden(uint32_t number, uint32_t* list) {
     if (list) unlink(number, list);
     entries_[number].next_of_hash = unused_;

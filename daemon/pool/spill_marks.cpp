@@ -11,9 +11,9 @@
 
 namespace speckv {
 
-uint64_t SpillStore::drop(uint64_t hash) {
+SpillTicket SpillStore::drop(uint64_t hash) {
   const uint32_t number = map_.find(hash);
-  if (number == SpillMap::none || map_.at(number).bytes64 == 0) return killed_;
+  if (number == SpillMap::none || map_.at(number).bytes64 == 0) return {killed_, wiped_};
   SpillMap::Entry& entry = map_.at(number);
   counters_.removed.fetch_add(1, std::memory_order_relaxed);
   if (Parcel* parcel = parcel_of(entry)) {
@@ -22,14 +22,14 @@ uint64_t SpillStore::drop(uint64_t hash) {
           .entries[entry.number % spill::entries_per_page]
           .flags |= spill::entry_dead;
       map_.erase(number, &parcel->list);
-      return killed_;  // older versions of it may wait for their marks
+      return {killed_, wiped_};  // older versions of it may wait for their marks
     }
   } else {
     counters_.live_bytes.fetch_sub(uint64_t(entry.bytes64) * spill::align_bytes,
                                    std::memory_order_relaxed);
   }
   kill(number);
-  return killed_;
+  return {killed_, wiped_};
 }
 
 void SpillStore::kill(uint32_t number) {
@@ -45,8 +45,26 @@ void SpillStore::bar(uint64_t hash) {
   map_.insert(hash, &barred_);
 }
 
-bool SpillStore::is_settled(uint64_t ticket) const {
-  return !scanning_ && strays_.empty() && !wiping_stray_ && ticket <= marked_;
+void SpillStore::hurry(const SpillTicket& ticket) {
+  marks_hurried_ = std::max(marks_hurried_, ticket.marks);
+  hurried_ = std::max({hurried_, ticket.writes, strays_wiped_});
+}
+
+bool SpillStore::is_settled(const SpillTicket& ticket, uint64_t hash) const {
+  return !scanning_ && ticket.marks <= marks_synced_ && ticket.writes <= synced_ &&
+         strays_wiped_ <= synced_ && !strays_hold(hash);
+}
+
+// Whether a page that is to be wiped may bring this block back. A page that could not be read may
+// be anybody's.
+bool SpillStore::strays_hold(uint64_t hash) const {
+  for (const uint32_t number : strays_) {
+    const Unit& unit = units_[number];
+    if (unit.any_keys) return true;
+    for (uint32_t at = unit.list; at != SpillMap::none; at = map_.at(at).next)
+      if (map_.at(at).lost && map_.at(at).hash == hash) return true;
+  }
+  return false;
 }
 
 // A place that is given to a parcel: what stands there is wiped by it.
@@ -57,8 +75,9 @@ bool SpillStore::is_placed(uint64_t unit) const {
   });
 }
 
-void SpillStore::stray(uint32_t unit) {
+void SpillStore::stray(uint32_t unit, bool any_keys) {
   units_[unit].to_wipe = true;
+  units_[unit].any_keys = units_[unit].any_keys || any_keys;
   if (std::find(strays_.begin(), strays_.end(), unit) == strays_.end()) strays_.push_back(unit);
 }
 
@@ -84,7 +103,7 @@ void SpillStore::start_mark(SpillWhat what) {
   wanted.memory = transfers_.memory(mark_run_);
   wanted.offset = offset_of(page_unit_) + uint64_t(page_number_) * spill::page_bytes;
   wanted.bytes = spill::page_bytes;
-  wanted.write = wanted.sync = what == SpillWhat::mark_write;
+  wanted.write = what == SpillWhat::mark_write;
   marking_ = transfers_.start(wanted) != none;
 }
 
@@ -97,13 +116,15 @@ void SpillStore::wipe_stray() {
   wanted.memory = transfers_.memory(small_run_);
   wanted.offset = offset_of(page_unit_);
   wanted.bytes = spill::page_bytes;
-  wanted.write = wanted.sync = true;
+  wanted.write = true;
   wiping_stray_ = transfers_.start(wanted) != none;
 }
 
 void SpillStore::stray_ended(int error) {
   wiping_stray_ = false;
-  if (!error && !is_placed(page_unit_)) reclaim(units_[page_unit_]);
+  if (error) return;
+  note_write(true);
+  if (!is_placed(page_unit_)) reclaim(units_[page_unit_]);
 }
 
 // What was read is no page of that parcel any more, or never was whole: then nothing there can come
@@ -112,6 +133,7 @@ void SpillStore::mark_ended(const SpillTransfer& ended) {
   marking_ = false;
   if (ended.error) return;
   if (ended.what == SpillWhat::mark_write) {
+    note_write(false);
     for (; marks_in_page_ > 0; marks_in_page_--) mark_done();
     return;
   }

@@ -34,7 +34,7 @@ bool SpillStore::open_parcel(uint64_t image_bytes, uint64_t now_ns) {
   const uint64_t least = (image_bytes + pages_bytes + spill::unit_bytes - 1) / spill::unit_bytes;
   const uint64_t usual =
       std::min<uint64_t>({spill_parcel_units, std::max<uint64_t>(1, options_.units / 8),
-                          std::max<uint64_t>(1, options_.buffer_bytes / 4 / spill::unit_bytes)});
+                          std::max<uint64_t>(1, options_.buffer_bytes / 8 / spill::unit_bytes)});
   const uint64_t units = std::max(least, usual);
   const uint32_t run = transfers_.take_run(units * spill::unit_bytes);
   if (run == none) return false;
@@ -141,7 +141,7 @@ void SpillStore::wipe_next(uint32_t number) {
     wanted.memory = transfers_.memory(small_run_);
     wanted.offset = offset_of(parcel.wipe_at);
     wanted.bytes = spill::page_bytes;
-    wanted.write = wanted.sync = true;
+    wanted.write = true;
     if (transfers_.start(wanted) == none) return;
     unit.to_wipe = true;
     parcel.state = ParcelState::images;  // until parcel_ended(); it is asked for once
@@ -152,12 +152,18 @@ void SpillStore::wipe_next(uint32_t number) {
 
 // Its blocks are on the medium no more.
 void SpillStore::reclaim(Unit& unit) {
+  if (unit.any_keys) strays_wiped_ = written_;
   while (unit.list != SpillMap::none) {
     const uint32_t number = unit.list;
     SpillMap::Entry& entry = map_.at(number);
     if (entry.dead) {  // nothing is left that its page could say
       map_.leave_list(number, &unit.list);
       entry.unit = none;
+      continue;
+    }
+    if (entry.lost) {
+      strays_wiped_ = written_;
+      map_.free_hidden(number, &unit.list);
       continue;
     }
     counters_.reclaimed.fetch_add(1, std::memory_order_relaxed);
@@ -209,7 +215,7 @@ bool SpillStore::write_table(uint32_t number) {
   wanted.memory = transfers_.memory(parcel.run);
   wanted.offset = offset_of(parcel.unit);
   wanted.bytes = parcel.pages * spill::page_bytes;
-  wanted.write = wanted.sync = true;
+  wanted.write = true;
   if (transfers_.start(wanted) == none) return false;
   parcel.state = ParcelState::table;
   return true;
@@ -219,6 +225,7 @@ void SpillStore::parcel_ended(const SpillTransfer& ended) {
   if (ended.owner == none) return stray_ended(ended.error);
   Parcel& parcel = parcels_[ended.owner];
   if (ended.error) return fail_parcel(parcel);
+  note_write(ended.what == SpillWhat::wipe);
   switch (ended.what) {
     case SpillWhat::wipe:
       reclaim(units_[parcel.wipe_at]);
@@ -257,27 +264,35 @@ void SpillStore::commit(Parcel& parcel) {
 }
 
 // Its blocks are where they were before: in the pool, or nowhere. What stands in its place may be
-// anything: it is wiped before it is used again.
+// anything: it is wiped before it is used again, and until then they are remembered, since they may
+// be found there.
 void SpillStore::fail_parcel(Parcel& parcel) {
   counters_.parcels_failed.fetch_add(1, std::memory_order_relaxed);
   const bool placed = parcel.state > ParcelState::placing;
   const uint32_t unit = parcel.unit, wipe_at = parcel.wipe_at, units = parcel.units;
+  const bool begun = placed && wipe_at >= unit + units;  // what stood there before has been wiped
   while (parcel.list != SpillMap::none) {
     const uint32_t number = parcel.list;
-    if (map_.at(number).dead) {
+    SpillMap::Entry& entry = map_.at(number);
+    if (entry.dead) {
       map_.leave_list(number, &parcel.list);
-      map_.at(number).unit = none;
-    } else {
+      entry.unit = none;
+    } else if (!begun) {
       map_.erase(number, &parcel.list);
+      continue;
+    } else {
+      map_.lose(number);
+      map_.move(number, &parcel.list, &units_[unit].list);
+      entry.unit = unit;
     }
+    entry.writing = false;
   }
   transfers_.release_run(parcel.run);
   parcel = Parcel{};
-  if (!placed) return;
-  if (wipe_at < unit + units && units_[wipe_at].to_wipe) stray(wipe_at);
-  if (wipe_at < unit + units) return;  // nothing of its own was written yet
+  if (!begun && placed && units_[wipe_at].to_wipe) stray(wipe_at, false);
+  if (!begun) return;
   units_[unit].units = units;
-  stray(unit);
+  stray(unit, false);
 }
 
 }  // namespace speckv

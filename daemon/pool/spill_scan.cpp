@@ -71,7 +71,7 @@ bool SpillStore::scan_unit(ScanSlot& slot) {
   if (slot.error) {
     if (++slot.tries < tries_max) return false;
     counters_.scan_damaged.fetch_add(1, std::memory_order_relaxed);
-    stray(unit);  // whatever stands there must not be believed later
+    stray(unit, true);  // whatever stands there must not be believed later
     return true;
   }
   const std::span<const std::byte> bytes(transfers_.memory(slot.run), slot.bytes);
@@ -81,7 +81,7 @@ bool SpillStore::scan_unit(ScanSlot& slot) {
     const auto& head = *reinterpret_cast<const spill::PageHead*>(bytes.data());
     if (head.magic != spill::page_magic || head.store_id != options_.store_id) return true;
     counters_.scan_damaged.fetch_add(1, std::memory_order_relaxed);  // torn
-    stray(unit);
+    stray(unit, true);
     return true;
   }
   const uint32_t pages_bytes = page.head.pages * spill::page_bytes;
@@ -153,12 +153,12 @@ void SpillStore::drop_unit(uint32_t unit) {
   const uint32_t units = units_[unit].units;
   reclaim(units_[unit]);
   units_[unit].units = units;
-  stray(unit);
+  stray(unit, true);
 }
 
 void SpillStore::end_scan() {
   while (barred_ != SpillMap::none) map_.erase(barred_, &barred_);
-  sequence_ = newest_ + 1;
+  sequence_ = newest_ + 1 + spill_sequences_skipped;
   head_ = newest_end_ < options_.units ? newest_end_ : 0;
   scanning_ = false;
   counters_.scanning.store(0, std::memory_order_relaxed);

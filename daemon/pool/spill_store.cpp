@@ -13,9 +13,12 @@ namespace speckv {
 SpillStore::SpillStore(const SpillOptions& options, SpillWitness* witness)
     : options_(options),
       witness_(witness),
-      transfers_(options.fd, options.sync_fd, options.buffer_bytes),
+      transfers_(options.fd, options.buffer_bytes),
       map_(options.entries_max),
       units_(options.units),
+      // What an earlier daemon wrote may not be durable yet.
+      written_(options.scan),
+      wiped_(options.scan),
       scanning_(options.scan) {
   image_bytes_max_ =
       std::min<uint64_t>(transfers_.largest_run(), options.units / 4 * spill::unit_bytes);
@@ -44,11 +47,13 @@ bool SpillStore::completed(Operation* operation, uint64_t now_ns) {
 }
 
 void SpillStore::pump(uint64_t now_ns) {
+  turned_ns_ = now_ns;
   for (uint32_t number; (number = transfers_.take_ended()) != none;)
     dispatch(transfers_.transfer(number), now_ns);
   probe(now_ns);
   if (scanning_) scan_some();
   mark_next();
+  sync_when_due(now_ns);
   if (filling_ != none && now_ns - parcels_[filling_].since_ns >= spill_fill_ns_max) close_parcel();
   // The one with the lowest sequence first: places are taken in the order of the ring.
   for (uint32_t i = 0; i < 2 * parcels_.size(); i++) advance(i % parcels_.size());
@@ -65,6 +70,8 @@ void SpillStore::dispatch(const SpillTransfer& ended, uint64_t) {
     case SpillWhat::mark_read:
     case SpillWhat::mark_write:
       return mark_ended(ended);
+    case SpillWhat::sync:
+      return sync_ended(ended.error);
     case SpillWhat::probe:
       (ended.write ? probing_write_ : probing_read_) = false;
       return;
@@ -90,7 +97,7 @@ void SpillStore::probe(uint64_t now_ns) {
   if (!probing_read_ && transfers_.reads().wants_probe(now_ns))
     if (!(probing_read_ = transfers_.start(wanted) != none))
       transfers_.reads().failed(false, now_ns);
-  wanted.write = wanted.sync = true;
+  wanted.write = true;
   if (!probing_write_ && transfers_.stuck() == 0 && transfers_.writes().wants_probe(now_ns))
     if (!(probing_write_ = transfers_.start(wanted) != none))
       transfers_.writes().failed(false, now_ns);

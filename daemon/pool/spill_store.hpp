@@ -12,6 +12,10 @@
 // The file is a ring of units: a parcel takes the place of the oldest ones. First their pages are
 // wiped, so that nothing of them is believed any more; then the images are written; then the pages,
 // which make them count. Until that has been done a block counts as not written.
+//
+// None of these writes waits to be durable: a kill loses none of them, and after a loss of power
+// checksums say what is whole. spill_sync.cpp syncs at most spill_sync_ns_max later; a removal is
+// settled when everything that could bring its block back has been.
 #pragma once
 
 #include <array>
@@ -27,17 +31,21 @@
 
 namespace speckv {
 
-constexpr uint32_t spill_parcels_max = 4;   // under way at once
+constexpr uint32_t spill_parcels_max = 8;   // under way at once
 constexpr uint32_t spill_parcel_units = 4;  // of a parcel of small blocks: 8 MiB are one long write
 constexpr uint32_t spill_reads_max = 32;    // blocks on their way up at once
-constexpr uint64_t spill_fill_ns_max = 100'000'000;  // a parcel waits so long for more blocks
-constexpr uint32_t spill_scan_window = 16;           // units whose pages are read at once
-constexpr uint32_t spill_scan_bytes = 16 << 10;      // of a unit, at first: most tables fit
+constexpr uint64_t spill_fill_ns_max = 100'000'000;    // a parcel waits so long for more blocks
+constexpr uint64_t spill_sync_ns_max = 1'000'000'000;  // so late a write is durable
+// Sequences that a start leaves out: those of parcels that a loss of power took are never used
+// again.
+constexpr uint64_t spill_sequences_skipped = 1 << 20;
+constexpr uint32_t spill_scan_window = 16;       // units whose pages are read at once
+constexpr uint32_t spill_scan_bytes = 16 << 10;  // of a unit, at first: most tables fit
 
 struct SpillOptions {
-  int fd = -1, sync_fd = -1;  // the same file; what sync_fd writes is durable when it has completed
-  uint64_t base = 0;          // of this shard's superblock in it
-  uint64_t units = 0;         // of parcels
+  int fd = -1;
+  uint64_t base = 0;   // of this shard's superblock in it
+  uint64_t units = 0;  // of parcels
   uint64_t store_id = 0;
   uint32_t entries_max = 0;
   uint64_t buffer_bytes = 0;
@@ -57,6 +65,12 @@ struct SpillCounters {
   std::atomic<uint64_t> too_large{0};    // for the buffers, or the file
   std::atomic<uint64_t> scanning{0};     // 1: it is not known yet what all there is
   std::atomic<uint64_t> scanned_units{0}, scan_dropped{0}, scan_damaged{0}, found{0};
+};
+
+// What must be done before a removed block cannot come back: marks on pages, and writes that are
+// durable.
+struct SpillTicket {
+  uint64_t marks = 0, writes = 0;
 };
 
 // Whom the scan asks about a block that it found.
@@ -118,9 +132,10 @@ class SpillStore {
 
   // ---- gone
   // It must not come back: not now, and not after a restart. When that is so for good,
-  // is_settled() says of this number.
-  uint64_t drop(uint64_t hash);
-  bool is_settled(uint64_t ticket) const;
+  // is_settled() says of this ticket. hurry(): somebody waits for it.
+  SpillTicket drop(uint64_t hash);
+  void hurry(const SpillTicket& ticket);  // asked again with is_settled()
+  bool is_settled(const SpillTicket& ticket, uint64_t hash) const;
   bool can_mark() const { return transfers_.may_write(); }
   // While the scan runs: an older version of it that is still to be found does not count.
   void bar(uint64_t hash);
@@ -151,7 +166,8 @@ class SpillStore {
     uint64_t sequence = 0;           // of the parcel that begins here; 0: none does
     uint32_t list = SpillMap::none;  // of its entries
     uint32_t units = 0;
-    bool to_wipe = false;  // pages may stand here that must not count
+    bool to_wipe = false;   // pages may stand here that must not count
+    bool any_keys = false;  // and of which blocks is not known
   };
   struct ScanSlot {
     uint64_t unit = none;
@@ -183,13 +199,18 @@ class SpillStore {
   // spill_marks.cpp
   void kill(uint32_t number);
   bool is_placed(uint64_t unit) const;
-  void stray(uint32_t unit);
+  void stray(uint32_t unit, bool any_keys);
+  bool strays_hold(uint64_t hash) const;
   void wipe_stray();
   void stray_ended(int error);
   void mark_next();
   void start_mark(SpillWhat what);
   void mark_ended(const SpillTransfer& ended);
   void mark_done();
+  // spill_sync.cpp
+  void note_write(bool wipe);
+  void sync_when_due(uint64_t now_ns);
+  void sync_ended(int error);
   // spill_scan.cpp
   void scan_some();
   void scan_ended(const SpillTransfer& ended);
@@ -220,6 +241,13 @@ class SpillStore {
   uint32_t marks_in_page_ = 0;    // of the page that is being written
   std::vector<uint32_t> strays_;  // units whose pages must not count, and may
   bool marking_ = false, wiping_stray_ = false, probing_read_ = false, probing_write_ = false;
+  // Writes that have ended, the last one of them that was a wipe; up to where all are durable; what
+  // is so when the sync under way has ended; what a removal waits for.
+  uint64_t written_ = 0, wiped_ = 0, synced_ = 0, syncing_to_ = 0, hurried_ = 0;
+  uint64_t strays_wiped_ = 0;  // the last wipe of what a removal may wait for
+  uint64_t marks_synced_ = 0, marks_syncing_to_ = 0, marks_hurried_ = 0;
+  uint64_t unsynced_since_ns_ = 0, turned_ns_ = 0;
+  bool syncing_ = false;
   uint32_t page_unit_ = 0, page_number_ = 0;  // that is being marked or wiped
   bool scanning_ = false;
   uint64_t scan_at_ = 0, scan_skip_to_ = 0;

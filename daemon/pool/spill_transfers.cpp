@@ -40,9 +40,8 @@ void SpillBreaker::failed(bool overdue, uint64_t now_ns) {
   *state_ = 1;
 }
 
-SpillTransfers::SpillTransfers(int fd, int sync_fd, uint64_t buffer_bytes)
+SpillTransfers::SpillTransfers(int fd, uint64_t buffer_bytes)
     : fd_(fd),
-      sync_fd_(sync_fd),
       buffer_bytes_(buffer_bytes),
       chunks_(buffer_bytes / spill_chunk_bytes, 0),
       run_chunks_(chunks_.size(), 0),
@@ -135,10 +134,10 @@ void SpillTransfers::free_if_over(uint32_t number) {
 }
 
 int SpillTransfers::ask(SpillOperation& operation, const SpillTransfer& transfer) {
-  const int fd = transfer.sync ? sync_fd_ : fd_;
+  if (transfer.what == SpillWhat::sync) return io_->sync(&operation, fd_);
   return transfer.write
-             ? io_->write(&operation, fd, {operation.memory, operation.bytes}, operation.offset)
-             : io_->read(&operation, fd, {operation.memory, operation.bytes}, operation.offset);
+             ? io_->write(&operation, fd_, {operation.memory, operation.bytes}, operation.offset)
+             : io_->read(&operation, fd_, {operation.memory, operation.bytes}, operation.offset);
 }
 
 bool SpillTransfers::start_piece(uint32_t number, uint64_t now_ns) {
@@ -148,7 +147,9 @@ bool SpillTransfers::start_piece(uint32_t number, uint64_t now_ns) {
   operation.transfer = number;
   operation.memory = transfer.memory + transfer.started;
   operation.offset = transfer.offset + transfer.started;
-  operation.bytes = std::min(transfer.bytes - transfer.started, spill_operation_bytes);
+  const uint32_t left = transfer.bytes - transfer.started;
+  operation.bytes =
+      left < spill_operation_bytes + spill_operation_bytes / 4 ? left : spill_operation_bytes;
   operation.since_ns = now_ns;
   operation.overdue = false;
   if (ask(operation, transfer) != 0) {
@@ -208,7 +209,9 @@ bool SpillTransfers::completed(Operation* done, uint64_t now_ns) {
     operation.bytes -= uint32_t(result);
     if (ask(operation, transfer) == 0) return true;
   }
-  const bool whole = result > 0 && uint32_t(result) == operation.bytes;
+  const bool whole = transfer.what == SpillWhat::sync
+                         ? result == 0
+                         : result > 0 && uint32_t(result) == operation.bytes;
   piece_ended(operation, whole ? 0 : result < 0 ? result : -EIO, now_ns);
   return true;
 }
@@ -217,7 +220,8 @@ void SpillTransfers::piece_ended(SpillOperation& operation, int error, uint64_t 
   const uint32_t number = operation.transfer;
   SpillTransfer& transfer = transfers_[number];
   (transfer.write ? counters.written_bytes : counters.read_bytes)
-      .fetch_add(error ? 0 : operation.bytes, std::memory_order_relaxed);
+      .fetch_add(error || transfer.what == SpillWhat::sync ? 0 : operation.bytes,
+                 std::memory_order_relaxed);
   if (error && !operation.overdue) {
     (transfer.write ? counters.write_errors : counters.read_errors)
         .fetch_add(1, std::memory_order_relaxed);

@@ -21,8 +21,9 @@
 
 namespace speckv {
 
-constexpr uint64_t spill_chunk_bytes = 64 << 10;        // buffers are runs of these
-constexpr uint32_t spill_operation_bytes = 1 << 20;     // at most; the kernel parts it as it likes
+constexpr uint64_t spill_chunk_bytes = 64 << 10;  // buffers are runs of these
+// The kernel parts it as it likes; what is a little more than one is one, too.
+constexpr uint32_t spill_operation_bytes = 1 << 20;
 constexpr uint32_t spill_operations_max = 64;           // under way at once: of one shard's file
 constexpr uint32_t spill_writes_max = 24;               // of those; the rest is for reads
 constexpr uint64_t spill_read_ns_max = 1'000'000'000;   // a hundred times a slow device's worst
@@ -37,7 +38,8 @@ enum class SpillWhat : uint8_t {
   mark_read,
   mark_write,
   block,
-  probe
+  probe,
+  sync
 };
 
 struct SpillIoCounters {
@@ -74,7 +76,7 @@ struct SpillTransfer {
   std::byte* memory = nullptr;
   uint64_t offset = 0;
   uint32_t bytes = 0;
-  bool write = false, sync = false;
+  bool write = false;  // what == sync: of what was written before, without bytes of its own
   int error = 0;
   // Its own:
   uint32_t started = 0, in_flight = 0;
@@ -84,7 +86,7 @@ struct SpillTransfer {
 class SpillTransfers {
  public:
   static constexpr uint32_t none = UINT32_MAX;
-  SpillTransfers(int fd, int sync_fd, uint64_t buffer_bytes);
+  SpillTransfers(int fd, uint64_t buffer_bytes);
   ~SpillTransfers();
   SpillTransfers(const SpillTransfers&) = delete;
   SpillTransfers& operator=(const SpillTransfers&) = delete;
@@ -135,7 +137,7 @@ class SpillTransfers {
   void free_if_over(uint32_t number);
 
   Io* io_ = nullptr;
-  const int fd_, sync_fd_;
+  const int fd_;
   std::byte* buffer_ = nullptr;
   uint64_t buffer_bytes_;
   std::vector<uint8_t> chunks_;               // 1: taken

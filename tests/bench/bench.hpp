@@ -100,5 +100,6 @@ void suite_put(Report& report);
 void suite_exists(Report& report);
 void suite_redis(Report& report);
 void suite_speculate(Report& report);
+void suite_spill(Report& report);
 
 }  // namespace speckv::bench

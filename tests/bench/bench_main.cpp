@@ -36,6 +36,7 @@ constexpr std::array kSuites = {
     NamedSuite{"get", "reads out of a live pool beside memcpy", suite_get},
     NamedSuite{"put", "what a put costs its caller, and what goes through", suite_put},
     NamedSuite{"redis", "the same objects through Redis; overhead over memcpy", suite_redis},
+    NamedSuite{"spill", "the tier below the pool beside fio on the same file", suite_spill},
     NamedSuite{"exists", "lookups beside a pointer chase", suite_exists},
 };
 

@@ -46,8 +46,7 @@ std::vector<Server::Space> Daemon::make_shards(uint64_t now_ns) {
     options.engine = engine_.get();
     if (sizes_.spill_units) {
       SpillOptions spill;
-      spill.fd = int(2 * (&space - spaces_.data()));
-      spill.sync_fd = spill.fd + 1;
+      spill.fd = int(&space - spaces_.data());
       spill.units = sizes_.spill_units;
       spill.store_id = 4711;
       spill.entries_max = sizes_.spill_entries;

@@ -4,8 +4,8 @@
 //
 // Reads and writes complete in any order, some at a time, whole, short, failed, or never until they
 // are let go. What a daemon had asked for when it died happens in whole, in part or not at all. A
-// write through a disk's plain descriptor is durable only some time later: a loss of power takes
-// pages of it back.
+// write is durable when a sync that was asked for after it has completed, or some time later: a
+// loss of power takes pages of the others back.
 #pragma once
 
 #include <algorithm>
@@ -28,15 +28,15 @@ class SimDisk {
   void read(std::byte* into, uint64_t count, uint64_t offset) const {
     std::memcpy(into, data_ + offset, count);
   }
-  void write(const std::byte* from, uint64_t count, uint64_t offset, bool sync) {
+  void write(const std::byte* from, uint64_t count, uint64_t offset) {
     for (uint64_t at = 0; at < count; at += page_bytes) {
       const uint64_t page = (offset + at) / page_bytes;
       std::byte* to = data_ + page * page_bytes;
-      if (sync) cached_.erase(page);
-      else if (!cached_.contains(page)) cached_[page].assign(to, to + page_bytes);
+      if (!cached_.contains(page)) cached_[page].assign(to, to + page_bytes);
       std::memcpy(to, from + at, page_bytes);
     }
   }
+  void sync() { cached_.clear(); }
   // Of what was in the device's cache some pages are what they were before.
   void lose_power(Random& random) {
     for (const auto& [page, before] : cached_)
@@ -55,7 +55,7 @@ class SimDisk {
 
 class SimIo : public Io {
  public:
-  // Descriptors 2 * i and 2 * i + 1 are those of disks[i]; the second writes what is durable.
+  // Descriptor i is that of disks[i].
   SimIo(Random& random, std::vector<SimDisk*> disks) : random_(random), disks_(std::move(disks)) {}
   uint32_t refused = 0, failing = 0, shortened = 0;  // of 1024
   bool stuck = false;                                // what is asked for from now on stays
@@ -72,6 +72,9 @@ class SimIo : public Io {
   int write(Operation* operation, int fd, std::span<const std::byte> from,
             uint64_t offset) override {
     return ask({operation, fd, nullptr, from.data(), from.size(), offset, stuck});
+  }
+  int sync(Operation* operation, int fd) override {
+    return ask({operation, fd, nullptr, nullptr, 0, 0, stuck});
   }
   int cancel(Operation* operation) override {
     if (random_.chance(refused)) return -EAGAIN;
@@ -112,7 +115,7 @@ class SimIo : public Io {
       if (each.from && random_.chance(512)) {
         const uint64_t pages = each.bytes / SimDisk::page_bytes;
         const uint64_t done = random_.chance(512) ? pages : random_.below(pages + 1);
-        disk(each).write(each.from, done * SimDisk::page_bytes, each.offset, each.fd & 1);
+        disk(each).write(each.from, done * SimDisk::page_bytes, each.offset);
       }
     for (const Asked& each : asked_) each.operation->under_way = false;
     asked_.clear();
@@ -128,11 +131,11 @@ class SimIo : public Io {
     uint64_t bytes = 0, offset = 0;
     bool stuck = false;
   };
-  SimDisk& disk(const Asked& asked) { return *disks_[size_t(asked.fd / 2)]; }
+  SimDisk& disk(const Asked& asked) { return *disks_[size_t(asked.fd)]; }
   int ask(const Asked& asked) {
     if (random_.chance(refused)) return -EAGAIN;
     demand(asked.bytes % SimDisk::page_bytes == 0 && asked.offset % SimDisk::page_bytes == 0 &&
-               asked.offset + asked.bytes <= disks_[size_t(asked.fd / 2)]->bytes(),
+               asked.offset + asked.bytes <= disks_[size_t(asked.fd)]->bytes(),
            "an operation on a disk is not aligned, or reaches beyond it");
     *asked.operation = {0, true};
     asked_.push_back(asked);
@@ -140,10 +143,14 @@ class SimIo : public Io {
   }
   int complete(const Asked& asked) {
     if (random_.chance(failing)) return random_.chance(512) ? -EIO : -ENOSPC;
+    if (!asked.from && !asked.into) {
+      disk(asked).sync();
+      return 0;
+    }
     uint64_t count = asked.bytes;
     if (count > SimDisk::page_bytes && random_.chance(shortened))
       count = random_.range(1, count / SimDisk::page_bytes - 1) * SimDisk::page_bytes;
-    if (asked.from) disk(asked).write(asked.from, count, asked.offset, asked.fd & 1);
+    if (asked.from) disk(asked).write(asked.from, count, asked.offset);
     else disk(asked).read(asked.into, count, asked.offset);
     return int(count);
   }

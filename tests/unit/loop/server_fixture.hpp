@@ -60,6 +60,7 @@ class SimIo : public Io {
     return 0;
   }
   int read(Operation*, int, std::span<std::byte>, uint64_t) override { return -ENOSYS; }
+  int sync(Operation*, int) override { return -ENOSYS; }
   int write(Operation*, int, std::span<const std::byte>, uint64_t) override { return -ENOSYS; }
   int cancel(Operation* operation) override {
     if (refuse) return -EAGAIN;

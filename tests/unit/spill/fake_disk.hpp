@@ -22,6 +22,9 @@ class FakeDisk : public Io {
   int write(Operation* operation, int, std::span<const std::byte> from, uint64_t offset) override {
     return ask({operation, nullptr, from.data(), from.size(), offset});
   }
+  int sync(Operation* operation, int) override {
+    return ask({operation, nullptr, nullptr, 0, 0, false, true});
+  }
   int cancel(Operation* operation) override {
     cancels++;
     if (cancels_work)
@@ -36,7 +39,7 @@ class FakeDisk : public Io {
     std::vector<Asked> now;
     now.swap(asked_);
     for (const Asked& each : now) {
-      const bool write = each.from != nullptr;
+      const bool write = each.from != nullptr || each.sync;
       if (!each.cancelled && (write ? stall_writes : stall_reads)) {
         later.push_back(each);
         continue;
@@ -58,7 +61,7 @@ class FakeDisk : public Io {
   bool refuse = false;                  // nothing is started
   bool stall_reads = false, stall_writes = false, cancels_work = false;
   uint32_t short_by = 0;  // sectors that are left out of what is longer than one
-  uint64_t written = 0, reads = 0, writes = 0, cancels = 0;
+  uint64_t written = 0, reads = 0, writes = 0, syncs = 0, cancels = 0;
 
  private:
   struct Asked {
@@ -66,7 +69,7 @@ class FakeDisk : public Io {
     std::byte* into = nullptr;
     const std::byte* from = nullptr;
     uint64_t bytes = 0, offset = 0;
-    bool cancelled = false;
+    bool cancelled = false, sync = false;
   };
   int ask(const Asked& asked) {
     if (refuse) return -EAGAIN;
@@ -75,8 +78,9 @@ class FakeDisk : public Io {
     return 0;
   }
   int complete(const Asked& asked, bool write) {
-    (write ? writes : reads)++;
+    (asked.sync ? syncs : write ? writes : reads)++;
     if (const int error = write ? write_error : read_error) return error;
+    if (asked.sync) return 0;
     if (asked.offset % 512 || asked.bytes % 512 || asked.offset >= bytes_.size()) return -EINVAL;
     uint64_t count = std::min(asked.bytes, bytes_.size() - asked.offset);
     if (short_by && count > 4096) count -= std::min<uint64_t>(short_by * 512, count - 4096);
