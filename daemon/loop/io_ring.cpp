@@ -14,6 +14,10 @@ constexpr unsigned entries = 256;  // submissions of one turn; more are submitte
 // small RLIMIT_MEMLOCK: what overflows waits in the kernel.
 constexpr unsigned completions[] = {4096, 512};
 
+// Reads and writes that the kernel's workers may do at once for one ring. By default it has four
+// for each processor, which is less than a disk wants.
+constexpr unsigned disk_workers = 64;
+
 // From the best to what every kernel with multishot polls has.
 constexpr unsigned flags_to_try[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
                                      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN, 0};
@@ -57,6 +61,8 @@ Status IoRing::attach() {
   // liburing 2.3 declares io_uring_enable_rings and does not have it.
   if (syscall(SYS_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0) < 0)
     return Status::from_errno("enabling a data thread's io_uring");
+  unsigned workers[2] = {disk_workers, 0};  // an old kernel keeps its own number
+  static_cast<void>(io_uring_register_iowq_max_workers(&ring_, workers));
   return {};
 }
 
@@ -79,10 +85,13 @@ int IoRing::poll(Operation* operation, int fd) {
   return 0;
 }
 
+// What a disk does is asked for by a worker of the kernel: there are file systems that wait for
+// their medium when they are asked (FUSE, network), and then this thread would wait with them.
 int IoRing::read(Operation* operation, int fd, std::span<std::byte> into, uint64_t offset) {
   io_uring_sqe* sqe = entry(operation);
   if (!sqe) return -EAGAIN;
   io_uring_prep_read(sqe, fd, into.data(), unsigned(into.size()), offset);
+  sqe->flags |= IOSQE_ASYNC;
   io_uring_sqe_set_data(sqe, operation);
   return 0;
 }
@@ -91,6 +100,7 @@ int IoRing::write(Operation* operation, int fd, std::span<const std::byte> from,
   io_uring_sqe* sqe = entry(operation);
   if (!sqe) return -EAGAIN;
   io_uring_prep_write(sqe, fd, from.data(), unsigned(from.size()), offset);
+  sqe->flags |= IOSQE_ASYNC;
   io_uring_sqe_set_data(sqe, operation);
   return 0;
 }
@@ -99,6 +109,7 @@ int IoRing::sync(Operation* operation, int fd) {
   io_uring_sqe* sqe = entry(operation);
   if (!sqe) return -EAGAIN;
   io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+  sqe->flags |= IOSQE_ASYNC;
   io_uring_sqe_set_data(sqe, operation);
   return 0;
 }

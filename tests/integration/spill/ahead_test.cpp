@@ -11,8 +11,9 @@ namespace {
 class Ahead : public SpillDaemon {
  protected:
   // The first `count` keys of 600 that the pool has not.
-  std::vector<KeyBytes> spilled(unsigned count) {
-    begin_spilled();
+  std::vector<KeyBytes> spilled(unsigned count, const std::string& lines = "",
+                                const std::string& session_lines = "") {
+    begin_spilled(lines, session_lines);
     put(0, 600);
     std::vector<KeyBytes> keys;
     for (uint64_t i = 0; i < 600 && keys.size() < count; i++)
@@ -168,6 +169,51 @@ TEST_F(Ahead, ADemotedBlockLeavesThePoolAndComesBack) {
   }
   EXPECT_EQ(there, 0u) << "they lie in the tier below alone";
   EXPECT_EQ(read_back(0, 50), 50u) << daemon().log();
+}
+
+// Bytes a second are the namespace's: its prefetches are refused, loads are not.
+TEST_F(Ahead, APrefetchBeyondItsBytesASecondIsRefused) {
+  const std::vector<KeyBytes> keys = spilled(6, "prefetch_bytes_s = 0\n");
+  EXPECT_EQ(begin_prefetch(keys, args()), 6);
+  ASSERT_EQ(client().reap(1).size(), 1u);
+  for (const speckv_outcome& each : outcomes(6)) {
+    EXPECT_EQ(each.outcome, uint32_t(SPECKV_OUTCOME_REJECTED));
+    EXPECT_EQ(each.error, -EDQUOT);
+  }
+  EXPECT_EQ(speckv_prefetch_end(client().get(), prefetch_), 0);
+  EXPECT_EQ(load(keys, lib::now_ns() + 20 * second_ns), 6) << daemon().log();
+}
+
+// All share 1 MiB a second; of these the namespace is guaranteed as much as a block.
+TEST_F(Ahead, WhatAllShareIsALimitToo) {
+  const std::vector<KeyBytes> keys = spilled(30, "", "prefetch_bytes_s = \"1MiB\"\n");
+  EXPECT_EQ(begin_prefetch(keys, args()), 30);
+  ASSERT_EQ(client().reap(1).size(), 1u);
+  size_t ready = 0, refused = 0;
+  for (const speckv_outcome& each : outcomes(30)) {
+    ready += each.outcome == SPECKV_OUTCOME_READY;
+    refused += each.outcome == SPECKV_OUTCOME_REJECTED && each.error == -EDQUOT;
+  }
+  EXPECT_EQ(ready + refused, 30u);
+  EXPECT_GE(ready, 5u);
+  EXPECT_GE(refused, 1u) << "30 blocks are 2.8 MiB";
+  EXPECT_EQ(speckv_prefetch_end(client().get(), prefetch_), 0);
+}
+
+// Nothing is read for it: what lies below is asked for first.
+TEST_F(Ahead, ABlockThatLiesBelowIsNotRetained) {
+  const std::vector<KeyBytes> keys = spilled(2);
+  int32_t results[2] = {99, 99};
+  uint64_t retained = 0;
+  EXPECT_EQ(speckv_retain(client().get(), number_, as_keys(keys), 2, second_ns, 20 * second_ns,
+                          results, &retained),
+            -ENOENT);
+  EXPECT_EQ(results[0], -ENOENT);
+  ASSERT_EQ(load(keys, lib::now_ns() + 20 * second_ns), 2) << daemon().log();
+  EXPECT_EQ(speckv_retain(client().get(), number_, as_keys(keys), 2, second_ns, 20 * second_ns,
+                          results, &retained),
+            2);
+  EXPECT_EQ(speckv_retain_end(client().get(), retained), 0);
 }
 
 }  // namespace

@@ -23,14 +23,15 @@ class SpillDaemon : public LibTest {
     daemon_.reset();
     std::filesystem::remove_all(folder_);
   }
-  std::string spill_path() const { return folder_ + "/spill"; }
-  // A pool of 16 MiB, a tier of 128 MiB below it.
-  void begin_spilled() {
+  std::string spill_path() const { return spill_.empty() ? folder_ + "/spill" : spill_; }
+  // A pool of 16 MiB, a tier of 128 MiB below it. lines: more of the namespace, and other tables.
+  void begin_spilled(const std::string& lines = "", const std::string& session_lines = "") {
     DaemonOptions options;
+    options.session_lines = session_lines;
     options.pool_bytes = "16MiB";
     options.data_threads = 1;
     options.namespace_lines = "spill_path = \"" + spill_path() + "\"\nspill_bytes = \"128MiB\"\n" +
-                              "spill_entries = 4096\n";
+                              "spill_entries = 4096\n" + lines;
     begin(options);
     layout_ = small_layout(4);
     layout_.head_dim = 96;
@@ -70,7 +71,7 @@ class SpillDaemon : public LibTest {
     return false;
   }
 
-  std::string folder_;
+  std::string folder_, spill_;
   speckv_layout layout_;
   uint32_t number_ = 0;
   std::unique_ptr<Kv> kv_;
