@@ -43,13 +43,14 @@ IndexWriter::IndexWriter(std::byte* index_file, uint32_t shard)
 }
 
 void IndexWriter::format(std::byte* index_file, uint32_t shards, uint32_t buckets, uint64_t pool_id,
-                         uint64_t epoch) {
+                         uint64_t epoch, bool has_below) {
   auto* header = reinterpret_cast<IndexHeader*>(index_file);
   header->version = index_version;
   header->shards = shards;
   header->buckets = buckets;
   header->pool_id = pool_id;
   header->epoch = epoch;
+  header->has_below = has_below;
   store_release(header->magic, index_magic);
 }
 

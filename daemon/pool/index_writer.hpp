@@ -20,7 +20,7 @@ class IndexWriter {
   // Lays out an empty index file. Requires: file has index_file_bytes(shards, buckets) bytes, all
   // zero. epoch: another one for each index that is made, never 0.
   static void format(std::byte* index_file, uint32_t shards, uint32_t buckets, uint64_t pool_id,
-                     uint64_t epoch = 1);
+                     uint64_t epoch = 1, bool has_below = false);
 
   bool find(const Key& key, uint64_t hash, shm::Entry* ret_entry) const {
     return view_.find(key, hash, ret_entry);

@@ -74,7 +74,7 @@ Status open_pool(Medium& medium, const WantedSpace& wanted, Namespace& space) {
 std::string pool_name(const std::string& space_name) { return space_name + ".pool"; }
 
 Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64_t bytes,
-                                 uint64_t entries, uint32_t shards) {
+                                 uint64_t entries, uint32_t shards, bool has_below) {
   Namespace space;
   space.name = name;
   space.shards = shards;
@@ -93,7 +93,8 @@ Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64
   space.index = std::move(index.value());
   uint64_t epoch = 0;
   if (getrandom(&epoch, sizeof epoch, 0) != sizeof epoch) return Status::from_errno("getrandom");
-  IndexWriter::format(space.index->data(), shards, space.buckets, space.pool_id, epoch | 1);
+  IndexWriter::format(space.index->data(), shards, space.buckets, space.pool_id, epoch | 1,
+                      has_below);
   return space;
 }
 

@@ -36,7 +36,8 @@ struct Namespace {
 std::string pool_name(const std::string& space_name);
 
 // bytes: of the pool, header included. entries: blocks that the index has room for, at 80 % load.
+// has_below: there is a tier below it.
 Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64_t bytes,
-                                 uint64_t entries, uint32_t shards);
+                                 uint64_t entries, uint32_t shards, bool has_below = false);
 
 }  // namespace speckv

@@ -22,7 +22,7 @@ namespace speckv::shm {
 
 constexpr uint64_t index_magic = 0x313058444e49564bull;  // "KVINDX01"
 constexpr uint32_t index_version =
-    3;  // 1: entries under keys, whatever their layout; 2: no changes
+    4;  // 1: entries under keys, whatever their layout; 2: no changes; 3: no has_below
 constexpr uint32_t index_header_bytes = 4096;
 constexpr uint32_t bucket_entries = 7;
 constexpr int seq_spins_max =
@@ -35,7 +35,8 @@ struct IndexHeader {
   uint32_t buckets;  // of one shard
   uint32_t retired;  // 1: a newer daemon has taken over: connect again
   uint64_t pool_id;
-  uint64_t epoch;  // of this index: numbers of changes mean nothing in another
+  uint64_t epoch;      // of this index: numbers of changes mean nothing in another
+  uint32_t has_below;  // 1: what is not here may lie in a tier below: ask for it
   alignas(64) uint32_t
       shard_sleeping[64];  // 1: the data thread waits in the kernel: ring its doorbell
 };

@@ -38,10 +38,12 @@ namespace {
 using Keys = const uint8_t (*)[SPECKV_KEY_BYTES];
 
 // ret_results[i]: 0 when the index has the key under this layout, and it is touched; else
-// not_answered. Returns: how many are not there.
+// not_answered, or -ENOENT where there is no tier below that the daemon could be asked about.
+// Returns: how many are to be asked for.
 uint32_t look_up(const Connection& connection, const LayoutInfo& info, Keys keys, uint32_t count,
                  int32_t* ret_results) {
-  uint32_t absent = 0;
+  const int32_t elsewhere = connection.index_header().has_below ? not_answered : -ENOENT;
+  uint32_t to_ask = 0;
   for (uint32_t at = 0; at < count; at += group_keys) {
     const uint32_t group = count - at < group_keys ? count - at : group_keys;
     Key address[group_keys];
@@ -57,11 +59,11 @@ uint32_t look_up(const Connection& connection, const LayoutInfo& info, Keys keys
       const bool there = connection.views[shard].find(address[i], hash[i], &entry) &&
                          info.widths_of(entry.fingerprint) && entry.layers == info.layout.layers;
       if (there) touch(connection, shard, entry.block);
-      ret_results[at + i] = there ? 0 : not_answered;
-      absent += !there;
+      ret_results[at + i] = there ? 0 : elsewhere;
+      to_ask += ret_results[at + i] == not_answered;
     }
   }
-  return absent;
+  return to_ask;
 }
 
 // ---- with a handle -----------------------------------------------------------------------------
@@ -224,13 +226,13 @@ speckv_outcome outcome_of(int32_t answer) {
 uint32_t prefetch_some(Session& session, Connection& connection, const LayoutInfo& info,
                        int16_t layout_number, Keys keys, uint32_t count, int* ret_why) {
   int32_t results[hold_group];
-  look_up(connection, info, keys, count, results);
+  if (look_up(connection, info, keys, count, results) == 0) return count;
   Round round(session, connection);
   uint32_t left[shm::shards_max] = {}, passed_on = 0;
   {
     Locked rings(session.rings);
     for (; passed_on < count; passed_on++) {
-      if (results[passed_on] == 0) continue;
+      if (results[passed_on] != not_answered) continue;
       const uint32_t shard = shard_of_key(connection, info, Key::from(keys[passed_on]));
       *ret_why = round.take(shard, 2);
       if (*ret_why != 0) break;
@@ -239,7 +241,7 @@ uint32_t prefetch_some(Session& session, Connection& connection, const LayoutInf
     const FetchAsked asked{shm::Op::prefetch, layout_number, draw_number(session),
                            SPECKV_NO_DEADLINE, SPECKV_NO_BUDGET};
     for (uint32_t i = 0; i < passed_on && round.count() < round.taken(); i++) {
-      if (results[i] == 0) continue;
+      if (results[i] != not_answered) continue;
       const uint32_t shard = round.shard_of_taken(round.count());
       if (round.send_next(fetch_submission(asked, Key::from(keys[i]), --left[shard])) != 0) break;
     }
