@@ -139,6 +139,9 @@ class Shard : private SpillWitness {
           std::span<const std::byte> arena, uint64_t now_ns, bool* ret_existed);
   // -EAGAIN: not yet; ask again.
   int remove(const Key& key, const Layout& layout);
+  // A removal of it waits: what is put meanwhile would go with it.
+  bool is_being_removed(const Key& key) const;
+  void forget_removal(const Key& key);  // who asked for it is gone
   // A client has read it.
   void touch(uint32_t block, uint64_t now_ns);
   void touch_key(const Key& key, const Layout& layout, uint64_t now_ns);
@@ -167,6 +170,8 @@ class Shard : private SpillWitness {
   // Returns: whether it was an operation of the tier below.
   bool spill_completed(Operation* operation, uint64_t now_ns);
   bool spill_quiet() const;
+  // Something is to be done at once, whatever the kernel does.
+  bool spill_has_work() const { return spill_ && spill_->has_work(); }
   const SpillStore* spill() const { return spill_.get(); }
 
   // -EAGAIN: it is on its way from the tier below; ask again.
@@ -279,6 +284,9 @@ class Shard : private SpillWitness {
   int place_promoted(const spill::Image& image, uint64_t now_ns);
   // spill.cpp
   bool is_stale(const Key& key, uint64_t content) override;
+  bool is_in_pool(const Key& key) override;
+  void expect(uint64_t hash) override { index_.view().prefetch(hash); }
+  bool is_worth_copying(bool was_read, uint64_t live_bytes, uint64_t bytes) override;
   void supersede(uint32_t block);
   void note_eviction(uint32_t block);
   int remove_from_pool(const Key& key, const Layout& layout);

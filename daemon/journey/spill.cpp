@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "journey/shard.hpp"
+#include "predict/admission.hpp"
 
 namespace speckv {
 
@@ -46,13 +47,21 @@ bool Shard::is_stale(const Key& key, uint64_t content) {
   return index_.find(key, hash_key(key), &known) && content_of(known.block) != content;
 }
 
+bool Shard::is_in_pool(const Key& key) {
+  shm::Entry known;
+  return index_.find(key, hash_key(key), &known);
+}
+
+bool Shard::is_worth_copying(bool was_read, uint64_t live_bytes, uint64_t bytes) {
+  return predict::worth_copying({was_read, live_bytes, bytes});
+}
+
 // A block was put: what the tier has of its key is another version, or the same bytes.
 void Shard::supersede(uint32_t block) {
   if (!spill_) return;
   // A removal that waits still is asked for again, and then it means this block; one whose client
   // is gone must not answer for a later one.
-  for (Removal& removal : removals_)
-    if (removal.used && removal.key == blocks_[block].entry.key) removal.used = false;
+  forget_removal(blocks_[block].entry.key);
   const uint64_t hash = hash_key(blocks_[block].entry.key);
   if (spill_->has(hash, content_of(block), true)) return;
   static_cast<void>(spill_->drop(hash));
@@ -96,6 +105,16 @@ int Shard::remove(const Key& key, const Layout& layout) {
   spill_->hurry(ticket);
   *free = {key, ticket, spill_now_ns_ + removal_ns_max, result, true, false};
   return -EAGAIN;
+}
+
+bool Shard::is_being_removed(const Key& key) const {
+  return spill_ && std::any_of(removals_.begin(), removals_.end(),
+                               [&](const Removal& each) { return each.used && each.key == key; });
+}
+
+void Shard::forget_removal(const Key& key) {
+  for (Removal& removal : removals_)
+    if (removal.used && removal.key == key) removal.used = false;
 }
 
 // Those that nobody asked about again: their clients are gone.

@@ -34,6 +34,7 @@ class DataThread {
   DataThread(uint32_t shard, std::vector<Space> spaces, std::unique_ptr<Engine> engine);
   ~DataThread();
 
+  void share_prefetch(uint64_t bytes_s) { server_.share_prefetch(bytes_s); }  // before start()
   Status start();
   void stop();  // serves what is in the rings, then joins
 

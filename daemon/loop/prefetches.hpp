@@ -16,40 +16,10 @@
 #include <vector>
 
 #include "assert.hpp"
+#include "pool/byte_budget.hpp"
 #include "shm/key.hpp"
 
 namespace speckv {
-
-// What prefetches of a namespace may read from below, by time. A load takes from it too and is
-// never refused: then prefetches wait for what it took.
-class ByteBudget {
- public:
-  // 0: nothing at all. UINT64_MAX: everything.
-  explicit ByteBudget(uint64_t bytes_s)
-      : most_(std::min(bytes_s, endless)), left_(int64_t(most_)) {}
-  // Nothing taken for a second: one block of any size, so that a small budget is slow and not none.
-  uint64_t left(uint64_t now_ns) {
-    const uint64_t passed = now_ns > refilled_ns_ ? now_ns - refilled_ns_ : 0;
-    refilled_ns_ = now_ns;
-    const double earned = double(most_) * double(std::min(passed, second_ns)) / second_ns + part_;
-    part_ = earned - double(int64_t(earned));
-    left_ = std::min(left_ + int64_t(earned), int64_t(most_));
-    if (most_ != 0 && left_ == int64_t(most_)) return UINT64_MAX;
-    return left_ > 0 ? uint64_t(left_) : 0;
-  }
-  void take(uint64_t bytes) {
-    if (most_ == endless) return;
-    left_ = std::max(left_ - int64_t(std::min(bytes, endless)), -int64_t(std::max(most_, bytes)));
-  }
-
- private:
-  static constexpr uint64_t second_ns = 1'000'000'000;
-  static constexpr uint64_t endless = uint64_t{1} << 60;
-  const uint64_t most_;  // saved up
-  int64_t left_;
-  double part_ = 0;  // of a byte
-  uint64_t refilled_ns_ = 0;
-};
 
 class Prefetches {
  public:

@@ -40,6 +40,7 @@ bool Server::turn(uint64_t now_ns) {
   now_ns_ = now_ns;
   const bool some_were_encoded = collect();
   const bool some_came = collect_fetched() || some_were_encoded;
+  for (Tenant& tenant : tenants_) serve_set_aside(tenant);
   tell_answered();
   int64_t cost = 0;
   while (cost < turn_cost_max) {
@@ -149,9 +150,10 @@ int64_t Server::serve_entry(Tenant& tenant, Client& client) {
   uint32_t flags = 0;
   Put* put = nullptr;
   const int result = serve(tenant, client, submission, &flags, &put);
-  if (result == -EAGAIN) return 0;
+  if (result == -EAGAIN && !set_aside(tenant, client, submission)) return 0;
   session.take(shard_);
   counters_.submissions.fetch_add(1, std::memory_order_relaxed);
+  if (result == -EAGAIN) return entry_cost;
   if (put) {
     client.first = put;  // it was empty
     return entry_cost;
@@ -176,7 +178,7 @@ bool Server::can_step(const Tenant& tenant) const {
 
 bool Server::has_work() const {
   for (const Tenant& tenant : tenants_)
-    if (can_step(tenant)) return true;
+    if (can_step(tenant) || tenant.space.shard->spill_has_work()) return true;
   return false;
 }
 
@@ -359,6 +361,7 @@ int Server::serve_put(Shard& shard, Client& client, const shm::Submission& submi
                       const Session::Registered& registered, uint32_t* ret_flags, Put** ret_put) {
   Session& session = *client.session;
   const auto [layout, widths] = registered;
+  if (shard.is_being_removed(submission.key)) return -EAGAIN;
   const std::span<const std::byte> arena =
       session.arena(submission.arena_offset, layout->block_bytes);
   if (arena.empty()) return -ERANGE;
@@ -390,111 +393,6 @@ void Server::tick() {
   for (auto& client : leaving_)  // a cancel that found no room is asked for again
     if (io_.cancel(&client->doorbell) != 0)
       counters_.io_failed.fetch_add(1, std::memory_order_relaxed);
-}
-
-// ---- who is there ------------------------------------------------------------------------------
-
-void Server::admit(std::shared_ptr<Session> session) {
-  if (session->ended()) return;
-  SPECKV_ASSERT(session->identity().space < tenants_.size(), "a session of no namespace came");
-  Tenant& tenant = tenants_[session->identity().space];
-  tenant.clients.push_back(std::make_unique<Client>());
-  Client& client = *tenant.clients.back();
-  client.session = std::move(session);
-  watch(client);
-  rebuild_guards(tenant);
-}
-
-// The doorbell is polled and never read: its counter is the client's too, who could take it away or
-// keep us waiting for it. A poll that cannot be had is asked for again at the next tick; until then
-// the client's entries are found by the loop's own turning.
-void Server::watch(Client& client) {
-  if (io_.poll(&client.doorbell, client.session->doorbell(shard_)) != 0)
-    counters_.io_failed.fetch_add(1, std::memory_order_relaxed);
-}
-
-void Server::dismiss_ended() {
-  for (Tenant& tenant : tenants_) {
-    bool some = false;
-    for (auto& client : tenant.clients) {
-      if (!client->session->ended()) continue;
-      some = true;
-      tenant.space.shard->session_ended(client->session->identity().id);
-      let_go(std::exchange(client, nullptr));
-    }
-    if (!some) continue;
-    std::erase(tenant.clients, nullptr);
-    rebuild_guards(tenant);
-  }
-}
-
-// Of its puts those end at once that the engine does not work on; the others keep the session's
-// memory until it has ended. What stays in any case is the record of the poll, until the kernel has
-// ended that.
-void Server::let_go(std::unique_ptr<Client> client) {
-  SPECKV_ASSERT(client && client->session, "a session was let go twice");
-  Tenant& tenant = tenants_[client->session->identity().space];
-  Shard& shard = *tenant.space.shard;
-  drop_fetches_of(tenant, *client);
-  for (Put* put : shard.under_way()) {
-    if (put->asker != client.get()) continue;
-    put->asker = nullptr;
-    put->next = nullptr;
-    shard.fail(*put, -ECANCELED);
-  }
-  settle(shard);
-  tell_answered();
-  client->session.reset();
-  if (!client->doorbell.under_way) return;
-  if (io_.cancel(&client->doorbell) != 0)
-    counters_.io_failed.fetch_add(1, std::memory_order_relaxed);
-  leaving_.push_back(std::move(client));
-}
-
-void Server::completed(Operation* operation) {
-  for (Tenant& tenant : tenants_)
-    if (tenant.space.shard->spill_completed(operation, now_ns_)) {
-      progress_++;
-      return;
-    }
-  const auto failed = operation->result < 0 && operation->result != -ECANCELED;
-  if (failed) counters_.io_failed.fetch_add(1, std::memory_order_relaxed);
-  if (operation->under_way) return;
-  const auto gone = std::find_if(leaving_.begin(), leaving_.end(), [operation](const auto& client) {
-    return &client->doorbell == operation;
-  });
-  if (gone != leaving_.end()) {
-    leaving_.erase(gone);
-    return;
-  }
-  if (failed) return;              // the tick tries again
-  for (Tenant& tenant : tenants_)  // a poll that ran out of room for its completions
-    for (auto& client : tenant.clients)
-      if (&client->doorbell == operation) watch(*client);
-}
-
-void Server::rebuild_guards(Tenant& tenant) {
-  std::vector<const shm::GuardSlot*> guards;
-  for (auto& client : tenant.clients)
-    if (client) guards.push_back(client->session->guards());
-  tenant.space.shard->set_guards(std::move(guards));
-}
-
-void Server::lose(uint32_t space, const LostRange& range) {
-  SPECKV_ASSERT(space < tenants_.size(), "memory of no namespace was lost");
-  tenants_[space].space.shard->lose(range.offset, range.bytes);
-  settle(*tenants_[space].space.shard);
-  tell_answered();
-}
-
-size_t Server::sessions() const {
-  size_t count = 0;
-  for (const Tenant& tenant : tenants_) count += tenant.clients.size();
-  return count;
-}
-
-const ShardCounters& Server::shard_counters(uint32_t space) const {
-  return tenants_[space].space.shard->counters();
 }
 
 }  // namespace speckv

@@ -14,7 +14,8 @@
 //
 // What cannot be done yet (the engine is full, no record is left, the entry's key is under way)
 // stays where it is, with what is behind it in its ring; others go on. It is tried again when
-// something has moved. One thread. Never: waits, logs, trusts what a client can write.
+// something has moved. What waits for the tier below is set aside: its ring goes on. One thread.
+// Never: waits, logs, trusts what a client can write.
 #pragma once
 
 #include <atomic>
@@ -43,6 +44,7 @@ constexpr uint64_t away_ns = 1'000'000'000;
 // A key is on its way for so long at most, whatever deadline its asker gave.
 constexpr uint64_t fetch_ns_max = 60'000'000'000;
 constexpr size_t fetches_collected_max = 1024;  // in one turn without allocating
+constexpr size_t set_aside_max = 256;  // entries of a namespace that wait outside of their rings
 
 struct ServerCounters {
   std::atomic<uint64_t> submissions{0}, rejected{0};
@@ -59,12 +61,17 @@ class Server {
     // What its clients' prefetches may have here at once, and read in a second.
     uint32_t prefetch_keys_max = 1024;
     uint64_t prefetch_bytes_s = UINT64_MAX;
+    uint64_t prefetch_bytes_s_min = 0;  // of these, that others leave it: share_prefetch()
   };
   // io, engine (the shards' own): outlive this.
   Server(uint32_t shard, std::vector<Space> spaces, Io& io, Engine& engine);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
+
+  // What prefetches of all namespaces may read in a second beyond what each is guaranteed. Before
+  // the first turn.
+  void share_prefetch(uint64_t bytes_s) { shared_prefetch_ = ByteBudget(bytes_s); }
 
   // Its rings are served from now on. A session that has ended already is not taken.
   void admit(std::shared_ptr<Session> session);
@@ -106,14 +113,23 @@ class Server {
     Put* first = nullptr;      // its puts that have jobs to start, oldest first
     uint64_t blocked_at = 0;   // progress_ when its next step could not be done
   };
+  struct SetAside {
+    Client* client;
+    shm::Submission submission;
+  };
   struct Tenant {
     explicit Tenant(Space given)
         : space(std::move(given)),
           wants(space.prefetch_keys_max),
-          prefetch_budget(space.prefetch_bytes_s) {}
+          prefetch_budget(space.prefetch_bytes_s),
+          prefetch_guaranteed(space.prefetch_bytes_s_min) {
+      set_aside.reserve(set_aside_max);
+    }
     Space space;
     Prefetches wants;
-    ByteBudget prefetch_budget;
+    ByteBudget prefetch_budget, prefetch_guaranteed;
+    std::vector<SetAside> set_aside;  // oldest first
+    uint64_t tried_at = 0;            // progress_ when they were last tried
     std::vector<std::unique_ptr<Client>> clients;
     size_t next = 0;  // whom the round has come to
     uint64_t round = 1;
@@ -142,6 +158,13 @@ class Server {
   void drop_fetches_of(Tenant& tenant, Client& client);
   void end_want(Tenant& tenant, void* asker, const Prefetches::Want& want, int result);
 
+  uint64_t prefetch_left(Tenant& tenant);
+  void take_prefetch(Tenant& tenant, uint64_t bytes);
+
+  // server_clients.cpp
+  bool set_aside(Tenant& tenant, Client& client, const shm::Submission& submission);
+  void serve_set_aside(Tenant& tenant);
+  void forget_set_aside(Tenant& tenant, Client& client);
   bool collect();
   void want_step(Shard& shard, Put& put);
   void leave_list(Put& put);
@@ -162,6 +185,7 @@ class Server {
   Engine& engine_;
   std::vector<EncodeJob*> completed_;
   std::vector<FetchEnd> fetched_;
+  ByteBudget shared_prefetch_{UINT64_MAX};
   std::vector<Client*> to_tell_;  // that got answers which they have not been woken for
   uint64_t progress_ = 1;         // moves when something that could not be done may be done now
   uint64_t moved_ns_ = 0;         // when the engine last took a job or gave one back

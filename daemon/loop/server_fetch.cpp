@@ -5,6 +5,7 @@
 // An entry whose block is on its way is answered twice: at once, and when its fetch has ended, is
 // late, or is not wanted any more. What limits a namespace: keys on their way, and the bytes a
 // second of its prefetches; loads are limited by the first alone, since somebody waits for them.
+#include <algorithm>
 #include <cerrno>
 
 #include "loop/server.hpp"
@@ -74,7 +75,7 @@ int Server::fetch(Tenant& tenant, Prefetches::Group& group, const shm::Submissio
   Shard& shard = *tenant.space.shard;
   const bool awaited = shm::Op(submission.op) == shm::Op::load;
   uint64_t most = group.bytes_left;
-  if (!awaited) most = std::min(most, tenant.prefetch_budget.left(now_ns_));
+  if (!awaited) most = std::min(most, prefetch_left(tenant));
   if (tenant.wants.full()) most = 0;
   const uint64_t deadline_ns = std::min(submission.arg, now_ns_ + fetch_ns_max);
   const FetchReply reply = shard.fetch(submission.key, layout, deadline_ns, most, now_ns_);
@@ -82,11 +83,24 @@ int Server::fetch(Tenant& tenant, Prefetches::Group& group, const shm::Submissio
     return -EDQUOT;
   if (reply.outcome != Fetch::on_its_way) return result_of(reply.outcome);
   group.bytes_left -= std::min(group.bytes_left, reply.bytes);
-  tenant.prefetch_budget.take(reply.bytes);
+  take_prefetch(tenant, reply.bytes);
   shard.counters().fetch_bytes.fetch_add(reply.bytes, std::memory_order_relaxed);
   if (tenant.wants.full()) return -EDQUOT;  // another's fetch, which cost nothing
   tenant.wants.add(group, submission.key, submission.user_data, deadline_ns);
   return -EINPROGRESS;
+}
+
+// Its own limit, and within that: what it is guaranteed, or what all share.
+uint64_t Server::prefetch_left(Tenant& tenant) {
+  const uint64_t left =
+      std::max(tenant.prefetch_guaranteed.left(now_ns_), shared_prefetch_.left(now_ns_));
+  return std::min(left, tenant.prefetch_budget.left(now_ns_));
+}
+
+void Server::take_prefetch(Tenant& tenant, uint64_t bytes) {
+  tenant.prefetch_budget.take(bytes);
+  const bool guaranteed = tenant.prefetch_guaranteed.left(now_ns_) >= bytes;
+  (guaranteed ? tenant.prefetch_guaranteed : shared_prefetch_).take(bytes);
 }
 
 // That nothing of it was on its way any more is no mistake: it may have ended just now.

@@ -10,6 +10,7 @@ target_sources(speckvd_core PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/medium_extent.cpp
   ${CMAKE_CURRENT_LIST_DIR}/medium_memfd.cpp
   ${CMAKE_CURRENT_LIST_DIR}/medium_shm.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/spill_clean.cpp
   ${CMAKE_CURRENT_LIST_DIR}/spill_file.cpp
   ${CMAKE_CURRENT_LIST_DIR}/spill_format.cpp
   ${CMAKE_CURRENT_LIST_DIR}/spill_marks.cpp

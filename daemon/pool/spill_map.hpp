@@ -32,7 +32,8 @@ class SpillMap {
     bool writing = false;                   // not on the medium yet
     bool used = false;                      // it was fetched since it was written
     bool dead = false;                      // found no more; its page is to say so
-    bool lost = false;  // found no more, and it may stand in its unit until that has been wiped
+    bool lost = false;    // found no more, and it may stand in its unit until that has been wiped
+    bool copied = false;  // from a parcel that makes room, not from the pool
   };
   static_assert(sizeof(Entry) == 48);
 
@@ -54,6 +55,10 @@ class SpillMap {
     uint32_t at = heads_[place(hash)];
     while (at != none && entries_[at].hash != hash) at = entries_[at].next_of_hash;
     return at;
+  }
+  // It will be looked for.
+  void expect(uint64_t hash) const {
+    if (!heads_.empty()) __builtin_prefetch(&heads_[place(hash)]);
   }
   // Adds it to the list that begins at *list. Requires: not full(), and the hash is not there.
   uint32_t insert(uint64_t hash, uint32_t* list) {

@@ -58,12 +58,14 @@ bool SpillStore::is_settled(const SpillTicket& ticket, uint64_t hash) const {
 // Whether a page that is to be wiped may bring this block back. A page that could not be read may
 // be anybody's.
 bool SpillStore::strays_hold(uint64_t hash) const {
-  for (const uint32_t number : strays_) {
-    const Unit& unit = units_[number];
-    if (unit.any_keys) return true;
-    for (uint32_t at = unit.list; at != SpillMap::none; at = map_.at(at).next)
-      if (map_.at(at).lost && map_.at(at).hash == hash) return true;
-  }
+  for (const uint32_t number : strays_)
+    if (units_[number].any_keys || lost_in(number, hash)) return true;
+  return clean_unit_ != none && lost_in(clean_unit_, hash);
+}
+
+bool SpillStore::lost_in(uint32_t unit, uint64_t hash) const {
+  for (uint32_t at = units_[unit].list; at != SpillMap::none; at = map_.at(at).next)
+    if (map_.at(at).lost && map_.at(at).hash == hash) return true;
   return false;
 }
 
@@ -87,7 +89,8 @@ void SpillStore::mark_next() {
   while (dead_first_ != SpillMap::none && map_.at(dead_first_).unit == none) mark_done();
   if (!transfers_.may_write()) return;
   while (!strays_.empty() && !units_[strays_.back()].to_wipe) strays_.pop_back();
-  if (!strays_.empty() && !is_placed(strays_.back())) return wipe_stray();
+  const bool again = turned_ns_ >= stray_again_ns_;
+  if (!strays_.empty() && again && !is_placed(strays_.back())) return wipe_stray();
   if (dead_first_ == SpillMap::none || !transfers_.may_read()) return;
   const SpillMap::Entry& entry = map_.at(dead_first_);
   if (entry.writing || is_placed(entry.unit)) return;
@@ -122,7 +125,11 @@ void SpillStore::wipe_stray() {
 
 void SpillStore::stray_ended(int error) {
   wiping_stray_ = false;
-  if (error) return;
+  if (error) {  // others are marked and wiped meanwhile
+    stray_again_ns_ = turned_ns_ + spill_stray_ns;
+    std::rotate(strays_.begin(), strays_.end() - 1, strays_.end());
+    return;
+  }
   note_write(true);
   if (!is_placed(page_unit_)) reclaim(units_[page_unit_]);
 }

@@ -13,6 +13,7 @@ namespace speckv {
 
 std::byte* SpillStore::room_for(uint64_t image_bytes, uint64_t now_ns) {
   if (!takes(image_bytes) || !accepts() || map_.full()) return nullptr;
+  if (write_budget_.left(now_ns) < image_bytes) return nullptr;
   for (int look = 0; look < 2; look++) {
     if (filling_ == none && !open_parcel(image_bytes, now_ns)) return nullptr;
     Parcel& parcel = parcels_[filling_];
@@ -53,7 +54,7 @@ bool SpillStore::open_parcel(uint64_t image_bytes, uint64_t now_ns) {
   return true;
 }
 
-void SpillStore::add(const spill::TableEntry& block, uint64_t hash) {
+void SpillStore::add(const spill::TableEntry& block, uint64_t hash, bool copied) {
   SPECKV_ASSERT(filling_ != none && !has_hash(hash), "a block was spilled twice");
   Parcel& parcel = parcels_[filling_];
   const uint32_t number = map_.insert(hash, &parcel.list);
@@ -64,6 +65,9 @@ void SpillStore::add(const spill::TableEntry& block, uint64_t hash) {
   entry.bytes64 = block.bytes64;
   entry.number = uint16_t(parcel.entries);
   entry.writing = true;
+  entry.copied = copied;
+  parcel.from_pool = parcel.from_pool || !copied;
+  write_budget_.take(uint64_t(block.bytes64) * spill::align_bytes);
   spill::Page& page = page_of(parcel, parcel.entries / spill::entries_per_page);
   spill::TableEntry& row = page.entries[parcel.entries % spill::entries_per_page];
   row = block;
@@ -117,6 +121,8 @@ bool SpillStore::place(Parcel& parcel) {
       return false;
   parcel.unit = parcel.wipe_at = uint32_t(begin);
   head_ = begin + parcel.units;
+  if (parcel.from_pool)
+    clean_credit_ = std::min<uint64_t>(clean_credit_ + 2 * parcel.units, 2 * clean_ahead());
   for (uint64_t back = 1; back <= std::min<uint64_t>(begin, units_before_max_); back++) {
     const Unit& before = units_[begin - back];
     if (is_to_wipe(before) && before.units > back) parcel.wipe_at = uint32_t(begin - back);
@@ -244,7 +250,7 @@ void SpillStore::commit(Parcel& parcel) {
   Unit& unit = units_[parcel.unit];
   unit.sequence = parcel.sequence;
   unit.units = parcel.units;
-  uint64_t blocks = 0, bytes = 0;
+  uint64_t blocks = 0, bytes = 0, copied = 0, copied_bytes = 0;
   while (parcel.list != SpillMap::none) {
     const uint32_t number = parcel.list;
     SpillMap::Entry& entry = map_.at(number);
@@ -252,12 +258,16 @@ void SpillStore::commit(Parcel& parcel) {
     entry.unit = parcel.unit;
     entry.writing = false;
     if (entry.dead) continue;  // since its page was written: it is marked there next
-    blocks++;
-    bytes += uint64_t(entry.bytes64) * spill::align_bytes;
+    (entry.copied ? copied : blocks)++;
+    (entry.copied ? copied_bytes : bytes) += uint64_t(entry.bytes64) * spill::align_bytes;
+    entry.copied = false;
   }
+  clean_parcels_ &= ~(1u << number_of(parcel));
+  counters_.copied.fetch_add(copied, std::memory_order_relaxed);
+  counters_.copied_bytes.fetch_add(copied_bytes, std::memory_order_relaxed);
   counters_.demoted.fetch_add(blocks, std::memory_order_relaxed);
   counters_.demoted_bytes.fetch_add(bytes, std::memory_order_relaxed);
-  counters_.live_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  counters_.live_bytes.fetch_add(bytes + copied_bytes, std::memory_order_relaxed);
   counters_.parcels.fetch_add(1, std::memory_order_relaxed);
   transfers_.release_run(parcel.run);
   parcel = Parcel{};
@@ -274,6 +284,8 @@ void SpillStore::fail_parcel(Parcel& parcel) {
   while (parcel.list != SpillMap::none) {
     const uint32_t number = parcel.list;
     SpillMap::Entry& entry = map_.at(number);
+    if (entry.copied && !entry.dead)  // where it was before it is found no more
+      counters_.reclaimed.fetch_add(1, std::memory_order_relaxed);
     if (entry.dead) {
       map_.leave_list(number, &parcel.list);
       entry.unit = none;
@@ -287,6 +299,7 @@ void SpillStore::fail_parcel(Parcel& parcel) {
     }
     entry.writing = false;
   }
+  clean_parcels_ &= ~(1u << number_of(parcel));
   transfers_.release_run(parcel.run);
   parcel = Parcel{};
   if (!begun && placed && units_[wipe_at].to_wipe) stray(wipe_at, false);

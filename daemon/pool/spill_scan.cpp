@@ -15,30 +15,41 @@ namespace {
 constexpr uint32_t tries_max = 3;  // of a unit whose pages cannot be read
 }
 
+// Where the next parcels are likely to begin is read ahead, if they are like the last one.
 void SpillStore::scan_some() {
-  const uint64_t end = std::min<uint64_t>(options_.units, scan_at_ + spill_scan_window);
-  for (uint64_t unit = scan_at_; unit < end; unit++) {
-    ScanSlot& slot = scan_[unit % spill_scan_window];
-    if (slot.unit == unit && slot.asked) continue;
-    if (!transfers_.may_read()) break;
-    const uint32_t bytes = slot.unit == unit ? slot.bytes : spill_scan_bytes;
-    const uint32_t run = transfers_.take_run(bytes);
-    if (run == none) break;
-    SpillTransfer wanted;
-    wanted.what = SpillWhat::scan;
-    wanted.owner = uint32_t(unit % spill_scan_window);
-    wanted.run = run;
-    wanted.memory = transfers_.memory(run);
-    wanted.offset = offset_of(unit);
-    wanted.bytes = bytes;
-    if (transfers_.start(wanted) == none) {
-      transfers_.release_run(run);
-      break;
-    }
-    const uint32_t tries = slot.unit == unit ? slot.tries : 0;
-    slot = {unit, bytes, run, tries, 0, true, false};
+  scan_entries_ = 0;
+  for (uint64_t before = UINT64_MAX; scanning_ && before != scan_at_;) {
+    before = scan_at_;
+    const uint64_t end = std::min<uint64_t>(options_.units, scan_at_ + spill_scan_window);
+    for (uint64_t unit = std::max(scan_at_, scan_skip_to_); unit < end; unit += scan_units_)
+      if (!ask_scan(unit)) break;
+    scan_in_order();
   }
-  scan_in_order();
+}
+
+// Returns: false, no more can be asked for now.
+bool SpillStore::ask_scan(uint64_t unit) {
+  ScanSlot& slot = scan_[unit % spill_scan_window];
+  if (slot.unit == unit && slot.asked) return true;
+  if (slot.unit != unit && slot.asked) return false;  // of a unit that is left behind soon
+  if (!transfers_.may_read()) return false;
+  const uint32_t bytes = slot.unit == unit ? slot.bytes : scan_bytes_;
+  const uint32_t run = transfers_.take_run(bytes);
+  if (run == none) return false;
+  SpillTransfer wanted;
+  wanted.what = SpillWhat::scan;
+  wanted.owner = uint32_t(unit % spill_scan_window);
+  wanted.run = run;
+  wanted.memory = transfers_.memory(run);
+  wanted.offset = offset_of(unit);
+  wanted.bytes = bytes;
+  if (transfers_.start(wanted) == none) {
+    transfers_.release_run(run);
+    return false;
+  }
+  const uint32_t tries = slot.unit == unit ? slot.tries : 0;
+  slot = {unit, bytes, run, tries, 0, true, false};
+  return true;
 }
 
 void SpillStore::scan_ended(const SpillTransfer& ended) {
@@ -48,16 +59,25 @@ void SpillStore::scan_ended(const SpillTransfer& ended) {
 }
 
 void SpillStore::scan_in_order() {
+  scan_paused_ = false;
   while (scan_at_ < options_.units) {
     ScanSlot& slot = scan_[scan_at_ % spill_scan_window];
-    if (slot.unit != scan_at_ || !slot.asked || !slot.ended) return;
-    if (!scan_unit(slot)) {  // read again, more of it or once more
+    const bool asked = slot.unit == scan_at_ && slot.asked;
+    if (!asked && scan_at_ >= scan_skip_to_) return;
+    if (asked && !slot.ended) return;
+    if (asked && scan_entries_ >= spill_scan_entries) {
+      scan_paused_ = true;
+      return;
+    }
+    if (asked && !scan_unit(slot)) {  // read again, more of it or once more
       transfers_.release_run(slot.run);
       slot.asked = slot.ended = false;
       return;
     }
-    transfers_.release_run(slot.run);
-    slot = ScanSlot{};
+    if (asked) {
+      transfers_.release_run(slot.run);
+      slot = ScanSlot{};
+    }
     scan_at_++;
     counters_.scanned_units.fetch_add(1, std::memory_order_relaxed);
   }
@@ -91,6 +111,8 @@ bool SpillStore::scan_unit(ScanSlot& slot) {
   }
   units_[unit] = {page.head.sequence, SpillMap::none, page.head.units, false};
   scan_skip_to_ = slot.unit + page.head.units;
+  scan_units_ = page.head.units;
+  scan_bytes_ = std::max(pages_bytes, spill_scan_bytes);
   if (page.head.sequence > newest_) {
     newest_ = page.head.sequence;
     newest_end_ = scan_skip_to_;
@@ -111,6 +133,12 @@ bool SpillStore::scan_unit(ScanSlot& slot) {
 
 // Returns: false when the map is full.
 bool SpillStore::take_page(const spill::Page& page, uint32_t unit) {
+  for (uint32_t i = 0; i < page.head.entries; i++) {
+    const uint64_t hash = hash_key(page.entries[i].key);
+    map_.expect(hash);
+    if (witness_) witness_->expect(hash);
+  }
+  scan_entries_ += page.head.entries;
   for (uint32_t i = 0; i < page.head.entries; i++) {
     if (page.entries[i].flags & spill::entry_dead) continue;
     if (map_.full()) return false;

@@ -19,13 +19,15 @@ SpillStore::SpillStore(const SpillOptions& options, SpillWitness* witness)
       // What an earlier daemon wrote may not be durable yet.
       written_(options.scan),
       wiped_(options.scan),
-      scanning_(options.scan) {
+      scanning_(options.scan),
+      write_budget_(options.write_bytes_s) {
   image_bytes_max_ =
       std::min<uint64_t>(transfers_.largest_run(), options.units / 4 * spill::unit_bytes);
   image_bytes_max_ -= std::min<uint64_t>(image_bytes_max_, spill::pages_max * spill::page_bytes);
   units_before_max_ =
       std::max<uint64_t>(image_bytes_max_ / spill::unit_bytes + 2, spill_parcel_units);
   strays_.reserve(options.units);
+  clean_wanted_.reserve(spill::pages_max * spill::entries_per_page);
   small_run_ = transfers_.take_run(2 * spill::page_bytes);
   mark_run_ = transfers_.take_run(spill::page_bytes);
   SPECKV_ASSERT(small_run_ != none && mark_run_ != none, "a spill file has no buffers");
@@ -53,6 +55,7 @@ void SpillStore::pump(uint64_t now_ns) {
   probe(now_ns);
   if (scanning_) scan_some();
   mark_next();
+  clean_some(now_ns);
   sync_when_due(now_ns);
   if (filling_ != none && now_ns - parcels_[filling_].since_ns >= spill_fill_ns_max) close_parcel();
   // The one with the lowest sequence first: places are taken in the order of the ring.
@@ -70,6 +73,8 @@ void SpillStore::dispatch(const SpillTransfer& ended, uint64_t) {
     case SpillWhat::mark_read:
     case SpillWhat::mark_write:
       return mark_ended(ended);
+    case SpillWhat::copy:
+      return copy_ended(ended);
     case SpillWhat::sync:
       return sync_ended(ended.error);
     case SpillWhat::probe:

@@ -5,7 +5,8 @@
 // Called by journey (demote, promote) on the shard's data thread only. Clients never see the file.
 // All I/O goes through Io and is told of by turn(): nothing here waits, and nothing is allocated
 // after construction. spill_parcels.cpp writes, spill_marks.cpp keeps removed blocks from coming
-// back, spill_scan.cpp finds what an earlier daemon wrote.
+// back, spill_scan.cpp finds what an earlier daemon wrote, spill_clean.cpp copies what is still
+// wanted of the parcels that make room next.
 //
 //   room_for, add ─▶ filling ─ close ─▶ wiping ─▶ images ─▶ table ─▶ on the medium
 //
@@ -25,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "pool/byte_budget.hpp"
 #include "pool/spill_format.hpp"
 #include "pool/spill_map.hpp"
 #include "pool/spill_transfers.hpp"
@@ -34,13 +36,18 @@ namespace speckv {
 constexpr uint32_t spill_parcels_max = 8;   // under way at once
 constexpr uint32_t spill_parcel_units = 4;  // of a parcel of small blocks: 8 MiB are one long write
 constexpr uint32_t spill_reads_max = 32;    // blocks on their way up at once
-constexpr uint64_t spill_fill_ns_max = 100'000'000;    // a parcel waits so long for more blocks
+constexpr uint64_t spill_fill_ns_max = 100'000'000;  // a parcel waits so long for more blocks
+constexpr uint64_t spill_stray_ns = 200'000'000;  // a page that could not be wiped is tried again
 constexpr uint64_t spill_sync_ns_max = 1'000'000'000;  // so late a write is durable
 // Sequences that a start leaves out: those of parcels that a loss of power took are never used
 // again.
 constexpr uint64_t spill_sequences_skipped = 1 << 20;
-constexpr uint32_t spill_scan_window = 16;       // units whose pages are read at once
+constexpr uint32_t spill_scan_window = 64;       // units among which pages are read ahead
 constexpr uint32_t spill_scan_bytes = 16 << 10;  // of a unit, at first: most tables fit
+constexpr uint32_t spill_scan_entries = 4096;    // of one turn: less than 1 ms
+constexpr uint32_t spill_copies_max = 4;         // blocks that are read at once to be copied
+constexpr uint32_t spill_clean_units_max = 64;   // so far ahead of the ring's head
+constexpr uint32_t spill_clean_share = 2;        // of a parcel's bytes one of so many is copied
 
 struct SpillOptions {
   int fd = -1;
@@ -49,6 +56,7 @@ struct SpillOptions {
   uint64_t store_id = 0;
   uint32_t entries_max = 0;
   uint64_t buffer_bytes = 0;
+  uint64_t write_bytes_s = UINT64_MAX;
   bool scan = true;  // it may hold blocks of an earlier daemon
 };
 
@@ -59,7 +67,8 @@ struct SpillCounters {
   std::atomic<uint64_t> promoted{0}, promoted_bytes{0};  // blocks that came back
   std::atomic<uint64_t> promote_failed{0}, damaged{0};   // of those, whose bytes were not whole
   std::atomic<uint64_t> reclaimed{0}, removed{0};        // entries dropped for room; dead
-  std::atomic<uint64_t> parcels{0}, parcels_failed{0};
+  std::atomic<uint64_t> copied{0}, copied_bytes{0};      // moved on when their place was wanted
+  std::atomic<uint64_t> parcels{0}, parcels_failed{0}, syncs{0};
   std::atomic<uint64_t> not_written{0};  // blocks that left the pool before they were written
   std::atomic<uint64_t> not_wanted{0};   // that the policy had dropped
   std::atomic<uint64_t> too_large{0};    // for the buffers, or the file
@@ -79,6 +88,11 @@ class SpillWitness {
   virtual ~SpillWitness() = default;
   // Whether the pool has another version of it: that one is the newer.
   virtual bool is_stale(const Key& key, uint64_t content) = 0;
+  virtual bool is_in_pool(const Key& key) = 0;
+  // It will be asked about the key of this hash.
+  virtual void expect(uint64_t hash) = 0;
+  // The place of a block is wanted. live_bytes: of a tier of so many.
+  virtual bool is_worth_copying(bool was_read, uint64_t live_bytes, uint64_t bytes) = 0;
 };
 
 // A block on its way up.
@@ -103,12 +117,14 @@ class SpillStore {
   // Returns: whether the operation was one of its own.
   bool completed(Operation* operation, uint64_t now_ns);
   bool quiet() const { return transfers_.quiet(); }
+  // A turn is wanted at once: the last one did as much as one may.
+  bool has_work() const { return scanning_ && scan_paused_; }
 
   // ---- down
   // Where an image of so many bytes can be made, for a moment; nullptr: not now, or never.
   std::byte* room_for(uint64_t image_bytes, uint64_t now_ns);
   // What was made there is a block. Requires: room_for() gave it, has_hash() says no.
-  void add(const spill::TableEntry& block, uint64_t hash);
+  void add(const spill::TableEntry& block, uint64_t hash, bool copied = false);
   bool takes(uint64_t image_bytes) const { return image_bytes <= image_bytes_max_; }
   bool accepts() const { return !scanning() && transfers_.may_write(); }
 
@@ -155,7 +171,8 @@ class SpillStore {
     ParcelState state = ParcelState::free;
     uint32_t run = 0;
     uint32_t units_max = 0, pages = 0, entries = 0;
-    uint64_t used = 0;  // bytes, pages included
+    bool from_pool = false;  // some of them
+    uint64_t used = 0;       // bytes, pages included
     uint64_t since_ns = 0;
     uint32_t list = SpillMap::none;  // of its entries in the map
     uint32_t unit = 0, units = 0;    // its place
@@ -174,6 +191,18 @@ class SpillStore {
     uint32_t bytes = 0, run = 0, tries = 0;
     int error = 0;
     bool asked = false, ended = false;
+  };
+
+  // A block that is read to be copied.
+  struct Copy {
+    uint64_t hash = 0, content = 0;
+    std::span<const std::byte> image;
+    uint32_t run = 0;
+    int error = 0;
+    bool used = false, ended = false;
+  };
+  struct Wanted {
+    uint64_t hash = 0, content = 0;
   };
 
   void dispatch(const SpillTransfer& ended, uint64_t now_ns);
@@ -196,11 +225,23 @@ class SpillStore {
   void finish_pages(Parcel& parcel);
   spill::Page& page_of(Parcel& parcel, uint32_t page);
   Parcel* parcel_of(const SpillMap::Entry& entry);
+  // spill_clean.cpp
+  void clean_some(uint64_t now_ns);
+  uint64_t clean_ahead() const;
+  bool choose_parcel();
+  bool look_for_wanted(uint32_t unit);
+  const SpillMap::Entry* still_there(const Wanted& wanted) const;
+  void start_copies();
+  void copy_ended(const SpillTransfer& ended);
+  bool finish_copy(Copy& copy, uint64_t now_ns);
+  void end_cleaning();
+  uint32_t number_of(const Parcel& parcel) const { return uint32_t(&parcel - parcels_.data()); }
   // spill_marks.cpp
   void kill(uint32_t number);
   bool is_placed(uint64_t unit) const;
   void stray(uint32_t unit, bool any_keys);
   bool strays_hold(uint64_t hash) const;
+  bool lost_in(uint32_t unit, uint64_t hash) const;
   void wipe_stray();
   void stray_ended(int error);
   void mark_next();
@@ -214,6 +255,7 @@ class SpillStore {
   // spill_scan.cpp
   void scan_some();
   void scan_ended(const SpillTransfer& ended);
+  bool ask_scan(uint64_t unit);
   void scan_in_order();
   bool scan_unit(ScanSlot& slot);
   bool take_page(const spill::Page& page, uint32_t unit);
@@ -246,14 +288,26 @@ class SpillStore {
   uint64_t written_ = 0, wiped_ = 0, synced_ = 0, syncing_to_ = 0, hurried_ = 0;
   uint64_t strays_wiped_ = 0;  // the last wipe of what a removal may wait for
   uint64_t marks_synced_ = 0, marks_syncing_to_ = 0, marks_hurried_ = 0;
-  uint64_t unsynced_since_ns_ = 0, turned_ns_ = 0;
+  uint64_t unsynced_since_ns_ = 0, turned_ns_ = 0, stray_again_ns_ = 0;
   bool syncing_ = false;
   uint32_t page_unit_ = 0, page_number_ = 0;  // that is being marked or wiped
   bool scanning_ = false;
   uint64_t scan_at_ = 0, scan_skip_to_ = 0;
+  uint32_t scan_units_ = 1, scan_bytes_ = spill_scan_bytes;  // of the last parcel: as of the next
+  uint32_t scan_entries_ = 0;                                // taken in this turn
+  bool scan_paused_ = false;
   uint64_t newest_ = 0, newest_end_ = 0;  // the latest parcel that was found
   std::array<ScanSlot, spill_scan_window> scan_;
   uint32_t barred_ = SpillMap::none;  // list of them
+  ByteBudget write_budget_;
+  uint32_t clean_unit_ = none;                    // whose parcel makes room next
+  uint64_t clean_sequence_ = 0, cleaned_to_ = 0;  // its own; of the last one looked at
+  uint64_t cleaned_head_ = UINT64_MAX;            // nothing is wanted ahead of it
+  uint64_t clean_credit_ = 0;                     // units that may be looked at
+  uint32_t clean_parcels_ = 0;                    // bits: those with copies that count not yet
+  bool clean_copied_ = false;
+  std::vector<Wanted> clean_wanted_;
+  std::array<Copy, spill_copies_max> copies_;
   SpillCounters counters_;
 };
 

@@ -28,6 +28,7 @@ void SpillStore::sync_when_due(uint64_t now_ns) {
   wanted.bytes = 1;  // so that there is something to start
   wanted.write = true;
   if (transfers_.start(wanted) == none) return;
+  counters_.syncs.fetch_add(1, std::memory_order_relaxed);
   syncing_ = true;
   syncing_to_ = written_;
   marks_syncing_to_ = marked_;

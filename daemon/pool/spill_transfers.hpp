@@ -39,7 +39,8 @@ enum class SpillWhat : uint8_t {
   mark_write,
   block,
   probe,
-  sync
+  sync,
+  copy
 };
 
 struct SpillIoCounters {

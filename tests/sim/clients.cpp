@@ -21,7 +21,8 @@ enum Action : uint32_t {
   action_adopt,
   action_remove,
   action_touch,
-  action_reap
+  action_reap,
+  action_retain
 };
 }  // namespace
 
@@ -43,6 +44,7 @@ void Simulation::disconnect(Client& client) {
                                       client.number, client.pending.size()));
   oracle_.owner_ended(client.owner);
   client.holds.clear();
+  client.retained.clear();
   client.library.reset();
   client.session->end();
   client.session.reset();
@@ -68,6 +70,8 @@ void Simulation::act(Client& client) {
       return may(removals) ? remove(client) : get(client);
     case action_touch:
       return touch(client);
+    case action_retain:
+      return may(holds) ? retain(client) : get(client);
     default:
       return reap(client);
   }
@@ -225,6 +229,32 @@ void Simulation::adopt(Client& client) {
   if (result != 0) return oracle_.unheld(number);  // who has it now is not known
   oracle_.adopted(number, client.owner);
   client.holds.push_back(number);
+}
+
+// As a hold, of what is in the pool already; some end before their time.
+void Simulation::retain(Client& client) {
+  if (client.retained.size() > 3 || (!client.retained.empty() && random_.chance(300))) {
+    const uint64_t number = client.retained.back();
+    client.retained.pop_back();
+    oracle_.unheld(number);
+    const int ended = speckv_retain_end(client.library->handle(), number);
+    say(text("client %u: retain_end %llx: %d", client.number, (unsigned long long)number, ended));
+    return;
+  }
+  const Name name = any_name(client);
+  uint8_t keys[1][SPECKV_KEY_BYTES];
+  key_bytes(name, keys[0]);
+  int32_t result = 0;
+  uint64_t number = 0;
+  const uint64_t lost_before = daemon_->lost(client.space), until_ns = now_ns + hold_ns;
+  const uint32_t lives = daemon_->lives();
+  const int retained = speckv_retain(client.library->handle(), name.layout, SPECKV_KEYS(keys), 1,
+                                     hold_ns, wait_ns, &result, &number);
+  say(text("client %u: retain %s: %d, %d, %llx", client.number, name.text().c_str(), retained,
+           result, (unsigned long long)number));
+  if (retained != 1 || result != 0 || !daemon_->alive() || daemon_->lives() != lives) return;
+  oracle_.held(number, client.owner, name, lost_before, until_ns);
+  client.retained.push_back(number);
 }
 
 void Simulation::remove(Client& client) {

@@ -43,6 +43,7 @@ std::vector<Server::Space> Daemon::make_shards(uint64_t now_ns) {
     options.blocks_max = sizes_.blocks_max;
     options.policy = sizes_.policy;
     options.holds_max = sizes_.holds_max;
+    options.retained_bytes_max = sizes_.units * shm::unit_bytes / 4;
     options.engine = engine_.get();
     if (sizes_.spill_units) {
       SpillOptions spill;

@@ -101,6 +101,10 @@ void Oracle::remove_answered(const Name& name, uint64_t asked, int result, uint6
   Known& known = known_[name];
   known.removals_under_way--;
   ++time_;
+  // -EIO: its mark could not be written below; -EBUSY: it is held.
+  const int possible[] = {0, -ENOENT, -EBUSY, -EIO, -ECONNRESET, -ECANCELED};
+  demand(std::find(std::begin(possible), std::end(possible), result) != std::end(possible),
+         text("block %s: its removal gave %d", name.text().c_str(), result));
   if (result != 0 && result != -ENOENT) return;
   for (Put& put : known.puts)
     if (put.answered && put.answered < asked) put.state = State::dead;

@@ -97,7 +97,7 @@ void Simulation::choose_rates() {
   rates_.slow = maybe(300, 6);
   rates_.disk = maybe(300, 16);
   rates_.power = maybe(200, 6);
-  const uint32_t most[] = {12, 4, 16, 4, 3, 2, 5, 4, 10};
+  const uint32_t most[] = {12, 4, 16, 4, 3, 2, 5, 4, 10, 2};
   for (uint32_t action = 0; action < std::size(most); action++)
     rates_.mix.insert(rates_.mix.end(), random_.below(most[action] + 1), action);
   rates_.mix.insert(rates_.mix.end(), {0, 2, 8});  // a put, a get, a reap
@@ -269,7 +269,9 @@ void Simulation::end() {
     daemon_->engine().complete_all();
     daemon_turn();
     for (uint32_t space = 0; space < sizes_.spaces; space++)
-      demand(daemon_->counters(space).held_blocks == 0, "no session is left, and blocks are held");
+      demand(daemon_->counters(space).held_blocks == 0 &&
+                 daemon_->counters(space).retained_blocks == 0,
+             "no session is left, and blocks are held or retained");
   }
   for (int turn = 0; turn < 4000 && daemon_->server().under_way(); turn++) {
     now_ns += 1'000'000;  // what is cold goes down still

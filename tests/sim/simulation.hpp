@@ -69,7 +69,7 @@ class Simulation : public World {
     std::shared_ptr<Session> session;
     std::unique_ptr<LibrarySession> library;
     std::map<uint64_t, Pending> pending;
-    std::vector<uint64_t> holds;
+    std::vector<uint64_t> holds, retained;
   };
   struct Rates {  // of 1024 steps
     uint32_t turn, complete, kill, kill_soon, lose, forget, session_end, scribble, slow, disk,
@@ -104,6 +104,7 @@ class Simulation : public World {
   void hold(Client& client);
   void unhold(Client& client);
   void adopt(Client& client);
+  void retain(Client& client);
   void remove(Client& client);
   void touch(Client& client);
   void reap(Client& client);

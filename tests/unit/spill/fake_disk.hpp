@@ -58,9 +58,11 @@ class FakeDisk : public Io {
   size_t under_way() const { return asked_.size(); }
 
   int read_error = 0, write_error = 0;  // a negative errno for all of them
+  uint64_t bad_from = 0, bad_to = 0;    // writes that reach in here fail
   bool refuse = false;                  // nothing is started
   bool stall_reads = false, stall_writes = false, cancels_work = false;
-  uint32_t short_by = 0;  // sectors that are left out of what is longer than one
+  uint32_t short_by = 0;   // sectors that are left out of what is longer than one
+  uint64_t failed_at = 0;  // the unit that bad_from had fail last
   uint64_t written = 0, reads = 0, writes = 0, syncs = 0, cancels = 0;
 
  private:
@@ -81,6 +83,10 @@ class FakeDisk : public Io {
     (asked.sync ? syncs : write ? writes : reads)++;
     if (const int error = write ? write_error : read_error) return error;
     if (asked.sync) return 0;
+    if (write && asked.offset < bad_to && asked.offset + asked.bytes > bad_from) {
+      failed_at = asked.offset / (2u << 20) * (2u << 20);
+      return -EIO;
+    }
     if (asked.offset % 512 || asked.bytes % 512 || asked.offset >= bytes_.size()) return -EINVAL;
     uint64_t count = std::min(asked.bytes, bytes_.size() - asked.offset);
     if (short_by && count > 4096) count -= std::min<uint64_t>(short_by * 512, count - 4096);

@@ -3,11 +3,15 @@
 // sentence, and is as it was afterwards.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <tuple>
 
 #include "pool/spill_file.hpp"
 #include "pool/spill_format.hpp"
@@ -165,6 +169,99 @@ TEST_F(SpillPath, ADiskWithoutRoom) {
   const auto [error, sentence] = refusal(wanted(2, 200ull << 40));
   EXPECT_TRUE(error == ENOSPC || error == EFBIG) << error << sentence;
   EXPECT_FALSE(std::filesystem::exists(path_));  // not left behind
+}
+
+// A file system of its own, for a test that is root.
+class SmallDisk {
+ public:
+  explicit SmallDisk(const std::string& folder) : folder_(folder) {
+    std::filesystem::create_directory(folder);
+    mounted_ = mount("small", folder.c_str(), "tmpfs", 0, "size=8m") == 0;
+  }
+  ~SmallDisk() {
+    if (mounted_) umount2(folder_.c_str(), MNT_DETACH);
+  }
+  bool mounted() const { return mounted_; }
+  void make_read_only() const {
+    mount("small", folder_.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr);
+  }
+
+ private:
+  std::string folder_;
+  bool mounted_ = false;
+};
+
+TEST_F(SpillPath, AFullDisk) {
+  const SmallDisk disk(folder_ + "/small");
+  if (!disk.mounted()) GTEST_SKIP() << "mounts need root";
+  SpillWanted there = wanted();
+  there.path = folder_ + "/small/spill";
+  const auto [error, sentence] = refusal(there);
+  EXPECT_EQ(error, ENOSPC);
+  EXPECT_NE(sentence.find("no room for spill_bytes = 67108864"), std::string::npos) << sentence;
+  EXPECT_FALSE(std::filesystem::exists(there.path));
+}
+
+TEST_F(SpillPath, AReadOnlyDisk) {
+  const SmallDisk disk(folder_ + "/small");
+  if (!disk.mounted()) GTEST_SKIP() << "mounts need root";
+  disk.make_read_only();
+  SpillWanted there = wanted();
+  there.path = folder_ + "/small/spill";
+  const auto [error, sentence] = refusal(there);
+  EXPECT_EQ(error, EROFS);
+  EXPECT_NE(sentence.find(there.path), std::string::npos) << sentence;
+}
+
+// A block device over the file, as long as it lives.
+class LoopDevice {
+ public:
+  explicit LoopDevice(const std::string& file) {
+    const int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    const int number = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
+    if (control >= 0) close(control);
+    if (number < 0) return;
+    path_ = "/dev/loop" + std::to_string(number);
+    fd_ = open(path_.c_str(), O_RDWR | O_CLOEXEC);
+    const int backing = open(file.c_str(), O_RDWR | O_CLOEXEC);
+    there_ = fd_ >= 0 && backing >= 0 && ioctl(fd_, LOOP_SET_FD, backing) == 0;
+    if (backing >= 0) close(backing);
+  }
+  ~LoopDevice() {
+    if (there_) ioctl(fd_, LOOP_CLR_FD, 0);
+    if (fd_ >= 0) close(fd_);
+  }
+  bool there() const { return there_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  int fd_ = -1;
+  bool there_ = false;
+};
+
+// As a mount has it: opened by one alone. And one of fewer bytes than are asked for.
+TEST_F(SpillPath, ADeviceThatIsInUseOrTooSmall) {
+  write_file("");
+  ASSERT_EQ(truncate(path_.c_str(), off_t(64 * mib)), 0);
+  const LoopDevice device(path_);
+  if (!device.there()) GTEST_SKIP() << "no loop devices here";
+  SpillWanted there = wanted();
+  there.path = device.path();
+  const int owner = open(device.path().c_str(), O_RDWR | O_EXCL | O_CLOEXEC);
+  ASSERT_GE(owner, 0);
+  auto [error, sentence] = refusal(there);
+  EXPECT_EQ(error, EBUSY);
+  EXPECT_NE(sentence.find("is in use: mounted, or another daemon's"), std::string::npos)
+      << sentence;
+  close(owner);
+  there.bytes = 128 * mib;
+  std::tie(error, sentence) = refusal(there);
+  EXPECT_EQ(error, ENOSPC);
+  EXPECT_NE(sentence.find("the device " + device.path() + " has 67108864"), std::string::npos)
+      << sentence;
+  there.bytes = 64 * mib;
+  EXPECT_EQ(refusal(there), std::make_pair(0, std::string()));
 }
 
 // With O_DIRECT or without, as the kernel has it there.

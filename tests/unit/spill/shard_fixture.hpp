@@ -66,6 +66,7 @@ class SpilledShard {
     spill.store_id = 77;
     spill.entries_max = entries_max;
     spill.buffer_bytes = 16 << 20;
+    spill.write_bytes_s = write_bytes_s;
     spill.scan = scan;
     options.spill = spill;
     options.demote_ahead_bytes = 6 << 20;
@@ -191,6 +192,7 @@ class SpilledShard {
   FakeDisk disk;
   const Layout* layout = nullptr;
   uint32_t entries_max = 4096;  // from the next start on
+  uint64_t write_bytes_s = UINT64_MAX;
   uint64_t now_ns = 1'000'000'000;
 
  private:
