@@ -75,13 +75,23 @@ std::string describe_medium(const PoolConfig& pool) {
   return text;
 }
 
+std::string describe_prefetch(const NamespaceConfig& space) {
+  std::string text = format_bytes(space.prefetch_bytes_s) + " a second, ";
+  if (space.prefetch_bytes_s_min)
+    text += format_bytes(space.prefetch_bytes_s_min) + " of them guaranteed, ";
+  return text + std::to_string(space.prefetch_keys_max) + " keys at once";
+}
+
 // What lies where, and the memory that this takes.
 std::string describe_spill(const NamespaceConfig& space, uint32_t shards) {
   if (space.spill_path.empty()) return "none: what is evicted is gone";
   return space.spill_path + ", " + format_bytes(space.spill_bytes) + " below the pool, " +
          std::to_string(space.spill_entries) + " blocks; in memory its map " +
          format_bytes(space.spill_entries * limits::spill_entry_bytes) + " and buffers " +
-         format_bytes(shards * space.spill_buffer_bytes);
+         format_bytes(shards * space.spill_buffer_bytes) +
+         (space.spill_write_bytes_s == limits::not_limited
+              ? ""
+              : "; at most " + format_bytes(space.spill_write_bytes_s) + " a second are written");
 }
 
 std::string describe_size(const NamespaceConfig& space, uint32_t shards) {
@@ -236,6 +246,9 @@ std::string describe(const Config& config) {
   append(&text, "log_lines_max",
          std::to_string(config.session.log_lines_max) + " in " +
              std::to_string(limits::log_period_ns / 1'000'000'000) + " s");
+  if (config.session.prefetch_bytes_s != limits::not_limited)
+    append(&text, "prefetch",
+           format_bytes(config.session.prefetch_bytes_s) + " a second, of all namespaces");
   for (const NamespaceConfig& space : config.namespaces) {
     text += "[[namespace]] " + space.name + "\n";
     append(&text, "bytes", format_bytes(space.bytes));
@@ -249,9 +262,7 @@ std::string describe(const Config& config) {
                " layouts, their widths " + format_bytes(space.widths_bytes_max) + ", " +
                std::to_string(*space.holds_max) + " holds, " + std::to_string(space.fds_max) +
                " descriptors, " + std::to_string(space.log_lines_max) + " lines of the log");
-    append(&text, "prefetch",
-           format_bytes(space.prefetch_bytes_s) + " a second, " +
-               std::to_string(space.prefetch_keys_max) + " keys at once");
+    append(&text, "prefetch", describe_prefetch(space));
     append(&text, "retained", "at most " + format_bytes(space.retained_bytes_max));
     append(&text, "size_samples", describe_size(space, config.daemon.data_threads));
     append(&text, "spill", describe_spill(space, config.daemon.data_threads));

@@ -19,7 +19,8 @@
 //   [[namespace]]  name, bytes, index_entries, policy, preset, uids, gids, users, groups, anyone,
 //                  sessions_max, arenas_bytes_max, layouts_max, widths_bytes_max, holds_max,
 //                  fds_max, log_lines_max, prefetch_bytes_s, prefetch_keys_max, retained_bytes_max,
-//                  spill_path, spill_bytes, spill_entries, spill_buffer_bytes
+//                  spill_path, spill_bytes, spill_entries, spill_buffer_bytes,
+//                  spill_write_bytes_s
 //
 // Sizes are integers or strings: 268435456, "256MiB", "2 GiB", "1.5GiB" (KiB, MiB, GiB, TiB; powers
 // of 1024).
@@ -78,6 +79,8 @@ struct SessionConfig {
   uint32_t connections_of_uid_max = limits::connections_of_uid_max_default;
   uint32_t hello_ms_max = limits::hello_ms_max_default;
   uint32_t log_lines_max = limits::log_lines_max_default;  // in limits::log_period_ns
+  // What prefetches of all namespaces may read from below in a second. Not written: no limit.
+  uint64_t prefetch_bytes_s = limits::not_limited;
 };
 
 struct NamespaceConfig {
@@ -104,7 +107,8 @@ struct NamespaceConfig {
   uint64_t arenas_bytes_max = 0, widths_bytes_max = 0;
   // What its prefetches may read from below in a second (0: nothing), and the keys of its
   // prefetches and loads that may be on their way at once.
-  uint64_t prefetch_bytes_s = limits::prefetch_bytes_s_default;
+  // prefetch_bytes_s_min: of these, that other namespaces leave it.
+  uint64_t prefetch_bytes_s = limits::prefetch_bytes_s_default, prefetch_bytes_s_min = 0;
   uint32_t prefetch_keys_max = limits::prefetch_keys_default;
   // What may be retained, as stored. Not written: a quarter of its bytes.
   uint64_t retained_bytes_max = limits::retained_not_written;
@@ -113,6 +117,7 @@ struct NamespaceConfig {
   std::string spill_path;
   uint64_t spill_bytes = 0, spill_entries = 0;
   uint64_t spill_buffer_bytes = limits::spill_buffer_bytes_default;
+  uint64_t spill_write_bytes_s = limits::not_limited;  // blocks that are written, of all shards
   // Blocks that `speckvctl size` looks at; 0: none, and it has no answer.
   uint32_t size_samples = limits::size_samples_default;
 };

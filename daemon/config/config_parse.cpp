@@ -111,6 +111,8 @@ void read_session(TableReader table, uint32_t data_threads, SessionConfig* ret) 
   table.integer("hello_ms_max", limits::hello_ms_max_min, limits::hello_ms_max_max,
                 &ret->hello_ms_max);
   table.integer("log_lines_max", 1, limits::log_lines_max_max, &ret->log_lines_max);
+  table.size("prefetch_bytes_s", limits::bytes_s_min, limits::pool_bytes_max,
+             &ret->prefetch_bytes_s);
   table.finish();
 }
 
@@ -150,6 +152,11 @@ void read_limits(TableReader& table, const SessionConfig& all, uint32_t data_thr
                 all.fds_max ? all.fds_max : limits::fds_max_max, &ret->fds_max);
   table.integer("log_lines_max", 1, all.log_lines_max, &ret->log_lines_max);
   table.size("prefetch_bytes_s", 0, limits::pool_bytes_max, &ret->prefetch_bytes_s);
+  table.size("prefetch_bytes_s_min", 0, limits::pool_bytes_max, &ret->prefetch_bytes_s_min);
+  if (ret->prefetch_bytes_s_min > ret->prefetch_bytes_s)
+    table.fail("prefetch_bytes_s_min", " is more than prefetch_bytes_s, " +
+                                           format_bytes(ret->prefetch_bytes_s) +
+                                           ": what is guaranteed is a part of that");
   table.integer("prefetch_keys_max", 1, limits::prefetch_keys_max_max, &ret->prefetch_keys_max);
   table.size("retained_bytes_max", 0, limits::pool_bytes_max, &ret->retained_bytes_max);
 }
@@ -163,9 +170,12 @@ void read_spill(TableReader& table, uint32_t shards, NamespaceConfig* ret) {
                 int64_t(limits::spill_entries_max), &ret->spill_entries);
   table.size("spill_buffer_bytes", limits::spill_buffer_bytes_min, limits::spill_buffer_bytes_max,
              &ret->spill_buffer_bytes);
+  table.size("spill_write_bytes_s", limits::bytes_s_min, limits::pool_bytes_max,
+             &ret->spill_write_bytes_s);
   if (table.has("spill_path") && !table.has("spill_bytes"))
     table.fail("spill_path", " needs spill_bytes: how much of the file or device to use");
-  for (const char* key : {"spill_bytes", "spill_entries", "spill_buffer_bytes"})
+  for (const char* key :
+       {"spill_bytes", "spill_entries", "spill_buffer_bytes", "spill_write_bytes_s"})
     if (table.has(key) && !table.has("spill_path"))
       table.fail(key, " has no meaning without spill_path: name the file or device");
   if (ret->spill_entries == 0)
@@ -228,6 +238,17 @@ void read_namespaces(const toml::table& root, const KnownNames& known, Config* r
                     "[[namespace]] \"" + space.name + "\" is there twice: rename or merge one");
     ret->namespaces.push_back(std::move(space));
   }
+}
+
+// What is guaranteed to each must be there for all.
+void check_guarantees(const toml::source_region& where, const Config& config, Errors* errors) {
+  uint64_t sum = 0;
+  for (const NamespaceConfig& space : config.namespaces) sum += space.prefetch_bytes_s_min;
+  if (sum > config.session.prefetch_bytes_s)
+    errors->add(where, "the namespaces are guaranteed prefetch_bytes_s_min of " +
+                           format_bytes(sum) + " a second together, more than [session] " +
+                           "prefetch_bytes_s = " + format_bytes(config.session.prefetch_bytes_s) +
+                           ": raise it or guarantee less");
 }
 
 // Gives namespaces without `bytes` their equal share, rounds to whole units, derives index_entries.
@@ -364,6 +385,7 @@ Result<Config> parse_config(std::string_view text, const std::string& source_nam
   if (errors.empty()) {
     const toml::node* pool = root.get("pool");
     share_pool(pool ? pool->source() : root.source(), &config, &errors);
+    check_guarantees(root.source(), config, &errors);
     share_limits(&config);
   }
   if (!errors.empty()) return Status(EINVAL, errors.text());

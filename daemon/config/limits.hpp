@@ -55,6 +55,8 @@ constexpr uint32_t access_list_max =
     1024;  // uids or gids of one namespace; scanned once a connection
 
 constexpr uint64_t prefetch_bytes_s_default = 1 * gib;  // bytes a second: a seventh of one NVMe
+constexpr uint64_t not_limited = UINT64_MAX;
+constexpr uint64_t bytes_s_min = 1 * mib;  // of a limit in bytes a second that is no 0: a block
 constexpr uint32_t prefetch_keys_default =
     1024;  // keys on their way: half of one session's answers
 constexpr uint32_t prefetch_keys_max_max = 1u << 20;  // 100 bytes each
@@ -102,7 +104,7 @@ constexpr uint32_t fds_max_max = 1u << 20;  // what sessions_max_max and layouts
 constexpr uint64_t spill_bytes_min = 32 * mib;  // of a shard: a few parcels of the ring
 constexpr uint64_t spill_bytes_max = 256 * tib;
 constexpr uint64_t spill_buffer_bytes_default =
-    32 * mib;  // of a shard; half of it is the largest block that can be spilled
+    64 * mib;  // of a shard: 8 long writes; half of it is the largest block that can be spilled
 constexpr uint64_t spill_buffer_bytes_min = 8 * mib;
 constexpr uint64_t spill_buffer_bytes_max = 1 * gib;
 constexpr uint64_t bytes_per_spill_entry = 64 * kib;  // as bytes_per_index_entry

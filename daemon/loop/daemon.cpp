@@ -96,7 +96,7 @@ Status Daemon::open_spaces() {
   for (const std::string& line : medium_->keep_only(names)) spdlog::info("{}", line);
   for (const config::NamespaceConfig& wanted : config_.namespaces) {
     auto space = open_namespace(*medium_, wanted.name, wanted.bytes, wanted.index_entries,
-                                config_.daemon.data_threads);
+                                config_.daemon.data_threads, !wanted.spill_path.empty());
     if (!space.ok()) return space.status();
     if (!space.value().not_kept.empty())
       spdlog::warn("namespace {}: its blocks went: the pool {}", wanted.name,
@@ -122,6 +122,7 @@ Status Daemon::start_threads() {
     auto engine = make_cpu_engine(workers * (shard + 1) / shards - workers * shard / shards,
                                   config_.pool.medium.numa_node);
     std::vector<DataThread::Space> parts;
+    uint64_t guaranteed = 0;
     for (size_t i = 0; i < spaces_.size(); i++) {
       Namespace& space = spaces_[i];
       ShardOptions options;
@@ -150,9 +151,14 @@ Status Daemon::start_threads() {
       for (const LostRange& range : lost[i]) part->lose(range.offset, range.bytes);
       parts.push_back({std::move(part), reinterpret_cast<shm::IndexHeader*>(space.index->data()),
                        config_.namespaces[i].prefetch_keys_max / shards + 1,
-                       config_.namespaces[i].prefetch_bytes_s / shards});
+                       config_.namespaces[i].prefetch_bytes_s / shards,
+                       config_.namespaces[i].prefetch_bytes_s_min / shards});
+      guaranteed += config_.namespaces[i].prefetch_bytes_s_min;
     }
     threads_.push_back(std::make_unique<DataThread>(shard, std::move(parts), std::move(engine)));
+    const uint64_t prefetch_bytes_s = config_.session.prefetch_bytes_s;
+    if (prefetch_bytes_s != limits::not_limited)
+      threads_.back()->share_prefetch((prefetch_bytes_s - guaranteed) / shards);
     Status status = threads_.back()->start();
     if (!status.ok()) return status;
   }

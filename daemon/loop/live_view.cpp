@@ -89,6 +89,9 @@ void add_spill(const SpillStore& from, watch::SpillFacts* to) {
   add(&to->found_blocks, blocks.found);
   add(&to->demoted_blocks, blocks.demoted);
   add(&to->demoted_bytes, blocks.demoted_bytes);
+  add(&to->copied_blocks, blocks.copied);
+  add(&to->copied_bytes, blocks.copied_bytes);
+  add(&to->syncs, blocks.syncs);
   add(&to->promoted_blocks, blocks.promoted);
   add(&to->promoted_bytes, blocks.promoted_bytes);
   add(&to->failed_blocks, blocks.promote_failed);

@@ -48,6 +48,8 @@ void SpillTiers::tell(const config::Config& config, size_t space, uint32_t shard
   options.store_id = part.store_id;
   options.entries_max = uint32_t(wanted.spill_entries / config.daemon.data_threads + 1);
   options.buffer_bytes = wanted.spill_buffer_bytes;
+  if (wanted.spill_write_bytes_s != limits::not_limited)
+    options.write_bytes_s = wanted.spill_write_bytes_s / config.daemon.data_threads;
   options.scan = part.existed;
   ret->spill = options;
   ret->demote_ahead_bytes =

@@ -64,6 +64,7 @@ struct SpillFacts {
   uint64_t found_blocks = 0;                     // by the scan at start
   // counters
   uint64_t demoted_blocks = 0, demoted_bytes = 0, written_bytes = 0;
+  uint64_t copied_blocks = 0, copied_bytes = 0, syncs = 0;
   uint64_t promoted_blocks = 0, promoted_bytes = 0, read_bytes = 0;
   uint64_t failed_blocks = 0, damaged_blocks = 0, reclaimed_blocks = 0;
   uint64_t removed_blocks = 0, unwritten_blocks = 0, unwanted_blocks = 0, too_large_blocks = 0;

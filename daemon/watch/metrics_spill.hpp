@@ -26,8 +26,21 @@ constexpr Metric<SpaceFacts> of_spill[] = {
     {"speckv_spill_demoted_bytes_total", "counter", "Bytes of these.",
      [](const SpaceFacts& f) { return double(f.spill.demoted_bytes); }},
     {"speckv_spill_written_bytes_total", "counter",
-     "Bytes written in all: by demoted bytes, the write amplification.",
+     "Bytes written in all: blocks, tables, marks and copies.",
      [](const SpaceFacts& f) { return double(f.spill.written_bytes); }},
+    {"speckv_spill_copied_blocks_total", "counter",
+     "Blocks that were written once more, since their place was wanted and they still were.",
+     [](const SpaceFacts& f) { return double(f.spill.copied_blocks); }},
+    {"speckv_spill_copied_bytes_total", "counter", "Bytes of these.",
+     [](const SpaceFacts& f) { return double(f.spill.copied_bytes); }},
+    {"speckv_spill_write_amplification", "gauge",
+     "Bytes written in all, by those of the blocks that were demoted; 0: none was.",
+     [](const SpaceFacts& f) {
+       return f.spill.demoted_bytes ? double(f.spill.written_bytes) / double(f.spill.demoted_bytes)
+                                    : 0.0;
+     }},
+    {"speckv_spill_syncs_total", "counter", "Times that what was written was made durable.",
+     [](const SpaceFacts& f) { return double(f.spill.syncs); }},
     {"speckv_spill_promoted_blocks_total", "counter", "Blocks that came back to the pool.",
      [](const SpaceFacts& f) { return double(f.spill.promoted_blocks); }},
     {"speckv_spill_promoted_bytes_total", "counter", "Bytes of these.",

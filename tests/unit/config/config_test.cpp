@@ -214,7 +214,7 @@ const Mistake mistakes[] = {
      "t.toml:2:1: unknown key in [session]: \"zzz\"; known are arena_bytes_max arena_bytes "
      "arenas_bytes_max "
      "sessions_max hold_ms_max holds_max layouts_max widths_bytes_max fds_max connections_max "
-     "connections_of_uid_max hello_ms_max log_lines_max"},
+     "connections_of_uid_max hello_ms_max log_lines_max prefetch_bytes_s"},
     {"[session]\nholds_max = 5\n[[namespace]]\nname = \"a\"\nholds_max = 6",
      "t.toml:5:13: [[namespace]] holds_max = 6 must be from 0 to 5"},
     {"[[namespace]]\nname = \"a\"\nspill_path = \"/x\"",
@@ -223,6 +223,20 @@ const Mistake mistakes[] = {
     {"[[namespace]]\nname = \"a\"\nspill_bytes = \"1GiB\"",
      "t.toml:3:15: [[namespace]] spill_bytes has no meaning without spill_path: name the file or "
      "device"},
+    {"[[namespace]]\nname = \"a\"\nspill_write_bytes_s = \"1GiB\"",
+     "t.toml:3:23: [[namespace]] spill_write_bytes_s has no meaning without spill_path: name the "
+     "file or device"},
+    {"[[namespace]]\nname = \"a\"\nspill_path = \"/x\"\nspill_bytes = \"1GiB\"\n"
+     "spill_write_bytes_s = 0",
+     "t.toml:5:23: [[namespace]] spill_write_bytes_s must be from 1MiB to 64TiB"},
+    {"[[namespace]]\nname = \"a\"\nprefetch_bytes_s = \"1MiB\"\nprefetch_bytes_s_min = \"2MiB\"",
+     "t.toml:4:24: [[namespace]] prefetch_bytes_s_min is more than prefetch_bytes_s, 1MiB: what is "
+     "guaranteed is a part of that"},
+    {"[session]\nprefetch_bytes_s = \"3MiB\"\n[[namespace]]\nname = \"a\"\n"
+     "prefetch_bytes_s_min = \"2MiB\"\n[[namespace]]\nname = \"b\"\nprefetch_bytes_s_min = "
+     "\"2MiB\"",
+     "t.toml:1:1: the namespaces are guaranteed prefetch_bytes_s_min of 4MiB a second together, "
+     "more than [session] prefetch_bytes_s = 3MiB: raise it or guarantee less"},
     {"[[namespace]]\nname = \"a\"\nspill_path = \"/x\"\nspill_bytes = 0",
      "t.toml:4:15: [[namespace]] spill_bytes must be from 32MiB to 256TiB"},
     {"[daemon]\ndata_threads = 4\n[session]\nfds_max = 8",
