@@ -88,7 +88,11 @@ std::string Live::start(const Options& options, const LiveOptions& live) {
                               ? "index_entries = " +
                                     std::to_string(std::max(live.index_entries, kIndexEntriesMin)) +
                                     "\n"
-                              : "");
+                              : "")
+                      << (live.spill_path.empty()
+                              ? ""
+                              : "spill_path = \"" + live.spill_path +
+                                    "\"\nspill_bytes = " + std::to_string(live.spill_bytes) + "\n");
   const std::string why =
       daemon_.start({daemon, "--config", file}, dir_.path() + "/speckvd.log", socket);
   if (!why.empty()) return why;

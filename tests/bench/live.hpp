@@ -41,6 +41,8 @@ struct LiveOptions {
   uint64_t arena_bytes = 64 << 20;
   std::string policy = "lru";
   uint32_t encode_threads = 0;  // beside the data thread
+  std::string spill_path;       // a tier below the pool
+  uint64_t spill_bytes = 0;
 };
 
 class Live {

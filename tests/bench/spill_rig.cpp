@@ -120,8 +120,7 @@ Fetch SpillRig::fetch(uint64_t number) {
   return shard_->fetch(key_of(number), *layout_, 0, UINT64_MAX, monotonic_ns()).outcome;
 }
 
-uint32_t SpillRig::turn(uint64_t wait_ns) {
-  ring_.wait(wait_ns);
+uint32_t SpillRig::work() {
   const uint64_t now_ns = monotonic_ns();
   done_.clear();
   ring_.reap(&done_);
@@ -132,10 +131,6 @@ uint32_t SpillRig::turn(uint64_t wait_ns) {
   uint32_t ready = 0;
   for (const FetchEnd& end : fetched_) ready += end.outcome == Fetch::ready;
   return ready;
-}
-
-uint64_t SpillRig::image_bytes() const {
-  return shm::round_up(block_bytes, spill::page_bytes) + spill::page_bytes;
 }
 
 }  // namespace speckv::bench

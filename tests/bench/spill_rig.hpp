@@ -45,11 +45,17 @@ class SpillRig {
   Fetch fetch(uint64_t number);
   // Waits for the kernel at most so long, then a turn. Returns: fetches that ended, those that
   // brought their block.
-  uint32_t turn(uint64_t wait_ns);
+  uint32_t turn(uint64_t wait_ns) {
+    wait(wait_ns);
+    return work();
+  }
+  // The two parts of a turn. wait: not at all when there is something to do.
+  void wait(uint64_t wait_ns) { ring_.wait(shard_->spill_has_work() ? 0 : wait_ns); }
+  uint32_t work();
   bool quiet() const { return shard_->spill_quiet(); }
+  bool scanning() const { return shard_->spill()->scanning(); }
   const SpillCounters& counters() const { return shard_->spill()->counters(); }
   const SpillFile& file() const { return *file_; }
-  uint64_t image_bytes() const;
   static speckv::Key key_of(uint64_t number);
 
  private:
