@@ -15,7 +15,7 @@ static_assert(offsetof(struct speckv_engine_info, reserved) == 48);
 static_assert(sizeof(struct speckv_engine_descriptor) == 64);
 static_assert(sizeof(struct speckv_engine_completion) == 64);
 
-#define FIELD(value, name) (((value)&name##_MASK) >> name##_SHIFT)
+#define FIELD(value, name) ((name##_MASK & (value)) >> name##_SHIFT)
 #define PUT(name, value) ((u32)(value) << name##_SHIFT)
 
 #define CMD_FLAGS (SPECKV_CMD_FIRST | SPECKV_CMD_NOWAIT)

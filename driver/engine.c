@@ -5,12 +5,12 @@
  * An engine is found by whoever may open a region's node; what a file does with it touches only
  * that file's extents. Called by pci.c, ioctl.c, file.c.
  */
-#include <linux/idr.h>
 #include <linux/slab.h>
+#include <linux/xarray.h>
 
 #include "engine.h"
 
-static DEFINE_IDR(speckv_engines);
+static DEFINE_XARRAY_ALLOC(speckv_engines);
 static DEFINE_MUTEX(speckv_engines_lock);
 
 static void engine_free(struct kref *ref)
@@ -53,20 +53,22 @@ struct speckv_engine *speckv_engine_create(struct pci_dev *pdev)
 /* Files may ask for it from now on. */
 int speckv_engine_publish(struct speckv_engine *engine)
 {
-	int number;
+	u32 number;
+	int rc;
 
 	mutex_lock(&speckv_engines_lock);
-	number = idr_alloc(&speckv_engines, engine, 0, SPECKV_ENGINES_MAX, GFP_KERNEL);
-	if (number >= 0)
+	rc = xa_alloc(&speckv_engines, &number, engine, XA_LIMIT(0, SPECKV_ENGINES_MAX - 1),
+		      GFP_KERNEL);
+	if (!rc)
 		engine->number = number;
 	mutex_unlock(&speckv_engines_lock);
-	return number < 0 ? number : 0;
+	return rc;
 }
 
 void speckv_engine_withdraw(struct speckv_engine *engine)
 {
 	mutex_lock(&speckv_engines_lock);
-	idr_remove(&speckv_engines, engine->number);
+	xa_erase(&speckv_engines, engine->number);
 	mutex_unlock(&speckv_engines_lock);
 }
 
@@ -94,7 +96,7 @@ static struct speckv_engine *engine_numbered(u32 number)
 	struct speckv_engine *engine;
 
 	mutex_lock(&speckv_engines_lock);
-	engine = number < SPECKV_ENGINES_MAX ? idr_find(&speckv_engines, number) : NULL;
+	engine = xa_load(&speckv_engines, number);
 	if (engine)
 		kref_get(&engine->ref);
 	mutex_unlock(&speckv_engines_lock);
@@ -171,10 +173,11 @@ void speckv_lend_settle(struct speckv_file *file)
 void speckv_engines_settle(void)
 {
 	struct speckv_engine *engine;
-	int number;
+	unsigned long number;
 
 	mutex_lock(&speckv_engines_lock);
-	idr_for_each_entry(&speckv_engines, engine, number) flush_work(&engine->undo_work);
+	xa_for_each(&speckv_engines, number, engine)
+		flush_work(&engine->undo_work);
 	mutex_unlock(&speckv_engines_lock);
 }
 

@@ -32,19 +32,21 @@ static ssize_t state_show(struct device *dev, struct device_attribute *attr, cha
 static DEVICE_ATTR_RO(state);
 
 /* One number, read under the lock. */
-#define ENGINE_NUMBER(name, value)                                                                 \
-	static ssize_t name##_show(struct device *dev, struct device_attribute *attr,              \
-				   char *buffer)                                                   \
-	{                                                                                          \
-		struct speckv_engine *engine = engine_of(dev);                                     \
-		u64 number;                                                                        \
-                                                                                                   \
-		spin_lock(&engine->lock);                                                          \
-		number = value;                                                                    \
-		spin_unlock(&engine->lock);                                                        \
-		return sysfs_emit(buffer, "%llu\n", number);                                       \
-	}                                                                                          \
+/* clang-format off */
+#define ENGINE_NUMBER(name, value)						\
+	static ssize_t name##_show(struct device *dev, struct device_attribute *attr, \
+				   char *buffer)				\
+	{									\
+		struct speckv_engine *engine = engine_of(dev);			\
+		u64 number;							\
+										\
+		spin_lock(&engine->lock);					\
+		number = value;							\
+		spin_unlock(&engine->lock);					\
+		return sysfs_emit(buffer, "%llu\n", number);			\
+	}									\
 	static DEVICE_ATTR_RO(name)
+/* clang-format on */
 
 static u64 interrupts_of(const struct speckv_engine *engine)
 {

@@ -162,7 +162,7 @@ int speckv_queue_post(struct speckv_queue *queue, const struct speckv_job *job,
 
 static void tell(struct speckv_job *job, int result)
 {
-	void (*tell)(struct speckv_job * job, int result) = job->tell;
+	typeof(job->tell) tell = job->tell;
 
 	job->tell = NULL;
 	if (tell)

@@ -4,6 +4,8 @@
  */
 #include "ring.h"
 
+static_assert(SPECKV_RING_SLOTS >> SPECKV_RING_LOG2 == 1);
+
 void speckv_ring_init(struct speckv_ring *ring)
 {
 	memset(ring, 0, sizeof(*ring));

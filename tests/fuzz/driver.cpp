@@ -101,11 +101,11 @@ void fuzz_commands(const uint8_t* data, size_t size) {
             plan.target_bytes <= SPECKV_CMD_BYTES_MAX);
     require(plan.source_bytes % 64 == 0 && plan.target_bytes % 64 == 0);
     require(!plan.has_theta || plan.theta < caps.thetas);
-    require(u64{plan.first} + plan.widths <= caps.widths || plan.widths == 0);
+    require(u64(plan.first) + plan.widths <= caps.widths || plan.widths == 0);
     require((plan.source_bytes != 0) == (cmd.source != 0));
     require((plan.target_bytes != 0) == (cmd.target != 0));
   }
-  const u64 extent_bytes = u64{cmd.heads} << 24;
+  const u64 extent_bytes = u64(cmd.heads) << 24;
   if (speckv_check_window(cmd.target_offset, cmd.bytes, extent_bytes, &window) == 0)
     require(cmd.target_offset + cmd.bytes <= extent_bytes &&
             window == (cmd.target_offset + cmd.bytes - 1) >> SPECKV_WINDOW_SHIFT);
@@ -129,7 +129,7 @@ void fuzz_ring(const uint8_t* data, size_t size) {
       told = {};
       told.cookie = under_way.empty() ? data[i + 1] : under_way[data[i + 1] % under_way.size()];
       told.sq_head = uint16_t(ring.tail - data[i] / 4 % 2);
-      told.cookie ^= u64{data[i] / 8 % 2} << (data[i + 1] % 64);
+      told.cookie ^= u64(data[i] / 8 % 2) << (data[i + 1] % 64);
     }
     const int ended = speckv_ring_accept(&ring, &told);
     if (ended < 0) continue;
