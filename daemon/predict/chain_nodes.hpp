@@ -74,11 +74,20 @@ class ChainNodes {
   }
 
   static uint32_t tag(uint64_t key) { return uint32_t(key >> 32); }
+  // Returns: the node, or kNoNode when it stands for another block since.
+  uint32_t checked(uint32_t node, uint32_t wanted_tag) const {
+    const bool same = node != kNoNode && nodes_[node].used && tag(nodes_[node].key) == wanted_tag;
+    return same ? node : kNoNode;
+  }
+  // Parents are any keys that a client gave, and may be given in a circle: positions rise, or there
+  // is no link.
   uint32_t parent_of(uint32_t node) const {
-    return checked(nodes_[node].parent, nodes_[node].parent_tag);
+    const uint32_t parent = checked(nodes_[node].parent, nodes_[node].parent_tag);
+    return parent != kNoNode && nodes_[parent].position < nodes_[node].position ? parent : kNoNode;
   }
   uint32_t newest_child_of(uint32_t node) const {
-    return checked(nodes_[node].newest_child, nodes_[node].newest_child_tag);
+    const uint32_t child = checked(nodes_[node].newest_child, nodes_[node].newest_child_tag);
+    return child != kNoNode && nodes_[child].position > nodes_[node].position ? child : kNoNode;
   }
   void set_parent(uint32_t node, uint32_t parent) {
     nodes_[node].parent = parent;
@@ -98,10 +107,6 @@ class ChainNodes {
   // keys are hashes, but of whoever made them: their low bits may be a block number
   uint64_t home(uint64_t key) const { return (key * 0x9E3779B97F4A7C15ull >> 20) & mask(); }
   uint64_t next(uint64_t at) const { return (at + 1) & mask(); }
-  uint32_t checked(uint32_t node, uint32_t wanted_tag) const {
-    const bool same = node != kNoNode && nodes_[node].used && tag(nodes_[node].key) == wanted_tag;
-    return same ? node : kNoNode;
-  }
 
   std::vector<ChainNode> nodes_;
   std::vector<uint32_t> places_;  // open addressing, linear

@@ -50,14 +50,17 @@ void ReturnHazard::refresh() {
                                       (reached_[kind][bin] + kKindPrior));
     }
     for (uint32_t bin = 0; bin < kBins; ++bin) {
-      double away = 1, left_s = horizon_s;
+      double away = 1, left_s = horizon_s, waited_s = 0;
       for (uint32_t b = bin; b < kBins && left_s > 0; ++b) {
         const double width_s = b + 1 < kBins ? bin_start_s(b + 1) - bin_start_s(b) : left_s;
         const double part = std::min(1.0, left_s / width_s);
-        away *= 1 - part * hazard[b];
+        const double back = away * part * hazard[b];
+        waited_s += back * (horizon_s - left_s + part * width_s / 2);
+        away -= back;
         left_s -= width_s;
       }
       soon_[kind][bin] = float(1 - away);
+      wait_s_[kind][bin] = float(away < 1 ? waited_s / (1 - away) : horizon_s);
     }
   }
 }

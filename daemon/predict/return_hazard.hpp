@@ -27,6 +27,8 @@ class ReturnHazard {
   }
   // Returns: the chance that a session which has just reached `bin` is back within the horizon.
   float soon(uint32_t kind, uint32_t bin) const { return soon_[kind][bin]; }
+  // Returns: how long one that is back within the horizon is silent still, in the mean.
+  float wait_s(uint32_t kind, uint32_t bin) const { return wait_s_[kind][bin]; }
   void refresh();
 
   double horizon_s = 600;  // for so long a fetched block waits in the pool for its reader
@@ -35,7 +37,7 @@ class ReturnHazard {
   static constexpr uint32_t kRefreshEvents = 64;
   using Bins = std::array<double, kBins>;
   std::array<Bins, kKinds> reached_{}, returned_{};
-  std::array<std::array<float, kBins>, kKinds> soon_{};
+  std::array<std::array<float, kBins>, kKinds> soon_{}, wait_s_{};
   uint64_t events_ = 0;
 };
 

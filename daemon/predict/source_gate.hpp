@@ -5,7 +5,8 @@
 // What it is: a window of the last outcomes (a fetched block was read, or left the pool unread) of
 //   one source. Below kUsefulMin of them useful, the source is off for a while; then it may try
 //   again with what a half window costs, and each time in a row that it fails it is off for twice
-//   as long. What it has under way or unread may not exceed the window while it has no record.
+//   as long. What it has under way or unread may not exceed the window while it has no record, and
+//   grows with what was read of it: a lucky start is no licence.
 // Who uses it: speculator.cpp, one a source. Its state is what watch/ shows.
 #pragma once
 
@@ -16,16 +17,18 @@ namespace speckv::predict {
 
 class SourceGate {
  public:
-  static constexpr uint32_t kWindow = 512;       // outcomes that are looked at together
-  static constexpr double kUsefulMin = 0.5;      // of them, below which the source does harm
-  static constexpr uint32_t kUnprovenMax = 512;  // blocks without an outcome while nothing is known
+  static constexpr uint32_t kWindow = 512;     // outcomes that are looked at together
+  static constexpr double kUsefulMin = 0.5;    // of them, below which the source does harm
+  static constexpr uint32_t kUnreadMax = 512;  // blocks without an outcome while nothing is known,
+  static constexpr uint32_t kEarned = 2;       // and so many more for each good one beyond the bad
   static constexpr uint64_t kOffNs = 600'000'000'000;        // ten minutes, then twice as long, ...
   static constexpr uint64_t kOffNsMax = 19'200'000'000'000;  // ... up to 5.3 hours
 
   bool is_off(uint64_t now_ns) const { return now_ns < off_until_ns_; }
   // Whether one more block may be fetched for this source.
   bool admits(uint64_t now_ns) const {
-    return !is_off(now_ns) && (proven_ || fetched - useful - wasted < kUnprovenMax);
+    const uint64_t earned = useful > wasted ? kEarned * (useful - wasted) : 0;
+    return !is_off(now_ns) && fetched - useful - wasted < kUnreadMax + earned;
   }
   void on_fetched() { ++fetched; }
   void on_used(uint64_t now_ns) {
@@ -41,6 +44,7 @@ class SourceGate {
 
   uint64_t fetched = 0, useful = 0, wasted = 0;
   uint32_t times_off = 0;
+  uint32_t off_useful = 0, off_seen = 0;  // of the outcomes that turned it off last
 
  private:
   void note(bool good, uint64_t now_ns) {
@@ -56,6 +60,8 @@ class SourceGate {
     }
     if (!is_off(now_ns)) {
       ++times_off;
+      off_useful = good_;
+      off_seen = seen_;
       off_until_ns_ = now_ns + off_ns_;
       off_ns_ = std::min(2 * off_ns_, kOffNsMax);
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// speculator.cpp - the three sources, and who may fetch how much. See speculator.hpp.
+// speculator.cpp - the four sources, and who may fetch how much. See speculator.hpp.
 #include "predict/speculator.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace speckv::predict {
 namespace {
@@ -17,22 +18,26 @@ constexpr uint64_t kSameTurnNs = 1'000'000'000;  // hits closer than this are on
 constexpr double kBurstS = 1;                    // of the guesses' bandwidth that may be saved up
 constexpr float kChildMin = 0.5f;                // as far ahead as this chance lasts
 constexpr uint32_t kChildDepthMax = 32;
-constexpr double kChildPrior = 16;        // knowing nothing, it is as often wrong as right
-constexpr double kChildWindow = 100'000;  // hits; then the past counts half
+constexpr double kChildPrior = 16;             // knowing nothing, it is as often wrong as right
+constexpr double kChildWindow = 100'000;       // hits; then the past counts half
+constexpr uint64_t kHintLeadNs = 500'000'000;  // what was told of is there so long before, and
+constexpr double kHintSlack = 2;               // so many times what the tier takes for the chain
+constexpr uint32_t kDueTurn = 8;               // chains that are looked at in one call
 
 enum Kind : uint8_t { spoke_once, quick, person, long_away };
 
 }  // namespace
 
 std::string_view source_name(Source source) {
-  constexpr std::array<std::string_view, kSources> names = {"chain", "session", "child"};
+  constexpr std::array<std::string_view, kSources> names = {"chain", "hint", "child", "session"};
   return names[size_t(source)];
 }
 
 Speculator::Speculator(const SpeculatorOptions& options)
     : options_(options),
       nodes_(options.blocks_max),
-      sessions_(std::max(kSessionsMin, options.blocks_max / kBlocksPerSession)) {
+      sessions_(std::max(kSessionsMin, options.blocks_max / kBlocksPerSession)),
+      due_(uint32_t(sessions_.size())) {
   for (Queue& queue : queues_)
     queue.places.resize(std::clamp(options.blocks_max / 4, kQueueMin, kQueueMax));
   hazard_.horizon_s = double(options.horizon_ns) / 1e9;
@@ -85,6 +90,7 @@ uint32_t Speculator::new_session(uint64_t now_ns) {
   uint32_t session = lists_[kBins].coldest;
   for (uint32_t bin = kBins; session == kNoSession && bin-- > 0;) session = lists_[bin].coldest;
   unlink(session);
+  due_.remove(session, [this](uint32_t s) -> uint32_t& { return sessions_[s].due_at; });
   sessions_[session] = {};
   sessions_[session].used_ns = now_ns;
   sessions_[session].live = true;
@@ -142,7 +148,7 @@ void Speculator::on_request(std::span<const uint64_t> chain, uint64_t now_ns) {
     const uint32_t node = nodes_.find(chain[at]);
     nodes_[node].session = session;
     follow(node);
-    if (nodes_[node].away) want(Source::chain, node, 1);
+    if (nodes_[node].away) want(Source::chain, {node, ChainNodes::tag(chain[at]), 1, 0});
   }
   Session& s = sessions_[session];
   s.tip = deepest;
@@ -159,7 +165,7 @@ void Speculator::on_insert(uint64_t key, uint64_t parent_key, uint64_t now_ns) {
   if (parent != kNoNode) {
     nodes_.set_parent(node, parent);
     nodes_[node].position = nodes_[parent].position + 1;
-    session = nodes_[parent].session;
+    session = session_of(parent, UINT32_MAX);
     follow(node);
   }
   if (session == kNoSession) session = new_session(now_ns);
@@ -172,19 +178,58 @@ void Speculator::on_insert(uint64_t key, uint64_t parent_key, uint64_t now_ns) {
 void Speculator::on_hit(uint64_t key, uint64_t now_ns) {
   const uint32_t node = nodes_.find(key);
   if (node == kNoNode) return;
-  const uint32_t session = nodes_[node].session;
+  // what many sessions begin with says nothing of the one that was there last
+  const uint32_t session = session_of(node, UINT32_MAX);
   if (session != kNoSession) speaks(session, now_ns);
   follow(node);
-  last_hit_ = node;
+  want_children(node);
+}
+
+// Reading on costs one step: what lies between was looked at when the block before it was read.
+void Speculator::want_children(uint32_t node) {
+  if (!options_.on[size_t(Source::child)]) return;
   const double right = (child_right_ + kChildPrior / 2) / (child_known_ + kChildPrior);
-  float p_use = float(right);
-  uint32_t child = nodes_.newest_child_of(node);
-  for (uint32_t depth = 0; depth < kChildDepthMax && child != kNoNode && p_use >= kChildMin;
-       ++depth) {
-    if (nodes_[child].away) want(Source::child, child, p_use);
-    p_use *= float(right);
-    child = nodes_.newest_child_of(child);
+  const bool goes_on = walk_.depth > 0 && walk_.from == nodes_.parent_of(node) &&
+                       nodes_.newest_child_of(walk_.from) == node;
+  walk_ = {node, goes_on ? walk_.at : node, goes_on ? walk_.depth - 1 : 0};
+  float p_use = float(std::pow(right, walk_.depth));
+  while (walk_.depth < kChildDepthMax && (p_use *= float(right)) >= kChildMin) {
+    const uint32_t child = nodes_.newest_child_of(walk_.at);
+    if (child == kNoNode) return;
+    walk_.at = child;
+    ++walk_.depth;
+    if (nodes_[child].away)
+      want(Source::child, {child, ChainNodes::tag(nodes_[child].key), p_use, 0});
   }
+}
+
+void Speculator::on_announced(uint64_t key) {
+  const uint32_t node = nodes_.find(key);
+  if (node != kNoNode && nodes_[node].away && !nodes_[node].asked)
+    want(Source::chain, {node, ChainNodes::tag(key), 1, 0});
+}
+
+// Fetched so much ahead that its whole chain can come up.
+void Speculator::on_hint(uint64_t key, uint64_t returns_ns, uint64_t now_ns) {
+  const uint32_t node = nodes_.find(key);
+  if (node == kNoNode || !options_.on[size_t(Source::hint)]) return;
+  const uint32_t session = session_of(node, UINT32_MAX);
+  if (session == kNoSession) return;
+  const auto place_of = [this](uint32_t s) -> uint32_t& { return sessions_[s].due_at; };
+  if (returns_ns <= now_ns) return due_.remove(session, place_of);
+  Session& s = sessions_[session];
+  const uint32_t before = nodes_.checked(s.told, s.told_tag);
+  const bool is_told = s.due_at != DueHeap::kNone && before != kNoNode;
+  if (is_told && nodes_[before].position > nodes_[node].position) return;  // it said more
+  s.told = node;
+  s.told_tag = ChainNodes::tag(key);
+  const uint64_t lead_ns = lead_for(node);
+  due_.set(session, returns_ns > lead_ns ? returns_ns - lead_ns : 0, place_of);
+}
+
+uint64_t Speculator::lead_for(uint32_t tip) const {
+  const double chain_ns = kHintSlack * (nodes_[tip].position + 1) * block_ns();
+  return kHintLeadNs + uint64_t(std::min(chain_ns, double(options_.horizon_ns)));
 }
 
 void Speculator::on_away(uint64_t key) {
@@ -209,9 +254,11 @@ void Speculator::on_refused(uint64_t key) {
   --gates_[nodes_[node].source].fetched;
 }
 
-void Speculator::on_gone(uint64_t key) {
+void Speculator::on_gone(uint64_t key, uint64_t now_ns) {
   const uint32_t node = nodes_.find(key);
-  if (node != kNoNode) nodes_.drop(node);
+  if (node == kNoNode) return;
+  if (nodes_[node].unread) gates_[nodes_[node].source].on_wasted(now_ns);
+  nodes_.drop(node);
 }
 
 void Speculator::on_used(uint64_t key, uint64_t now_ns) {
@@ -230,9 +277,21 @@ void Speculator::on_wasted(uint64_t key, uint64_t now_ns) {
 
 // --- what to bring up
 
-void Speculator::want(Source source, uint32_t node, float p_use) {
+bool Speculator::is_stale(const Wanted& wanted) const {
+  const ChainNode& node = nodes_[wanted.node];
+  return !node.used || ChainNodes::tag(node.key) != wanted.tag || !node.away || node.asked;
+}
+
+// Of a chain that was announced the first blocks are asked for first: when there are too many, the
+// last ones are left to whoever asks for them.
+void Speculator::want(Source source, const Wanted& wanted) {
   if (!options_.on[size_t(source)]) return;
-  queues_[size_t(source)].push({node, ChainNodes::tag(nodes_[node].key), p_use});
+  Queue& queue = queues_[size_t(source)];
+  if (source == Source::chain && queue.full()) {
+    if (!is_stale(queue.front())) return;
+    ++queue.first;
+  }
+  queue.push(wanted);
 }
 
 // Sessions that are silent for longer now; each moves a bin at a time, so each bin sees it.
@@ -254,22 +313,42 @@ void Speculator::advance(uint64_t now_ns) {
 
 // A session has just been silent for a bin longer.
 void Speculator::consider(uint32_t session) {
-  if (!options_.on[size_t(Source::session)]) return;
   const Session& s = sessions_[session];
   const float p_use = hazard_.soon(s.kind, s.bin);
   if (p_use < options_.p_use_min) return;
-  // from its last block to its first; a queue is read from its end, so that the first goes first
-  Queue& queue = queues_[size_t(Source::session)];
+  want_chain(Source::session, tip_of(s), p_use, uint64_t(1e9 * hazard_.wait_s(s.kind, s.bin)));
+}
+
+// Sessions that said when they will speak again, and it is nearly then.
+void Speculator::look_at_due(uint64_t now_ns) {
+  const auto place_of = [this](uint32_t s) -> uint32_t& { return sessions_[s].due_at; };
+  for (uint32_t i = 0; i < kDueTurn && !due_.empty() && due_.first().at_ns <= now_ns; ++i) {
+    const uint32_t session = due_.first().number;
+    due_.remove(session, place_of);
+    const uint32_t tip = nodes_.checked(sessions_[session].told, sessions_[session].told_tag);
+    if (tip == kNoNode) continue;
+    want_chain(Source::hint, tip, float(gates_[size_t(Source::hint)].useful_share()),
+               lead_for(tip));
+  }
+}
+
+// What of its chain lies below, from its last block to its first; a queue is read from its end, so
+// that the first goes first.
+void Speculator::want_chain(Source source, uint32_t tip, float p_use, uint64_t wait_ns) {
+  if (!options_.on[size_t(source)]) return;
+  Queue& queue = queues_[size_t(source)];
+  while (!queue.empty() && is_stale(queue.front())) ++queue.first;
   const uint64_t end = queue.end;
-  for (uint32_t node = tip_of(s), before = kNoNode; node != kNoNode;
+  const auto wait_ms = uint32_t(std::min<uint64_t>(wait_ns / 1'000'000, UINT32_MAX));
+  for (uint32_t node = tip, before = kNoNode; node != kNoNode;
        before = node, node = nodes_.parent_of(node)) {
-    if (before != kNoNode && nodes_.newest_child_of(node) != before) {
+    if (source == Source::session && before != kNoNode && nodes_.newest_child_of(node) != before) {
       queue.end = std::max(end, queue.first);  // it went on elsewhere: nobody will ask for this tip
       return;
     }
     if (!nodes_[node].away || nodes_[node].asked) continue;
-    if (queue.end - queue.first == queue.places.size()) break;
-    want(Source::session, node, p_use);
+    if (queue.full()) break;
+    want(source, {node, ChainNodes::tag(nodes_[node].key), p_use, wait_ms});
   }
   for (uint64_t a = std::max(end, queue.first), b = queue.end; a + 1 < b; ++a) {
     --b;
@@ -279,9 +358,9 @@ void Speculator::consider(uint32_t session) {
 
 // A queue longer than the pool would else push out what its head is about to read.
 bool Speculator::is_full() const {
-  uint64_t unread = 0;
-  for (const SourceGate& gate : gates_) unread += gate.fetched - gate.useful - gate.wasted;
-  return unread >= options_.unread_max;
+  double unread = 0;
+  for (const SourceGate& gate : gates_) unread += double(gate.fetched - gate.useful - gate.wasted);
+  return unread * double(options_.block_bytes) >= double(options_.unread_bytes_max);
 }
 
 // The next block that this source wants and that is worth it.
@@ -295,24 +374,23 @@ bool Speculator::take(Source source, uint64_t now_ns, Proposal* ret_proposal) {
       return false;
     }
     ++queue.first;
+    if (is_stale(wanted)) continue;
     ChainNode& node = nodes_[wanted.node];
-    if (!node.used || ChainNodes::tag(node.key) != wanted.tag || !node.away || node.asked) continue;
     node.asked = true;
     node.unread = true;
     node.source = uint8_t(source);
     gate.on_fetched();
-    const double block_ns = 1e9 * double(options_.block_bytes) / double(options_.tier_bytes_per_s);
-    *ret_proposal = {node.key, source, wanted.p_use,
-                     source == Source::session ? now_ns + options_.horizon_ns : now_ns,
-                     uint64_t(double(wanted.p_use) * block_ns)};
+    *ret_proposal = {node.key, source, wanted.p_use, now_ns + uint64_t{wanted.wait_ms} * 1'000'000,
+                     uint64_t(double(wanted.p_use) * block_ns())};
     return true;
   }
   return false;
 }
 
 uint32_t Speculator::propose(uint64_t now_ns, uint64_t budget_bytes,
-                             std::span<Proposal> ret_proposals) {
+                             std::span<Proposal> ret_proposals, bool announced_only) {
   advance(now_ns);
+  look_at_due(now_ns);
   const double per_s = options_.guess_share * double(options_.tier_bytes_per_s);
   const double passed_s = double(now_ns > tokens_ns_ ? now_ns - tokens_ns_ : 0) / 1e9;
   const double burst = std::max(kBurstS * per_s, double(options_.block_bytes));
@@ -323,8 +401,9 @@ uint32_t Speculator::propose(uint64_t now_ns, uint64_t budget_bytes,
        ++count) {
     Proposal& proposal = ret_proposals[count];
     if (!take(Source::chain, now_ns, &proposal)) {
-      if (tokens_bytes_ < double(options_.block_bytes)) break;
-      if (!take(Source::child, now_ns, &proposal) && !take(Source::session, now_ns, &proposal))
+      if (announced_only || tokens_bytes_ < double(options_.block_bytes)) break;
+      if (!take(Source::hint, now_ns, &proposal) && !take(Source::child, now_ns, &proposal) &&
+          !take(Source::session, now_ns, &proposal))
         break;
       tokens_bytes_ -= double(options_.block_bytes);
     }
@@ -333,16 +412,32 @@ uint32_t Speculator::propose(uint64_t now_ns, uint64_t budget_bytes,
   return count;
 }
 
+// Sizes differ: the bucket is charged what the block has, and a typical one is what they have
+// lately.
+void Speculator::on_started(Source source, uint64_t bytes) {
+  if (source != Source::chain) tokens_bytes_ -= double(bytes) - double(options_.block_bytes);
+  options_.block_bytes = std::max<uint64_t>(1, (7 * options_.block_bytes + bytes) / 8);
+}
+
+bool Speculator::look_next(uint64_t* ret_key) {
+  if (nodes_.size() == 0) return false;
+  looked_at_ = looked_at_ + 1 < nodes_.size() ? looked_at_ + 1 : 0;
+  const ChainNode& node = nodes_[looked_at_];
+  *ret_key = node.key;
+  return node.used && node.away && !node.asked;
+}
+
 uint64_t Speculator::due_ns(uint64_t now_ns) const {
   const auto wants = [&](Source source) {
     return !queues_[size_t(source)].empty() && gates_[size_t(source)].admits(now_ns);
   };
-  if (!is_full() && (wants(Source::session) || wants(Source::child))) {  // tokens for one block
+  if (!is_full() && (wants(Source::session) || wants(Source::child) ||
+                     wants(Source::hint))) {  // tokens for one block
     const double per_ns = options_.guess_share * double(options_.tier_bytes_per_s) / 1e9;
     const double short_bytes = std::max(1.0, double(options_.block_bytes) - tokens_bytes_);
     return now_ns + std::max<uint64_t>(1, uint64_t(short_bytes / per_ns));
   }
-  uint64_t due = UINT64_MAX;
+  uint64_t due = due_.empty() ? UINT64_MAX : std::max(due_.first().at_ns, now_ns + 1);
   for (uint32_t bin = 0; bin + 1 < kBins; ++bin) {
     const uint32_t session = lists_[bin].coldest;
     if (session == kNoSession) continue;
@@ -355,11 +450,13 @@ uint64_t Speculator::due_ns(uint64_t now_ns) const {
 
 SourceState Speculator::state(Source source, uint64_t now_ns) const {
   const SourceGate& gate = gates_[size_t(source)];
-  return {gate.fetched, gate.useful, gate.wasted, gate.times_off, gate.is_off(now_ns)};
+  return {gate.fetched,        gate.useful,     gate.wasted,  gate.times_off,
+          gate.is_off(now_ns), gate.off_useful, gate.off_seen};
 }
 
 uint64_t Speculator::bytes() const {
-  uint64_t bytes = sizeof *this + nodes_.bytes() + sessions_.size() * sizeof(Session);
+  uint64_t bytes =
+      sizeof *this + nodes_.bytes() + sessions_.size() * sizeof(Session) + due_.bytes();
   for (const Queue& queue : queues_) bytes += queue.places.size() * sizeof(Wanted);
   return bytes;
 }

@@ -23,7 +23,7 @@ predict::SpeculatorOptions with_sizes(const TierConfig& config,
                                       predict::SpeculatorOptions options) {
   options.blocks_max = config.pool_blocks + config.spill_blocks;
   options.block_bytes = config.block_bytes;
-  options.unread_max = std::max(1u, config.pool_blocks / 4);
+  options.unread_bytes_max = std::max(1u, config.pool_blocks / 4) * config.block_bytes;
   options.tier_bytes_per_s = uint64_t(config.link_gb_s * 1e9);
   return options;
 }
@@ -50,6 +50,7 @@ uint32_t SpeculatorArm::next(uint64_t now_ns, const TierView& view) {
   predict::Proposal proposal;
   while (speculator_.propose(now_ns, block_bytes_, {&proposal, 1}) == 1) {
     const uint32_t id = id_of_.at(proposal.key);
+    expected_ns_ = proposal.expected_ns;
     if (is_away(id, view)) return id;
     speculator_.on_refused(proposal.key);
   }

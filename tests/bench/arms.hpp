@@ -27,7 +27,17 @@ class SpeculatorArm final : public Prefetcher {
   void on_put(uint32_t id, uint32_t parent, uint64_t now_ns) override;
   void on_away(uint32_t id) override { speculator_.on_away(key_hash_of(id)); }
   void on_near(uint32_t id) override { speculator_.on_near(key_hash_of(id)); }
-  void on_gone(uint32_t id) override { speculator_.on_gone(key_hash_of(id)); }
+  void on_gone(uint32_t id, uint64_t now_ns) override {
+    speculator_.on_gone(key_hash_of(id), now_ns);
+  }
+  void on_told(uint32_t id, uint64_t returns_ns, uint64_t now_ns) override {
+    speculator_.on_hint(key_hash_of(id), returns_ns, now_ns);
+  }
+  void on_refused(uint32_t id) override { speculator_.on_refused(key_hash_of(id)); }
+  uint64_t waits_ns(uint64_t now_ns) const override {
+    return expected_ns_ > now_ns ? expected_ns_ - now_ns : 0;
+  }
+  bool goes_before_all() const override { return false; }
   void on_used(uint32_t id, uint64_t now_ns) override {
     speculator_.on_used(key_hash_of(id), now_ns);
   }
@@ -41,7 +51,7 @@ class SpeculatorArm final : public Prefetcher {
 
  private:
   predict::Speculator speculator_;
-  uint64_t block_bytes_;
+  uint64_t block_bytes_, expected_ns_ = 0;
   std::unordered_map<uint64_t, uint32_t> id_of_;
   std::vector<uint64_t> keys_;
 };
@@ -89,6 +99,8 @@ class WrongArm final : public Prefetcher {
   void on_wasted(uint32_t, uint64_t now_ns) override { gate_.on_wasted(now_ns); }
   uint32_t next(uint64_t now_ns, const TierView& view) override;
   uint64_t due_ns(uint64_t) override { return UINT64_MAX; }
+  bool goes_before_all() const override { return false; }
+  void on_refused(uint32_t) override { --gate_.fetched; }
   const predict::SourceGate& gate() const { return gate_; }
 
  private:

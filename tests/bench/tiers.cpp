@@ -2,6 +2,8 @@
 // tiers.cpp - the replay through pool and spill. See tiers.hpp.
 #include "tiers.hpp"
 
+#include "predict/admission.hpp"
+
 #include <algorithm>
 #include <deque>
 #include <queue>
@@ -64,7 +66,7 @@ struct Tier {
   std::vector<uint32_t> free_slots;
 };
 
-enum class What : uint8_t { fetched, done, arrives, due };  // in this order at the same time
+enum class What : uint8_t { fetched, done, arrives, told, due };  // in this order at the same time
 
 struct Event {
   uint64_t at_ns;
@@ -80,6 +82,7 @@ class Replay {
   Replay(const SessionTrace& trace, const TierConfig& config, Prefetcher* prefetcher)
       : trace_(trace),
         prefetcher_(prefetcher),
+        told_ns_(uint64_t(config.told_s * 1e9)),
         pool_(config.make_pool_policy
                   ? config.make_pool_policy(config.pool_blocks)
                   : predict::make_policy(config.pool_policy, config.pool_blocks),
@@ -102,7 +105,7 @@ class Replay {
     for (const auto& request : trace.requests) {
       const auto chain = trace.chain(request);
       for (uint32_t p = 0; p < chain.size(); ++p)
-        facts_[chain[p]] = {p > 0 ? chain[p - 1] : kNoBlock, p, false, false, false};
+        facts_[chain[p]] = {p > 0 ? chain[p - 1] : kNoBlock, p, 0, false, false, false};
     }
   }
 
@@ -117,6 +120,9 @@ class Replay {
           break;
         case What::arrives:
           arrive(event.number);
+          break;
+        case What::told:
+          tell(event.number);
           break;
         case What::done:
           done();
@@ -141,6 +147,7 @@ class Replay {
   struct Facts {  // of an id
     uint32_t parent;
     uint32_t position;
+    uint64_t used_ns;
     bool demanded;  // waits for the link
     bool moving;    // is on the link
     bool unread;    // was fetched for the prefetcher and not read since
@@ -156,6 +163,7 @@ class Replay {
 
   void read(uint32_t id) {
     pool_.hit(id, now_ns_);
+    facts_[id].used_ns = now_ns_;
     if (!facts_[id].unread) return;
     facts_[id].unread = false;
     ++result_.useful;
@@ -224,6 +232,23 @@ class Replay {
     const uint64_t at_ns =
         trace_.sessions[s].start_ns + trace_.requests[number + 1].at_ns + shift_ns_[s];
     events_.push({std::max(at_ns, now_ns_), What::arrives, number + 1});
+    if (told_ns_ && prefetcher_)
+      events_.push(
+          {std::max(at_ns > told_ns_ ? at_ns - told_ns_ : 0, now_ns_), What::told, number});
+  }
+
+  // That the session of this request will be back, and with which of its chains: the client names
+  // what it knows of it.
+  void tell(uint32_t number) {
+    const uint32_t s = requests_[number].session;
+    const auto chain = trace_.chain(trace_.requests[number + 1]);
+    size_t stored = 0;
+    while (stored < chain.size() && (pool_.has(chain[stored]) || spill_.has(chain[stored])))
+      ++stored;
+    if (stored == 0) return;
+    const uint64_t at_ns =
+        trace_.sessions[s].start_ns + trace_.requests[number + 1].at_ns + shift_ns_[s];
+    prefetcher_->on_told(chain[stored - 1], std::max(at_ns, now_ns_), now_ns_);
   }
 
   void ready(uint32_t number) {
@@ -258,9 +283,20 @@ class Replay {
     serve_queue();
   }
 
-  // Returns: false when everything in the pool is pinned.
+  // Whether the pool has room for what the prefetcher wants next, or somebody gives way.
+  bool has_room_for_guess(uint64_t waits_ns) {
+    uint32_t leaving = kNoBlock;
+    if (prefetcher_->goes_before_all()) return true;
+    if (!pool_.victim(now_ns_, &leaving)) return false;
+    if (leaving == kNoBlock) return true;
+    const Facts& facts = facts_[leaving];
+    return predict::gives_way({now_ns_ - facts.used_ns, facts.unread, true, waits_ns});
+  }
+
+  // Returns: false when everything in the pool is pinned, or nothing gives way to a guess.
   bool put(uint32_t id, bool speculative) {
     uint32_t leaving = kNoBlock;
+    if (speculative && !has_room_for_guess(moving_waits_ns_)) return false;
     if (!pool_.victim(now_ns_, &leaving)) return false;
     if (leaving != kNoBlock) {
       pool_.remove(leaving);
@@ -271,6 +307,7 @@ class Replay {
       }
       spill(leaving);
     }
+    facts_[id].used_ns = now_ns_;
     pool_.insert(id, facts_[id].parent, facts_[id].position, now_ns_, speculative);
     if (prefetcher_ && spill_.has(id)) prefetcher_->on_near(id);
     return true;
@@ -294,7 +331,7 @@ class Replay {
   void gone(uint32_t id) {
     if (pool_.has(id)) return;
     ++result_.dropped;
-    if (prefetcher_) prefetcher_->on_gone(id);
+    if (prefetcher_) prefetcher_->on_gone(id, now_ns_);
   }
 
   void serve_link() {
@@ -312,6 +349,12 @@ class Replay {
       id = prefetcher_->next(now_ns_, view());
       if (id == kNoBlock) break;
       if (pool_.has(id) || !spill_.has(id)) continue;
+      moving_waits_ns_ = prefetcher_->waits_ns(now_ns_);
+      if (!has_room_for_guess(moving_waits_ns_)) {
+        prefetcher_->on_refused(id);
+        ++result_.refused;
+        continue;
+      }
       ++result_.fetched;
       start(id, true);
     }
@@ -336,6 +379,11 @@ class Replay {
                                         [id](const auto& waiter) { return waiter.first == id; });
     const bool stored = pool_.has(id) || put(id, for_prefetcher && !waited_for);
     if (for_prefetcher && !waited_for && stored) facts_[id].unread = true;
+    if (for_prefetcher && !waited_for && !stored) {
+      ++result_.wasted;
+      prefetcher_->on_wasted(id, now_ns_);
+      prefetcher_->on_away(id);
+    }
     if (for_prefetcher && waited_for) {
       ++result_.useful;
       ++result_.late;
@@ -360,6 +408,7 @@ class Replay {
 
   const SessionTrace& trace_;
   Prefetcher* prefetcher_;
+  uint64_t told_ns_;
   Tier pool_, spill_;
   uint32_t slots_free_;
   uint64_t block_ns_;
@@ -372,6 +421,7 @@ class Replay {
   std::vector<double> stalls_s_;
   size_t answered_ = 0;  // requests
   bool link_is_busy_ = false, moving_is_speculative_ = false;
+  uint64_t moving_waits_ns_ = 0;
   uint64_t now_ns_ = 0, done_ns_ = 0, due_ns_ = UINT64_MAX;
   TierResult result_;
 };

@@ -35,6 +35,7 @@ struct TierConfig {
   uint64_t block_bytes = 0;
   double link_gb_s = 7;
   uint32_t engine_slots = 0;  // requests that are served at once; 0: any number
+  double told_s = 0;          // clients say so long before that a session will be back; 0: never
 };
 
 // What of a block a prefetcher may ask.
@@ -61,9 +62,18 @@ class Prefetcher {
   virtual void on_used(uint32_t /*id*/, uint64_t /*now_ns*/) {}
   virtual void on_wasted(uint32_t /*id*/, uint64_t /*now_ns*/) {}
   // It is in neither tier any more.
-  virtual void on_gone(uint32_t /*id*/) {}
+  virtual void on_gone(uint32_t /*id*/, uint64_t /*now_ns*/) {}
+  // A session will ask for this block and all before it at returns_ns: its client says so
+  // TierConfig.told_s before.
+  virtual void on_told(uint32_t /*id*/, uint64_t /*returns_ns*/, uint64_t /*now_ns*/) {}
   // Returns: the next block to fetch, kNoBlock for none. What is not in the spill is skipped.
   virtual uint32_t next(uint64_t now_ns, const TierView& view) = 0;
+  // What next() gave last was not fetched: nothing in the pool gives way to it.
+  virtual void on_refused(uint32_t /*id*/) {}
+  // Of what next() gave last: until it is read, as it is thought. Whether it may go before anything
+  // (those who know the future), or only before what gives_way() to it (predict/admission.hpp).
+  virtual uint64_t waits_ns(uint64_t /*now_ns*/) const { return 0; }
+  virtual bool goes_before_all() const { return true; }
   // Returns: when next() may have something though nothing happens until then; UINT64_MAX: never.
   virtual uint64_t due_ns(uint64_t now_ns) = 0;
 };
@@ -74,7 +84,7 @@ struct TierResult {
   uint64_t asked = 0, pool_hits = 0, spill_hits = 0;  // blocks; hits lead
   uint64_t demanded = 0;                              // blocks fetched since a request waited
   // for the prefetcher; late ones are useful too
-  uint64_t fetched = 0, useful = 0, late = 0, wasted = 0;
+  uint64_t fetched = 0, useful = 0, late = 0, wasted = 0, refused = 0;
   uint64_t spilled = 0, dropped = 0;
   double end_s = 0;        // when the last request was answered
   double slot_busy_s = 0;  // of all engine slots, stalls included
