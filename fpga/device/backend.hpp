@@ -31,6 +31,10 @@ class Backend {
   virtual void reset() = 0;
 };
 
-std::unique_ptr<Backend> make_golden_backend();
+// Cycles from a request to a memory's first beat: of the RTL's AXI4 slaves, and of the golden
+// model's account of simulated time (COUNTERS: cycles in which a lane was busy).
+inline constexpr uint32_t latency_cycles = 8;
+
+std::unique_ptr<Backend> make_golden_backend(uint32_t latency = latency_cycles);
 
 }  // namespace speckv::device

@@ -160,11 +160,26 @@ bool FaultBackend::write_completion(const Bus& bus, uint32_t queue, uint64_t add
   return put(bus, queue, at + 1, told);
 }
 
+// Of the engine's counters since its last power-on: cycles in which a lane was busy, bytes moved.
+std::string FaultBackend::simulated_time() {
+  if (clock_mhz_ == 0) return {};
+  const auto counter = [this](uint32_t index) {
+    const uint32_t at = index * SPECKV_REG_COUNTERS_STRIDE;
+    return uint64_t{inner_.read(SPECKV_REG_COUNTERS_HIGH + at)} << 32 |
+           inner_.read(SPECKV_REG_COUNTERS_LOW + at);
+  };
+  const uint64_t cycles = counter(5);
+  return " simulated_cycles=" + std::to_string(cycles) +
+         " simulated_us=" + std::to_string(cycles / clock_mhz_) +
+         " bytes_read=" + std::to_string(64 * counter(3)) +
+         " bytes_written=" + std::to_string(64 * counter(4));
+}
+
 std::string FaultBackend::command(std::string_view line) {
   if (line == "status")
     return "ok completions=" + std::to_string(completions_) +
            " interrupts=" + std::to_string(interrupts_) + " reads=" + std::to_string(reads_) +
-           " writes=" + std::to_string(writes_) + faults_.hits();
+           " writes=" + std::to_string(writes_) + faults_.hits() + simulated_time();
   const std::string wrong = faults_.obey(line);
   return wrong.empty() ? "ok" : "error: " + wrong;
 }

@@ -18,7 +18,9 @@ namespace speckv::device {
 
 class FaultBackend final : public Backend {
  public:
-  explicit FaultBackend(Backend& inner) : inner_(inner) {}
+  // clock_mhz: of the engine, for what "status" says of simulated time; 0: it says nothing.
+  explicit FaultBackend(Backend& inner, uint32_t clock_mhz = 0)
+      : inner_(inner), clock_mhz_(clock_mhz) {}
 
   uint32_t read(uint32_t offset) override;
   void write(uint32_t offset, uint32_t value) override;
@@ -40,7 +42,10 @@ class FaultBackend final : public Backend {
   void stand_straight();
   bool is_delayed();
 
+  std::string simulated_time();
+
   Backend& inner_;
+  const uint32_t clock_mhz_;
   Faults faults_;
   std::atomic<bool> is_link_down_{false}, is_reset_asked_{false};
   std::atomic<uint64_t> reads_{0}, writes_{0}, completions_{0}, interrupts_{0};

@@ -25,7 +25,7 @@ constexpr uint32_t kQueues = SPECKV_REG_QUEUES_COUNT;
 
 class GoldenBackend final : public Backend {
  public:
-  GoldenBackend() { power_on(); }
+  explicit GoldenBackend(uint32_t latency) : latency_(latency) { power_on(); }
 
   uint32_t read(uint32_t offset) override {
     const std::lock_guard lock(lock_);
@@ -181,6 +181,7 @@ class GoldenBackend final : public Backend {
   void end_job(const Bus& bus) {
     registers_.count(Counter::beats_read, lane_.beats_read());
     registers_.count(Counter::beats_written, lane_.beats_written());
+    registers_.count(Counter::busy, lane_.cycles(latency_));
     has_job_ = false;
     complete(bus, lane_.job(), lane_.completion());
   }
@@ -208,6 +209,7 @@ class GoldenBackend final : public Backend {
     registers_.settle(job.queue);
   }
 
+  const uint32_t latency_;
   std::mutex lock_;  // of all below; of lane_ and tables_ while no step is under way
   std::condition_variable stepped_;
   GoldenRegisters registers_;
@@ -220,6 +222,8 @@ class GoldenBackend final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_golden_backend() { return std::make_unique<GoldenBackend>(); }
+std::unique_ptr<Backend> make_golden_backend(uint32_t latency) {
+  return std::make_unique<GoldenBackend>(latency);
+}
 
 }  // namespace speckv::device

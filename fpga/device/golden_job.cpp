@@ -15,6 +15,9 @@ constexpr uint64_t kBytesMax = SPECKV_SEGMENT_BYTES_MAX;  // raw of a segment; o
 constexpr uint32_t kHeadsMax = 256, kPagesMax = 256;
 constexpr size_t kStepBytes = 64 << 10;
 constexpr size_t kPageBytesMax = 2 * 64 * 256;
+// Of a job besides its beats: checks (about 20), checksum (45), the first page's way.
+constexpr uint64_t kJobCycles = 100;
+constexpr uint64_t kCheckCycles = 20;
 
 uint64_t beats_of(uint64_t bytes) { return (bytes + kBeat - 1) / kBeat; }
 
@@ -180,6 +183,11 @@ void GoldenLane::begin(const GoldenJob& job, uint8_t status, GoldenTables* table
   if (status != SPECKV_ENGINE_OK) end(status);
   else if (is_over()) end(SPECKV_ENGINE_OK);
   else if (job.chanq) tables->prepare(job.layout, *job.chanq, job.asked.widths);
+}
+
+uint64_t GoldenLane::cycles(uint32_t latency) const {
+  const uint64_t beats = std::max(beats_read(), beats_written());
+  return beats == 0 ? kCheckCycles : kJobCycles + 2 * uint64_t{latency} + beats;
 }
 
 bool GoldenLane::is_over() const {

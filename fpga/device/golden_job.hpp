@@ -56,6 +56,9 @@ class GoldenLane {
   const speckv_engine_completion& completion() const { return told_; }
   uint64_t beats_read() const { return (read_bytes_ + 63) / 64; }
   uint64_t beats_written() const { return (written_bytes_ + 63) / 64; }
+  // What the RTL's lane takes, about: its checks, a beat a cycle on the side that has more of them,
+  // the way there and back. A model, not a measurement: never a time that passes here.
+  uint64_t cycles(uint32_t latency) const;
 
  private:
   bool is_over() const;

@@ -4,7 +4,10 @@
 // fpga/doc/registers.md.
 //
 //   speckv-device --socket PATH [--control PATH] [--backend golden|verilated|both]
+//                 [--clock MHZ] [--latency CYCLES]
 //
+// --clock: `status` on the control socket says how long an engine of that clock would have been
+// busy, on memories that answer after so many cycles (8): simulated time, never this machine's.
 // Serves one client after another until SIGTERM or SIGINT. Whoever may connect to the control
 // socket may make the device do wrong (README.md). Ends with 0, 1 when it could not begin or when
 // both back ends did not do the same, 2 for wrong arguments.
@@ -12,6 +15,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -25,15 +29,24 @@ namespace {
 
 using namespace speckv::device;
 
+constexpr uint32_t number_max = 100'000;  // MHz, cycles: more is a slip of the hand
+
 struct Arguments {
   std::string socket, control, backend = "golden";
+  uint32_t clock_mhz = 0, latency = latency_cycles;
 };
 
 int usage() {
   std::fprintf(stderr,
                "usage: speckv-device --socket PATH [--control PATH] "
-               "[--backend golden|verilated|both]\n");
+               "[--backend golden|verilated|both] [--clock MHZ] [--latency CYCLES]\n");
   return 2;
+}
+
+bool parse_number(const char* text, uint32_t* ret_number) {
+  const char* end = text + std::strlen(text);
+  const auto [read, error] = std::from_chars(text, end, *ret_number);
+  return error == std::errc() && read == end && *ret_number >= 1 && *ret_number <= number_max;
 }
 
 bool parse(int argc, char** argv, Arguments* ret_arguments) {
@@ -43,6 +56,8 @@ bool parse(int argc, char** argv, Arguments* ret_arguments) {
     if (name == "--socket") ret_arguments->socket = argv[i + 1];
     else if (name == "--control") ret_arguments->control = argv[i + 1];
     else if (name == "--backend") ret_arguments->backend = argv[i + 1];
+    else if (name == "--clock" && parse_number(argv[i + 1], &ret_arguments->clock_mhz)) continue;
+    else if (name == "--latency" && parse_number(argv[i + 1], &ret_arguments->latency)) continue;
     else return false;
   }
   const std::string& backend = ret_arguments->backend;
@@ -73,7 +88,7 @@ int run(const Arguments& arguments) {
     control = listener_at(arguments.control);
     if (control.get() < 0) return 1;
   }
-  std::unique_ptr<Backend> inner = make_golden_backend();
+  std::unique_ptr<Backend> inner = make_golden_backend(arguments.latency);
   const BothBackend* both = nullptr;
   if (arguments.backend != "golden") {
     auto engine = make_rtl_engine();
@@ -82,7 +97,7 @@ int run(const Arguments& arguments) {
                    "speckv-device: this program has no Verilated engine; speckv-device-rtl has\n");
       return 1;
     }
-    auto rtl = std::make_unique<RtlBackend>(std::move(engine));
+    auto rtl = std::make_unique<RtlBackend>(std::move(engine), arguments.latency);
     if (arguments.backend == "verilated") {
       inner = std::move(rtl);
     } else {
@@ -94,7 +109,7 @@ int run(const Arguments& arguments) {
   std::printf("speckv-device: listening at %s, back end %s\n", arguments.socket.c_str(),
               arguments.backend.c_str());
   std::fflush(stdout);
-  FaultBackend backend(*inner);
+  FaultBackend backend(*inner, arguments.clock_mhz);
   Server server(backend, &backend.is_link_down());
   Front(server, backend).run(asked.get(), listener.get(), control.get());
   unlink(arguments.socket.c_str());

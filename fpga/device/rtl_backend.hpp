@@ -23,7 +23,6 @@ namespace speckv::device {
 class RtlBackend final : public Backend {
  public:
   static constexpr size_t mailbox_max = 4096;
-  static constexpr uint32_t latency_cycles = 8;  // of both memories, unless another is asked for
 
   explicit RtlBackend(std::unique_ptr<RtlEngine> engine, uint32_t latency = latency_cycles);
 

@@ -73,6 +73,23 @@ TEST_F(Faulty, WithoutAFaultNothingIsOtherwise) {
   EXPECT_TRUE(faulty_->command("status").starts_with("ok completions=20 interrupts=0 reads="));
 }
 
+TEST_F(Faulty, SimulatedTimeIsToldWhereAClockIsGiven) {
+  EXPECT_EQ(faulty_->command("status").find("simulated"), std::string::npos);
+  FaultBackend clocked(*inner_, 400);
+  speckv_engine_descriptor asked{};
+  asked.opcode = SPECKV_ENGINE_CHECKSUM;
+  asked.source_extent = Host::extent_data;
+  asked.bytes = 1 << 20;
+  host_.submit(asked);
+  while (clocked.work(map_)) {
+  }
+  // 16,384 beats, and the descriptor's; 116 cycles beside them
+  EXPECT_NE(clocked.command("status").find(
+                " simulated_cycles=16500 simulated_us=41 bytes_read=1048640 bytes_written=64"),
+            std::string::npos)
+      << clocked.command("status");
+}
+
 TEST_F(Faulty, ADroppedCompletionIsMissing) {
   EXPECT_EQ(second_of_three("drop"), (std::vector<uint64_t>{1, 3}));
   EXPECT_EQ(host_.read(SPECKV_REG_QUEUES_CQ_TAIL), 2u);

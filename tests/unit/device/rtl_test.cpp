@@ -146,6 +146,27 @@ TEST_F(Pair, SegmentsTablesAndBytes) {
   EXPECT_GE(both_->compared(), 8u);
 }
 
+// The golden model's account of the time that the RTL takes, for a segment that is no short one.
+TEST_F(Rtl, TheModelOfItsTimeIsNear) {
+  const auto golden = make_golden_backend();
+  const auto busy = [&](Backend& backend) {
+    const Shape shape{.k = CodecId::q8, .v = CodecId::rowq4, .heads = 4, .pages = 8};
+    host_.read = [&](uint32_t offset) { return backend.read(offset); };
+    host_.write = [&](uint32_t offset, uint32_t value) { backend.write(offset, value); };
+    host_.set_up();
+    set_layout(shape);
+    host_.submit(descriptor(shape, false, false));
+    while (backend.work(map_)) {
+    }
+    EXPECT_EQ(host_.poll()->status, SPECKV_ENGINE_OK);
+    return double(backend.read(SPECKV_REG_COUNTERS_LOW + 5 * SPECKV_REG_COUNTERS_STRIDE));
+  };
+  const double model = busy(*golden), rtl = busy(*backend_);
+  std::printf("a segment of 64 pages: %.0f cycles, of the model %.0f\n", rtl, model);
+  EXPECT_GT(model / rtl, 0.9);
+  EXPECT_LT(model / rtl, 1.1);
+}
+
 TEST_F(Pair, CommandsThatAreMostlyWrong) {
   const Shape shape{.heads = 1, .pages = 1};
   set_layout(shape);
