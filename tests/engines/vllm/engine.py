@@ -36,11 +36,14 @@ class Serving:
                 for answer in answers]
 
     def timed(self, prompt, max_tokens):
-        """One prompt. Returns: (answer, tokens that were not computed, seconds to its first)."""
+        """One prompt. Returns: its answer, and seconds: all, to its first token, between tokens."""
         how = SamplingParams(max_tokens=max_tokens, temperature=0, ignore_eos=True)
+        begun = time.monotonic()
         answer, = self.llm.generate(TokensPrompt(prompt_token_ids=prompt), how, use_tqdm=False)
-        return (list(answer.outputs[0].token_ids), answer.num_cached_tokens,
-                answer.metrics.first_token_latency)
+        times = answer.metrics
+        return {"tokens": list(answer.outputs[0].token_ids), "cached": answer.num_cached_tokens,
+                "seconds": time.monotonic() - begun, "first": times.first_token_latency,
+                "between": (times.last_token_ts - times.first_token_ts) / max(1, max_tokens - 1)}
 
     def cpu_seconds(self):
         """Of this process: of all of the engine, where it is in one."""
