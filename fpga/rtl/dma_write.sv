@@ -164,4 +164,53 @@ module dma_write
                                                                 addr_valid_o && addr_o == $past
                                                                 (addr_o)))
   `SPECKV_ASSUME(DmaWriteAnswersAreAskedFor, !answer_valid_i || open_q != '0)
+
+`ifdef SPECKV_FORMAL
+  // Beats on the bus are those of the bursts that were announced, in their order; bursts are a part
+  // of what the command named, one after the other; bytes are as many as it named.
+  beat_addr_t base_q;
+  beats_t size_q;
+  logic odd_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) size_q <= '0;
+    else if (start) begin
+      base_q <= move_i.addr;
+      size_q <= beats_t'((move_i.size + 1'b1) >> 1);
+      odd_q <= move_i.size[0];
+    end
+  end
+  // Bursts that wait, the oldest first.
+  logic [BurstsMax-1:0][7:0] lens;
+  logic [7:0] waiting;
+  always_comb begin
+    waiting = '0;
+    for (int unsigned i = 0; i < BurstsMax; i++) begin
+      lens[i] = u_bursts.memory_q[2'(u_bursts.read_q+2'(i))];
+      if (3'(i) < u_bursts.count_q) waiting += lens[i] + 8'd1;
+    end
+  end
+  logic lens_ok;
+  always_comb begin
+    lens_ok = 1'b1;
+    for (int unsigned i = 0; i < BurstsMax; i++)
+    if (3'(i) < u_bursts.count_q && lens[i] >= 8'(BurstBeats)) lens_ok = 1'b0;
+  end
+  `SPECKV_ASSERT(DmaWriteBurstsShort, lens_ok)
+  `SPECKV_ASSERT(DmaWriteBeatInBurst, burst_valid ? beat_q <= lens[0] : beat_q == '0)
+  `SPECKV_ASSERT(DmaWriteAnnounced, 8'(announced_q) + beat_q == waiting)
+  `SPECKV_ASSERT(DmaWriteSends, send_q == ask_q + beats_t'(announced_q))
+  `SPECKV_ASSERT(DmaWriteAsks, ask_q <= send_q)
+  `SPECKV_ASSERT(DmaWriteSize, send_q <= size_q && size_q <= beats_t'(1) << 16)
+  `SPECKV_ASSERT(DmaWriteBusy, busy_q || (announced_q == '0 && open_q == '0))
+  `SPECKV_ASSERT(DmaWriteOdd, !busy_q || half_q == odd_q)
+  `SPECKV_ASSERT(DmaWritePlace, ask_q == '0 || addr_q == base_q + BeatAddrBits'(size_q - ask_q))
+  `SPECKV_ASSERT(DmaWriteInMove, !addr_valid_o || beats_t'(burst) <= ask_q)
+  logic [64:0] whole;
+  assign whole = {1'b0, write_o.strobe} + 65'd1;
+  `SPECKV_ASSERT(DmaWriteBytes,
+                 !sent || whole == (send_q == beats_t'(1) && odd_q ? 65'd1 << 32 : 65'd1 << 64))
+  `SPECKV_ASSUME(DmaWriteSizeIsSegment, !start || move_i.size < SegmentUnitBits'(2) << 16)
+  `SPECKV_COVER(DmaWriteSecondBurst, asked && ask_q != size_q)
+  `SPECKV_COVER(DmaWriteHalfBeat, sent && odd_q && send_q == beats_t'(1))
+`endif
 endmodule

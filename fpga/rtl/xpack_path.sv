@@ -89,6 +89,9 @@ module xpack_path
   assign around = {
     head_q[{row_1.tag.buffer, 4'(pointer[10:7]+4'd1)}], head_q[{row_1.tag.buffer, pointer[10:7]}]
   };
+  // The byte behind the offsets is byte 0 or 32 of its 64.
+  beat_t top_word;
+  assign top_word = head_q[{row_1.tag.buffer, 1'b0, far_word_of(row_1.tag.blocks)}];
   always_ff @(posedge clk_i) begin
     row_2 <= row_1;
     takes_2 <= takes_1;
@@ -102,9 +105,6 @@ module xpack_path
     end_2 <= end_of(row_1.tag.tokens, row_1.tag.blocks);
     top_2 <= row_1.tag.blocks[0] ? top_word[7:0] : top_word[UnitBits+:8];
   end
-  // The byte behind the offsets is byte 0 or 32 of its 64.
-  beat_t top_word;
-  assign top_word = head_q[{row_1.tag.buffer, 1'b0, far_word_of(row_1.tag.blocks)}];
 
   // ---- 3: the nibbles behind the pointer; zeros past the list. Bases. ----
   row_t row_3;
@@ -210,4 +210,39 @@ module xpack_path
 
   logic unused_tag;
   assign unused_tag = ^{row_6, top_word};
+
+`ifdef SPECKV_FORMAL
+  `SPECKV_PAST
+  // Each pointer moves by as many as take, and where it is behind the list it stays: it never comes
+  // round to a place before.
+  logic [5:0] takers_1, takers_5;
+  logic begun_q, far_begun_q;
+  assign takers_1 = 6'($countones(takes_1));
+  assign takers_5 = 6'($countones(far_5));
+  `SPECKV_ASSERT(XpackCounts, count_1 == takers_1 && count_5 == takers_5)
+  `SPECKV_ASSERT(XpackPointerMoves, `SPECKV_NEXT(valid_q[1] && !pointer[11], pointer_q == $past
+                                                 (pointer) + 12'($past(takers_1))))
+  `SPECKV_ASSERT(XpackPointerStays, `SPECKV_NEXT(valid_q[1] && pointer[11], pointer_q == $past
+                                                 (pointer_q)))
+  `SPECKV_ASSERT(XpackPointerInRange, !begun_q || pointer_q < 12'd2048 + 12'd32)
+  `SPECKV_ASSERT(XpackFarMoves, `SPECKV_NEXT(valid_q[5] && !far[6], far_q == $past(far) + 12'($past
+                                             (takers_5))))
+  `SPECKV_ASSERT(XpackFarInRange, !far_begun_q || far_q < 12'd64 + 12'd32)
+  // A page begins with its first beat.
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      begun_q <= 1'b0;
+      far_begun_q <= 1'b0;
+    end else begin
+      if (valid_q[1]) begin
+        begun_q <= begun_q || row_1.tag.first;
+      end
+      if (valid_q[5]) far_begun_q <= far_begun_q || row_5.tag.first;
+    end
+  end
+  `SPECKV_COVER(XpackPointerBehindList,
+                begun_q && valid_q[2] && takes_2 != '0 && pointer_2 >= end_2)
+  `SPECKV_COVER(XpackFarBehindList,
+                far_begun_q && valid_q[5] && far_5 != '0 && far >= 12'(far_room))
+`endif
 endmodule
