@@ -42,7 +42,7 @@ module bus_read
       .take_i(room),
       .grant_o(grant)
   );
-  assign addr_ready_o = room ? grant : '0;
+  assign addr_ready_o = room ? `MUT(161, grant, addr_valid_i) : '0;
   always_comb begin
     chosen = '0;
     chosen_id = '0;
@@ -70,4 +70,11 @@ module bus_read
     for (int unsigned i = 0; i < Ports; i++) read_valid_o[i] = rvalid_i && rid_i == IdBits'(i);
   end
   assign read_o = r_i;
+
+  `SPECKV_PAST
+  `SPECKV_ASSERT(BusReadOneTaken, (addr_ready_o & (addr_ready_o - 1'b1)) == '0)
+  `SPECKV_ASSERT(BusReadHeld, `SPECKV_NEXT(arvalid_o && !arready_i, arvalid_o))
+  `SPECKV_ASSERT(BusReadSame, `SPECKV_NEXT(arvalid_o && !arready_i, {arid_o, ar_o} == $past
+                                           ({arid_o, ar_o})))
+  `SPECKV_COVER(BusReadWaits, arvalid_o && !arready_i && addr_valid_i == '1)
 endmodule

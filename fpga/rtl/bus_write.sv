@@ -83,7 +83,7 @@ module bus_write
       .ready_o(order_room),
       .data_i(chosen_id),
       .valid_o(turn_valid),
-      .ready_i(beat_valid && beat_room && beat.last),
+      .ready_i(beat_valid && beat_room && `MUT(160, beat.last, 1'b1)),
       .data_o(turn),
       .count_o()
   );
@@ -117,4 +117,18 @@ module bus_write
     for (int unsigned i = 0; i < Ports; i++) answer_valid_o[i] = bvalid_i && bid_i == IdBits'(i);
   end
   assign answer_error_o = berror_i;
+
+  `SPECKV_PAST
+  `SPECKV_ASSERT(BusWriteOneTaken, (addr_ready_o & (addr_ready_o - 1'b1)) == '0)
+  `SPECKV_ASSERT(BusWriteAddrHeld, `SPECKV_NEXT(awvalid_o && !awready_i, awvalid_o))
+  `SPECKV_ASSERT(BusWriteAddrSame, `SPECKV_NEXT(awvalid_o && !awready_i, {awid_o, aw_o} == $past
+                                                ({awid_o, aw_o})))
+  `SPECKV_ASSERT(BusWriteBeatHeld, `SPECKV_NEXT(wvalid_o && !wready_i, wvalid_o))
+  `SPECKV_ASSERT(BusWriteBeatSame, `SPECKV_NEXT(wvalid_o && !wready_i, w_o == $past(w_o)))
+  // A burst that has begun goes on, whoever else asks.
+  logic beat_taken;
+  assign beat_taken = beat_valid && beat_room;
+  `SPECKV_ASSERT(BusWriteBurstWhole, `SPECKV_NEXT(beat_taken && !beat.last,
+                                                  turn_valid && turn == $past(turn)))
+  `SPECKV_COVER(BusWriteWaits, awvalid_o && !awready_i && wvalid_o && !wready_i && turn_valid)
 endmodule
