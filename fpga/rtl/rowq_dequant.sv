@@ -56,9 +56,9 @@ module rowq_dequant
     wider3_2 <= tag_1.bits == 4'd8 ? 7'h7f : 7'd1 << (tag_1.bits - 4'd2);
     wider4_2 <= tag_1.bits == 4'd8 ? 7'h7f : 7'd3 << (tag_1.bits - `MUT(22, 4'd3, 4'd2));
     unique case (tag_1.bits)
-      4'd3: width_2 <= side_1[5'd8+5'(tag_1.quarter)*5'd5+:5];
+      4'd3: width_2 <= side_1[5'd8+{1'd0, tag_1.quarter, 2'd0}+{3'd0, tag_1.quarter}+:5];
       4'd4: width_2 <= {1'd0, side_1[5'd8+{1'd0, tag_1.quarter, 2'd0}+:4]};
-      4'd5: width_2 <= {2'd0, side_1[5'd8+5'(tag_1.quarter)*5'd3+:3]};
+      4'd5: width_2 <= {2'd0, side_1[5'd8+{2'd0, tag_1.quarter, 1'd0}+{3'd0, tag_1.quarter}+:3]};
       default: width_2 <= {3'd0, side_1[5'd8+{2'd0, tag_1.quarter, 1'd0}+:2]};
     endcase
   end
