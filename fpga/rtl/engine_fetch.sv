@@ -5,8 +5,9 @@
 // One descriptor at a time, the queue pairs in turn; each pair has a place for one that waits for
 // a lane, so that none stands before another pair's. CANCEL goes its own way. A descriptor is
 // fetched only when its completion has a slot, so completions never wait and a completion ring is
-// never written over. A doorbell more than a ring's slots ahead counts for nothing and is told to
-// the error log, as is a ring outside of its extent: its queue then halts until it is disabled.
+// never written over. A doorbell more than a ring's slots ahead, or behind the one before, counts
+// for nothing and is told to the error log, as is a ring outside of its extent: its queue then
+// halts until it is disabled.
 // While a queue is disabled and has nothing under way its indices are 0.
 `include "speckv_check.svh"
 
@@ -50,7 +51,7 @@ module engine_fetch
   state_e state_q;
   logic [Queues-1:0][15:0] head_q, tail_q, open_q;  // open: fetched, completion not written
   logic [Queues-1:0] halted_q, want, grant;
-  logic [Queues-1:0][15:0] slots, ahead;
+  logic [Queues-1:0][15:0] slots, ahead, rung_for;
   logic [1:0] queue_q, picked;
   queue_cfg_t cfg;
   logic asked_q, extent_done, extent_ok, extent_device, beat_valid, read_error, fetched;
@@ -72,7 +73,9 @@ module engine_fetch
       want[i] = queues_i[i].enable && !halted_q[i] && !held_q[i] && tail_q[i] != head_q[i] &&
           cq_tail_i[i] - queues_i[i].cq_head + open_q[i] < `MUT(
           53, slots[i], slots[i] + 16'd1);
-      bad_bells[i] = queues_i[i].enable && queues_i[i].sq_rung && ahead[i] > slots[i];
+      rung_for[i] = tail_q[i] - head_q[i];
+      bad_bells[i] = queues_i[i].enable && queues_i[i].sq_rung &&
+          (ahead[i] > slots[i] || ahead[i] < rung_for[i]);
     end
   end
   prim_arbiter #(

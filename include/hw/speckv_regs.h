@@ -131,8 +131,8 @@
 #define SPECKV_REG_QUEUES_SETUP_ENABLE_MASK 0x80000000u
 
 /*
- * Descriptors written so far, modulo 2^16. More than a ring's slots ahead of SQ_HEAD is
- * an error and counts for nothing.
+ * Descriptors written so far, modulo 2^16. More than a ring's slots ahead of SQ_HEAD,
+ * or behind the value before, is an error and counts for nothing.
  */
 #define SPECKV_REG_QUEUES_SQ_TAIL 0x10cu
 #define SPECKV_REG_QUEUES_SQ_TAIL_TAIL_SHIFT 0u
