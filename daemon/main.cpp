@@ -10,6 +10,7 @@
 #include <spdlog/spdlog.h>
 
 #include "config/config.hpp"
+#include "loop/control_guesses.hpp"
 #include "loop/control_watchdog.hpp"
 #include "loop/cores.hpp"
 #include "loop/daemon.hpp"
@@ -123,6 +124,8 @@ int serve(speckv::config::Config config, const Arguments& arguments) {
                              scrapers);
   view.count_scrapers([&watch] { return watch.connections(); });
   watch_at(daemon.config().daemon, watch);
+  speckv::GuessWatch guesses(daemon.control().context(), view);
+  guesses.start();
   speckv::Watchdog watchdog(daemon.control().context(), view);
   watchdog.start();
   boost::asio::signal_set signals(daemon.control().context(), SIGTERM, SIGINT);

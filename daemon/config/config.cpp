@@ -100,6 +100,14 @@ std::string describe_size(const NamespaceConfig& space, uint32_t shards) {
          format_bytes(size_memory_bytes(space, shards) / limits::kib * limits::kib);
 }
 
+std::string describe_speculation(const NamespaceConfig& space, uint32_t shards) {
+  if (space.spill_path.empty()) return "none: there is no tier to read from";
+  if (space.speculation)
+    return "reads ahead by guess, " + format_bytes(space.speculation_bytes_s) +
+           " a second; in memory " + format_bytes(speculation_memory_bytes(space));
+  return shards > 1 ? "none: with more than one data_threads a sequence is nowhere whole" : "none";
+}
+
 }  // namespace
 
 uint64_t index_bytes_max(const NamespaceConfig& space) {
@@ -178,7 +186,12 @@ void share_limits(Config* config) {
 uint64_t spill_memory_bytes(const NamespaceConfig& space, uint32_t shards) {
   if (space.spill_path.empty()) return 0;
   return (space.spill_entries + shards) * limits::spill_entry_bytes +
-         shards * space.spill_buffer_bytes;
+         shards * space.spill_buffer_bytes + speculation_memory_bytes(space);
+}
+
+uint64_t speculation_memory_bytes(const NamespaceConfig& space) {
+  if (!space.speculation) return 0;
+  return (space.index_entries + space.spill_entries + 2) * limits::speculation_block_bytes;
 }
 
 uint32_t size_samples_of_shard(const NamespaceConfig& space, uint32_t shards) {
@@ -266,6 +279,7 @@ std::string describe(const Config& config) {
     append(&text, "retained", "at most " + format_bytes(space.retained_bytes_max));
     append(&text, "size_samples", describe_size(space, config.daemon.data_threads));
     append(&text, "spill", describe_spill(space, config.daemon.data_threads));
+    append(&text, "speculation", describe_speculation(space, config.daemon.data_threads));
   }
   text += "memory at most   " +
           std::to_string((memory_bytes_max(config) + limits::mib - 1) / limits::mib) + " MiB\n";

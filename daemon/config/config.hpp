@@ -20,7 +20,8 @@
 //                  sessions_max, arenas_bytes_max, layouts_max, widths_bytes_max, holds_max,
 //                  fds_max, log_lines_max, prefetch_bytes_s, prefetch_keys_max, retained_bytes_max,
 //                  spill_path, spill_bytes, spill_entries, spill_buffer_bytes,
-//                  spill_write_bytes_s
+//                  spill_write_bytes_s,
+//                  speculation, speculation_bytes_s
 //
 // Sizes are integers or strings: 268435456, "256MiB", "2 GiB", "1.5GiB" (KiB, MiB, GiB, TiB; powers
 // of 1024).
@@ -120,6 +121,10 @@ struct NamespaceConfig {
   uint64_t spill_write_bytes_s = limits::not_limited;  // blocks that are written, of all shards
   // Blocks that `speckvctl size` looks at; 0: none, and it has no answer.
   uint32_t size_samples = limits::size_samples_default;
+  // Whether the daemon reads from there what it thinks will be asked for, and how much in a second.
+  // Not written: where one data thread sees whole sequences; half of prefetch_bytes_s.
+  bool speculation = false;
+  uint64_t speculation_bytes_s = 0;
 };
 
 struct Config {
@@ -160,11 +165,13 @@ uint64_t fds_for(const Config& config, uint64_t sessions, uint64_t layouts);
 // Upper bound of a namespace's index file, whatever rounding its writer does: every bucket at most
 // half full.
 uint64_t index_bytes_max(const NamespaceConfig& space);
-// What a namespace's spill tier takes of the memory: its map and its buffers.
+// What a namespace's spill tier takes of the memory: its map, its buffers, and what is known of
+// blocks to guess from.
 uint64_t spill_memory_bytes(const NamespaceConfig& space, uint32_t shards);
 // Of each shard, and what all of a namespace take of the memory, about.
 uint32_t size_samples_of_shard(const NamespaceConfig& space, uint32_t shards);
 uint64_t size_memory_bytes(const NamespaceConfig& space, uint32_t shards);
+uint64_t speculation_memory_bytes(const NamespaceConfig& space);
 // The most memory that this configuration can ever take: pool, indexes, arenas,
 // widths. Bytes.
 uint64_t memory_bytes_max(const Config& config);

@@ -161,6 +161,21 @@ void read_limits(TableReader& table, const SessionConfig& all, uint32_t data_thr
   table.size("retained_bytes_max", 0, limits::pool_bytes_max, &ret->retained_bytes_max);
 }
 
+// Reading ahead from the tier below by guess.
+void read_speculation(TableReader& table, uint32_t shards, NamespaceConfig* ret) {
+  ret->speculation_bytes_s = ret->prefetch_bytes_s / limits::speculation_share;
+  table.size("speculation_bytes_s", 0, limits::pool_bytes_max, &ret->speculation_bytes_s);
+  ret->speculation = table.has("spill_path") && shards == 1;
+  if (table.flag("speculation", &ret->speculation) && ret->speculation && shards > 1)
+    table.fail("speculation",
+               " = true needs data_threads = 1: with more, a sequence's blocks lie "
+               "apart and nobody knows which comes next");
+  for (const char* key : {"speculation", "speculation_bytes_s"})
+    if (table.has(key) && !table.has("spill_path"))
+      table.fail(key, " has no meaning without spill_path: there is no tier to read ahead from");
+  if (ret->speculation_bytes_s == 0) ret->speculation = false;
+}
+
 // A tier below the pool: all of it or nothing of it.
 void read_spill(TableReader& table, uint32_t shards, NamespaceConfig* ret) {
   read_path(table, "spill_path", limits::path_bytes_max, &ret->spill_path);
@@ -178,6 +193,7 @@ void read_spill(TableReader& table, uint32_t shards, NamespaceConfig* ret) {
        {"spill_bytes", "spill_entries", "spill_buffer_bytes", "spill_write_bytes_s"})
     if (table.has(key) && !table.has("spill_path"))
       table.fail(key, " has no meaning without spill_path: name the file or device");
+  read_speculation(table, shards, ret);
   if (ret->spill_entries == 0)
     ret->spill_entries = std::clamp(ret->spill_bytes / limits::bytes_per_spill_entry,
                                     limits::spill_entries_min, limits::spill_entries_max);

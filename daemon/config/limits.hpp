@@ -110,6 +110,9 @@ constexpr uint64_t spill_buffer_bytes_max = 1 * gib;
 constexpr uint64_t bytes_per_spill_entry = 64 * kib;  // as bytes_per_index_entry
 constexpr uint64_t spill_entries_min = 1024;
 constexpr uint64_t spill_entries_max = 1ull << 31;  // numbers of entries are 32 bits
+// Guesses may read this part of what prefetches may: one of so many bytes.
+constexpr uint64_t speculation_share = 2;
+constexpr uint64_t speculation_block_bytes = 88;  // what a block in either tier takes in memory
 constexpr uint64_t spill_entry_bytes = 52;  // = spill_map_bytes_a_block: what one takes in memory
 
 // ---- connections that have no session: clients before their hello, and speckvctl ----

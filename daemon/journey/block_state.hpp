@@ -13,6 +13,7 @@
 
 #include <cstdint>
 
+#include "predict/source.hpp"
 #include "shm/index.hpp"
 
 namespace speckv {
@@ -34,6 +35,10 @@ struct Block {
   uint64_t since_ns = 0;      // limbo: when it was unpublished
   uint64_t returns_ns = 0;    // its session will speak again then, it is said; 0: unknown
   uint64_t content = 0;       // pool/spill_format.hpp; 0: not known
+  uint64_t used_ns = 0;       // when it was read last, or came
+  bool came_up = false;       // from the tier below
+  bool unread = false;        // before anybody asked, and nobody has read it since
+  predict::Source source{};   // if so: whose guess it is
   uint8_t kind = 0;           // enum speckv_kind, as its writer or a hint said
 };
 

@@ -67,6 +67,7 @@ void Shard::unpublish(uint32_t block) {
   const bool erased = index_.erase(leaving.entry.key, hash_key(leaving.entry.key));
   SPECKV_ASSERT(erased, "a published block was not in the index");
   policy_->on_remove(block);
+  note_leaving(leaving);
   add_gauges(leaving, -1);
   leaving.state = BlockState::limbo;
 }

@@ -30,7 +30,7 @@ int Shard::hold(const shm::Submission& submission, const Layout& layout, const A
   hold->until_ns = now_ns + std::min(submission.arg, options_.hold_ns_max);
   holds_.add(*hold, known.block);
   if (blocks_[known.block].holds++ == 0) set_pinned(known.block, true);
-  policy_->on_hit(known.block, now_ns);
+  used(known.block, now_ns);
   return 0;
 }
 

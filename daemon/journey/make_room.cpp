@@ -11,6 +11,8 @@
 //   4. limbo: guards are hints, and overruled when room is needed;
 //   5. slabs to clear: near the coldest blocks, those with the fewest bytes in use;
 //   6. what else of the wanted sizes is not held.
+// For a block that nobody has asked for yet it ends with 3, at the first block that is named by a
+// guard or does not give way to it (predict/admission.hpp).
 // Only what is held, and blocks under way, cannot be had: -ENOSPC says that these fill the shard,
 // or that the block is larger than it. Nothing here allocates.
 #include <algorithm>
@@ -42,9 +44,10 @@ int Shard::make_room(const Wanted& wanted) {
   if (!plan_is_enough(wanted)) {
     drop_limbo(wanted.now_ns);
     slabs_.reserve(wanted.slots);
+    if (wanted.guess) look_at_guards(wanted.now_ns);
   }
-  if (!plan_is_enough(wanted) && !plan_victims(wanted) && !plan_limbo(wanted) &&
-      !plan_slabs(wanted)) {
+  if (!plan_is_enough(wanted) && !plan_victims(wanted) &&
+      (wanted.guess || (!plan_limbo(wanted) && !plan_slabs(wanted)))) {
     slabs_.forget_claims();
     return -ENOSPC;
   }
@@ -58,6 +61,7 @@ int Shard::make_room(const Wanted& wanted) {
 bool Shard::plan_index_place(const Wanted& wanted) {
   if (wanted.replaces != no_block) add_if_it_helps(wanted, wanted.replaces);
   if (!wanted.index_place || index_.has_room(wanted.hash)) return true;
+  if (wanted.guess) return false;
   const shm::Entry* oldest = nullptr;
   bool replaced_is_there = false;
   index_.for_each_neighbour(wanted.hash, [&](const shm::Entry& entry) {
@@ -109,6 +113,9 @@ bool Shard::plan_victims(const Wanted& wanted) {
         policy_->coldest(wanted.now_ns, pinned_, std::span(plan_.coldest).first(ask));
     for (; seen < found && passed_over < passed_over_max; seen++) {
       const uint32_t block = plan_.coldest[seen];
+      if (wanted.guess && (blocks_[block].named == look_ ||
+                           !gives_way(block, wanted.guess_waits_ns, wanted.now_ns)))
+        return false;
       if (plan_.near_count < plan_.near.size())
         plan_.near[plan_.near_count++] = blocks_[block].entry.ref;
       bool planned = false;
@@ -165,7 +172,7 @@ void Shard::evict_ahead(const Wanted& wanted) {
 
 void Shard::carry_out_plan(const Wanted& wanted) {
   const size_t planned = plan_.victims.size();
-  if (plan_.asked_policy) evict_ahead(wanted);
+  if (plan_.asked_policy && !wanted.guess) evict_ahead(wanted);
   evict(plan_.victims, wanted.now_ns);
   plan_.victims.resize(planned);
   const auto enough = [&] {

@@ -29,6 +29,7 @@ FetchReply Shard::fetch(const Key& key, const Layout& layout, uint64_t deadline_
   if (!spill_) return {Fetch::missing, 0};
   const uint64_t bytes = spill_->image_bytes(hash_key(key));
   if (Promote* promote = promote_of(key)) {
+    note_asked(key, promote, now_ns);
     promote->told = true;
     return {Fetch::on_its_way, bytes};
   }
@@ -41,7 +42,10 @@ FetchReply Shard::fetch(const Key& key, const Layout& layout, uint64_t deadline_
     waiting_.push_back({key});
     error = 0;
   }
-  if (error == 0) return {Fetch::on_its_way, bytes};
+  if (error == 0) {
+    note_asked(key, nullptr, now_ns);
+    return {Fetch::on_its_way, bytes};
+  }
   return {error == -ENOENT ? Fetch::missing : Fetch::rejected, 0};
 }
 
@@ -73,7 +77,8 @@ bool Shard::start_waiting() {
     if (index_.find(waiting.key, hash_key(waiting.key), &known)) {
       fetched_.push_back({waiting.key, Fetch::ready});
     } else if (Promote* promote = promote_of(waiting.key)) {
-      promote->told = true;  // a hold asked for it
+      note_asked(waiting.key, promote, spill_now_ns_);
+      promote->told = true;  // a hold asked for it, or somebody guessed
     } else {
       const int error = start_fetch(waiting.key);
       if (error == -EAGAIN) break;
@@ -86,8 +91,9 @@ bool Shard::start_waiting() {
 }
 
 Promote* Shard::promote_of(const Key& key) {
+  const uint64_t hash = hash_key(key);
   for (Promote& each : promotes_)
-    if (each.used && each.key == key) return &each;
+    if (each.used && each.hash == hash) return &each;
   return nullptr;
 }
 
@@ -95,17 +101,25 @@ int Shard::start_promote(const Key& key, bool told) {
   uint32_t read = 0;
   const int error = spill_->read(hash_key(key), &read);
   if (error) return error;
-  promotes_[read] = {key, true, told};
+  promotes_[read] = Promote{};
+  promotes_[read].key = key;
+  promotes_[read].hash = hash_key(key);
+  promotes_[read].used = true;
+  promotes_[read].told = told;
   return 0;
 }
 
 // A hold of a block that is in no tier, or that cannot be had, is -ENOENT; -EAGAIN: it may come.
 int Shard::hold_from_below(const Key& key, uint64_t now_ns) {
   if (!spill_ || spill_->image_bytes(hash_key(key)) == 0) return -ENOENT;
-  if (promote_of(key)) return -EAGAIN;
+  if (Promote* promote = promote_of(key)) {
+    note_asked(key, promote, now_ns);
+    return -EAGAIN;
+  }
   for (const FailedPromote& failed : failed_promotes_)
     if (failed.key == key && now_ns < failed.until_ns) return -ENOENT;
   const int error = start_promote(key, false);
+  if (error == 0) note_asked(key, nullptr, now_ns);
   return error == 0 || error == -EAGAIN ? -EAGAIN : -ENOENT;
 }
 
@@ -113,12 +127,18 @@ bool Shard::finish_promotes(uint64_t now_ns) {
   bool some = false;
   for (uint32_t number = 0; number < promotes_.size(); number++) {
     Promote& promote = promotes_[number];
+    if (!promote.used || !spill_->read_of(number).ended) continue;
+    const bool named = name_guess(promote, spill_->read_of(number));
     // A put of the same key decides: once it has ended, its block is there or not.
-    if (!promote.used || !spill_->read_of(number).ended || is_under_way(promote.key)) continue;
-    const Fetch outcome = finish_promote(promote.key, spill_->read_of(number), now_ns);
+    if (is_under_way(promote.key)) continue;
+    if (!named) spill_->drop_damaged(spill_->read_of(number));
+    const Fetch outcome =
+        named ? finish_promote(promote, spill_->read_of(number), now_ns) : Fetch::missing;
     spill_->release_read(number);
     SpillCounters& counters = spill_->counters();
-    if (outcome != Fetch::ready) {
+    if (promote.guess && !promote.demanded) {
+      guess_ended(promote, outcome, now_ns);
+    } else if (outcome != Fetch::ready) {
       counters.promote_failed.fetch_add(1, std::memory_order_relaxed);
       failed_promotes_[next_failed_++ % failed_promotes_.size()] = {promote.key,
                                                                     now_ns + promote_retry_ns};
@@ -130,9 +150,10 @@ bool Shard::finish_promotes(uint64_t now_ns) {
   return start_waiting() || some;
 }
 
-Fetch Shard::finish_promote(const Key& key, const SpillRead& read, uint64_t now_ns) {
+Fetch Shard::finish_promote(const Promote& promote, const SpillRead& read, uint64_t now_ns) {
+  const Key& key = promote.key;
   shm::Entry known;
-  if (index_.find(key, hash_key(key), &known)) return Fetch::ready;
+  if (index_.find(key, promote.hash, &known)) return Fetch::ready;
   if (read.error) return Fetch::rejected;
   if (!spill_->is_current(read)) return Fetch::missing;
   spill::Image image;
@@ -141,15 +162,16 @@ Fetch Shard::finish_promote(const Key& key, const SpillRead& read, uint64_t now_
     spill_->drop_damaged(read);
     return Fetch::missing;
   }
-  const int error = place_promoted(image, now_ns);
+  const int error = place_promoted(image, promote, now_ns);
   if (error) return Fetch::clipped;
   spill_->counters().promoted.fetch_add(1, std::memory_order_relaxed);
   spill_->counters().promoted_bytes.fetch_add(read.image.size(), std::memory_order_relaxed);
   return Fetch::ready;
 }
 
-// Returns: 0; -ENOSPC: held blocks and puts under way fill the shard.
-int Shard::place_promoted(const spill::Image& image, uint64_t now_ns) {
+// Returns: 0; -ENOSPC: held blocks and puts under way fill the shard, or nothing gives way to a
+// guess.
+int Shard::place_promoted(const spill::Image& image, const Promote& promote, uint64_t now_ns) {
   const spill::ImageHead& head = *image.head;
   const StoredFacts facts{head.key,          head.parent,       head.fingerprint,  head.identity,
                           head.raw_bytes,    head.position,     head.block_tokens, head.layers,
@@ -163,6 +185,8 @@ int Shard::place_promoted(const spill::Image& image, uint64_t now_ns) {
   Wanted wanted{needs.span(), now_ns};
   wanted.block_number = wanted.index_place = true;
   wanted.hash = hash_key(head.key);
+  wanted.guess = promote.guess && !promote.demanded;
+  if (promote.expected_ns > now_ns) wanted.guess_waits_ns = promote.expected_ns - now_ns;
   const int error = make_room(wanted);
   if (error) return error;
   promoted_.placed = 0;
@@ -176,7 +200,11 @@ int Shard::place_promoted(const spill::Image& image, uint64_t now_ns) {
     from += slot_bytes;
   }
   if (record_bytes) take_slot(promoted_, promoted_.placed++, record_bytes);
-  blocks_[promoted_.block].content = head.content;
+  Block& block = blocks_[promoted_.block];
+  block.content = head.content;
+  block.came_up = true;
+  block.unread = wanted.guess;
+  block.source = promote.source;
   write(promoted_, facts, now_ns);
   return 0;
 }

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "predict/source.hpp"
 #include "shm/key.hpp"
 
 namespace speckv {
@@ -31,8 +32,13 @@ constexpr uint64_t promote_retry_ns = 20'000'000;
 
 // A block on its way up: one of the store's reads, by its number. told: its end is asked for.
 struct Promote {
-  Key key;
+  Key key;  // of a guess: not known until it has been read, or somebody asks for it
+  uint64_t hash = 0;
   bool used = false, told = false;
+  // It was begun before anybody asked (journey/speculate.cpp); demanded: somebody has asked since.
+  bool guess = false, demanded = false;
+  predict::Source source{};
+  uint64_t expected_ns = 0;  // when it will be read, as it was thought
 };
 
 // Fetches that wait for one of the store's reads, of one shard. More are rejected.

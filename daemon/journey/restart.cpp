@@ -222,6 +222,8 @@ void Shard::publish_back(const Restored& found, uint64_t used_ns) {
   policy_->on_insert(found.block, facts);
   note_lineage(found.block, facts);
   add_gauges(back, +1);
+  back.used_ns = used_ns;
+  note_published(found.block, found.parent, used_ns);
 }
 
 // A number for one more; where the index was made smaller, what the policy would evict goes.

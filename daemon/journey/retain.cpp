@@ -32,7 +32,7 @@ int Shard::retain(const shm::Submission& submission, const Layout& layout, const
   retains_.add(*hold, known.block);
   retained_bytes_ += block.stored_bytes;
   if (block.holds++ == 0) set_pinned(known.block, true);
-  policy_->on_hit(known.block, now_ns);
+  used(known.block, now_ns);
   return 0;
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "predict/speculator.hpp"
 #include "shm/atomics.hpp"
 #include "speckv/speckv.h"
 
@@ -32,6 +33,15 @@ Shard::Shard(const ShardOptions& options)
   gen_ = gen_end_ = header->gen_reserved[options.shard];
   if (options.spill)
     spill_ = std::make_unique<SpillStore>(*options.spill, static_cast<SpillWitness*>(this));
+  if (options.spill && options.speculation_bytes_s) {
+    predict::SpeculatorOptions guesses;
+    guesses.blocks_max = options.blocks_max + options.spill->entries_max;
+    guesses.block_bytes = guess_block_bytes;
+    guesses.tier_bytes_per_s = options.speculation_bytes_s;
+    guesses.guess_share = 1;
+    guesses.unread_bytes_max = options.units * shm::unit_bytes / guess_unread_share;
+    speculator_ = std::make_unique<predict::Speculator>(guesses);
+  }
   waiting_.reserve(fetches_waiting_max);
   fetched_.reserve(2 * spill_reads_max + fetches_waiting_max);
   if (options.size_samples == 0) return;
@@ -40,6 +50,8 @@ Shard::Shard(const ShardOptions& options)
       options_.policy, options.units * shm::unit_bytes, below, options.size_samples});
   lineages_.resize(options.blocks_max);
 }
+
+Shard::~Shard() = default;
 
 // One that was evicted while a reader names it goes too: a restart would find it whole.
 int Shard::remove_from_pool(const Key& key, const Layout& layout) {
@@ -64,7 +76,7 @@ void Shard::touch(uint32_t block, uint64_t now_ns) {
 // It is wanted, or will be. Returns: false where there is no such block any more.
 bool Shard::warm(uint32_t block, uint64_t now_ns) {
   if (block >= blocks_.size() || blocks_[block].state != BlockState::published) return false;
-  policy_->on_hit(block, now_ns);
+  used(block, now_ns);
   counters_.touches.fetch_add(1, std::memory_order_relaxed);
   return true;
 }
@@ -76,6 +88,7 @@ void Shard::touch_key(const Key& key, const Layout& layout, uint64_t now_ns) {
 }
 
 void Shard::hint(const Key& key, const Layout& layout, uint8_t kind, uint64_t returns_ns) {
+  if (speculator_ && returns_ns) speculator_->on_hint(hash_key(key), returns_ns, spill_now_ns_);
   shm::Entry known;
   if (!index_.find(key, hash_key(key), &known) || !layout.widths->takes(known.fingerprint)) return;
   Block& block = blocks_[known.block];
@@ -89,6 +102,7 @@ void Shard::tick(uint64_t now_ns) {
   expire_retains(now_ns);
   drop_limbo(now_ns);
   forget_removals(now_ns);
+  show_guesses(now_ns);
   counters_.held_blocks.store(holds_.blocks(), std::memory_order_relaxed);
   counters_.retained_blocks.store(retains_.blocks(), std::memory_order_relaxed);
   counters_.retained_bytes.store(retained_bytes_, std::memory_order_relaxed);

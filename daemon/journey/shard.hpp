@@ -7,11 +7,11 @@
 // The stations are methods, each in the file of its name: allocate.cpp, compress.cpp, write.cpp,
 // evict.cpp; make_room.cpp decides what allocate evicts; hold.cpp keeps blocks from eviction;
 // demote.cpp and promote.cpp move them to the tier below and back, spill.cpp keeps that true;
-// restart.cpp rebuilds everything from the slots. under_way.cpp walks a block through them, one
-// step a call: a put is taken up, its jobs are started one by one, and each that was completed
-// moves it on, any number of turns later. Threading: one data thread; counters are read by others.
-// Never: waits, does I/O, trusts a byte that a client can write (a submission is a copy, an arena
-// is read once).
+// speculate.cpp reads from there what nobody has asked for yet; restart.cpp rebuilds everything
+// from the slots. under_way.cpp walks a block through them, one step a call: a put is taken up, its
+// jobs are started one by one, and each that was completed moves it on, any number of turns later.
+// Threading: one data thread; counters are read by others. Never: waits, does I/O, trusts a byte
+// that a client can write (a submission is a copy, an arena is read once).
 #pragma once
 
 #include <array>
@@ -29,6 +29,7 @@
 #include "journey/hold_table.hpp"
 #include "journey/promote.hpp"
 #include "journey/put.hpp"
+#include "journey/speculation.hpp"
 #include "layout.hpp"
 #include "pool/index_writer.hpp"
 #include "pool/slab_pool.hpp"
@@ -60,6 +61,7 @@ struct ShardCounters {
   std::atomic<uint64_t> fetch_keys{0}, fetch_ready{0}, fetch_missing{0}, fetch_clipped{0},
       fetch_rejected{0}, fetch_over_limit{0}, fetch_cancelled{0}, fetch_bytes{0};
   std::atomic<uint64_t> fetches_under_way{0};  // gauge
+  GuessesCounters guesses;                     // by source, of what nobody asked for
   std::atomic<uint64_t> retained_blocks{0}, retained_bytes{0}, retain_refused{0}, hints{0};
   // What pools of other sizes would have had: predict/size_curve.hpp. Of all keys, not of those
   // that are looked at.
@@ -84,6 +86,7 @@ struct ShardOptions {
   std::function<void()> on_measured;
   std::optional<SpillOptions> spill;  // the tier below
   uint64_t demote_ahead_bytes = 0;    // of the coldest, so much stands there already
+  uint64_t speculation_bytes_s = 0;   // guesses may read so much from there in a second; 0: none
 };
 
 // A removal waits so long for its mark on the medium; then it is -EIO: a restart may find the
@@ -107,6 +110,7 @@ constexpr uint64_t retain_look_ns = 1'000'000'000;
 class Shard : private SpillWitness {
  public:
   explicit Shard(const ShardOptions& options);
+  ~Shard();
 
   // Rebuilds blocks, index and the policy's order from the slots of an earlier daemon. Returns:
   // blocks restored; counters().not_restored says how many whole ones had no room in the index.
@@ -154,6 +158,8 @@ class Shard : private SpillWitness {
                    uint64_t now_ns);
   // Nobody wants it any more: if it waits, it is not begun. What is being read comes all the same.
   void cancel_fetch(const Key& key);
+  // It will be asked for next: its client's ring says so.
+  void announce(const Key& key);
   // It is not needed in the pool for now. Returns: 0, -ENOENT, -EBUSY; -EIO: it cannot be written
   // below now, or is too large for that; -EOPNOTSUPP: there is no tier below.
   int demote(const Key& key, const Layout& layout);
@@ -209,6 +215,8 @@ class Shard : private SpillWitness {
     bool index_place = false;
     uint64_t hash = 0;             // of its key, for the index
     uint32_t replaces = no_block;  // goes in any case
+    bool guess = false;            // nobody has asked for it: only what gives way goes for it
+    uint64_t guess_waits_ns = 0;   // until it is read, as it is thought
   };
 
   // allocate.cpp
@@ -280,8 +288,22 @@ class Shard : private SpillWitness {
   int start_promote(const Key& key, bool told);
   int hold_from_below(const Key& key, uint64_t now_ns);
   bool finish_promotes(uint64_t now_ns);
-  Fetch finish_promote(const Key& key, const SpillRead& read, uint64_t now_ns);
-  int place_promoted(const spill::Image& image, uint64_t now_ns);
+  Fetch finish_promote(const Promote& promote, const SpillRead& read, uint64_t now_ns);
+  int place_promoted(const spill::Image& image, const Promote& promote, uint64_t now_ns);
+  // speculate.cpp
+  void used(uint32_t number, uint64_t now_ns);
+  void put_again(uint32_t number, uint64_t now_ns);
+  void note_published(uint32_t number, const Key& parent, uint64_t now_ns);
+  void note_leaving(Block& block);
+  void note_asked(const Key& key, Promote* guess, uint64_t now_ns);
+  void speculate(uint64_t now_ns);
+  uint64_t begin_guess(const predict::Proposal& proposal, uint64_t bytes_under_way,
+                       uint64_t now_ns);
+  bool has_room_for_guess(uint64_t bytes, uint64_t waits_ns, uint64_t now_ns);
+  bool gives_way(uint32_t number, uint64_t waits_ns, uint64_t now_ns);
+  static bool name_guess(Promote& promote, const SpillRead& read);
+  void guess_ended(const Promote& promote, Fetch outcome, uint64_t now_ns);
+  void show_guesses(uint64_t now_ns);
   // spill.cpp
   bool is_stale(const Key& key, uint64_t content) override;
   bool is_in_pool(const Key& key) override;
@@ -368,6 +390,7 @@ class Shard : private SpillWitness {
     bool used = false, waits_for_scan = false;
   };
   std::unique_ptr<SpillStore> spill_;
+  std::unique_ptr<predict::Speculator> speculator_;  // of what lies below; none: nobody guesses
   std::array<Promote, spill_reads_max> promotes_;
   std::vector<WaitingFetch> waiting_;  // oldest first
   std::array<FailedPromote, 64> failed_promotes_;

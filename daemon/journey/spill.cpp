@@ -8,6 +8,7 @@
 
 #include "journey/shard.hpp"
 #include "predict/admission.hpp"
+#include "predict/speculator.hpp"
 
 namespace speckv {
 
@@ -25,6 +26,7 @@ bool Shard::spill_turn(uint64_t now_ns) {
   spill_now_ns_ = now_ns;
   spill_->turn(now_ns);
   const bool some = finish_promotes(now_ns);
+  speculate(now_ns);
   const uint64_t parcels = spill_->counters().parcels.load(std::memory_order_relaxed);
   if (parcels == parcels_seen_ && now_ns - demoted_ns_ < demote_every_ns) return some;
   parcels_seen_ = parcels;
@@ -101,6 +103,7 @@ int Shard::remove(const Key& key, const Layout& layout) {
   if (index_.find(key, hash_key(key), &known)) return result;  // of another layout: it stays
   if (spill_->image_bytes(hash)) result = 0;
   const SpillTicket ticket = spill_->drop(hash);
+  if (speculator_) speculator_->on_gone(hash, spill_now_ns_);
   if (spill_->is_settled(ticket, hash)) return result;
   spill_->hurry(ticket);
   *free = {key, ticket, spill_now_ns_ + removal_ns_max, result, true, false};

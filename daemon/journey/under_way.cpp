@@ -34,7 +34,7 @@ int Shard::take_up(const PutAsked& asked, uint64_t now_ns, Put** ret_put) {
   if (index_.find(asked.submission.key, hash_key(asked.submission.key), &known)) {
     if (asked.layout->widths->takes(known.fingerprint)) {
       counters_.puts_existed.fetch_add(1, std::memory_order_relaxed);
-      touch(known.block, now_ns);
+      put_again(known.block, now_ns);
       return 0;
     }
     if (pinned_[known.block]) return -EBUSY;

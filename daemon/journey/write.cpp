@@ -83,11 +83,13 @@ void Shard::publish(const Placing& placing, const StoredFacts& facts, uint64_t n
   SPECKV_ASSERT(placed, "the index has no place for a block that was planned for");
   fresh.state = BlockState::published;
   fresh.kind = facts.kind;
+  fresh.used_ns = now_ns;
   const Place place{facts.parent, hash_key(facts.parent), facts.position, facts.block_tokens};
   const predict::BlockFacts known = facts_of(placing.block, hash, place, now_ns);
   policy_->on_insert(placing.block, known);
   note_lineage(placing.block, known);
   add_gauges(fresh, +1);
+  note_published(placing.block, facts.parent, now_ns);
 }
 
 predict::BlockFacts Shard::facts_of(uint32_t block, uint64_t hash, const Place& place,
@@ -97,6 +99,7 @@ predict::BlockFacts Shard::facts_of(uint32_t block, uint64_t hash, const Place& 
   facts.now_ns = now_ns;
   facts.stored_bytes = blocks_[block].stored_bytes;
   facts.kind = blocks_[block].kind;
+  facts.speculative = blocks_[block].unread;
   if (place.position != SPECKV_POSITION_UNKNOWN && place.block_tokens)
     facts.position = place.position / place.block_tokens;
   shm::Entry known;

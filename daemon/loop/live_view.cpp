@@ -116,6 +116,34 @@ void add_spill(const SpillStore& from, watch::SpillFacts* to) {
   to->write_breaker = std::max(to->write_breaker, io.write_breaker.load(std::memory_order_relaxed));
 }
 
+void add_guesses(const GuessesCounters& from, std::vector<watch::GuessFacts>* to) {
+  const auto add = [](uint64_t* sum, const std::atomic<uint64_t>& part) {
+    *sum += part.load(std::memory_order_relaxed);
+  };
+  for (size_t i = 0; i < from.size(); i++) {
+    watch::GuessFacts& facts = (*to)[i];
+    add(&facts.times_off, from[i].times_off);
+    add(&facts.off, from[i].off);
+    add(&facts.off_useful, from[i].off_useful);
+    add(&facts.off_seen, from[i].off_seen);
+    add(&facts.fetched, from[i].fetched);
+    add(&facts.bytes, from[i].bytes);
+    add(&facts.useful, from[i].useful);
+    add(&facts.late, from[i].late);
+    add(&facts.wasted, from[i].wasted);
+    add(&facts.refused, from[i].refused);
+  }
+}
+
+std::vector<watch::GuessFacts> no_guesses(const std::string& space) {
+  std::vector<watch::GuessFacts> all(predict::kSources);
+  for (uint32_t i = 0; i < predict::kSources; i++) {
+    all[i].space = space;
+    all[i].source = predict::source_name(predict::Source(i));
+  }
+  return all;
+}
+
 }  // namespace
 
 watch::DaemonFacts LiveView::daemon() const {
@@ -210,6 +238,11 @@ std::vector<watch::SpaceFacts> LiveView::spaces() const {
           config::spill_memory_bytes(config, daemon_.config().daemon.data_threads);
       for (const auto& thread : daemon_.threads())
         if (const SpillStore* store = thread->spill(uint32_t(i))) add_spill(*store, &facts.spill);
+    }
+    if (config.speculation) {
+      facts.guesses = no_guesses(space.name);
+      for (const auto& thread : daemon_.threads())
+        add_guesses(thread->counters(uint32_t(i)).guesses, &facts.guesses);
     }
     const SpaceUse use = daemon_.control().sessions().use(i);
     facts.sessions = use.sessions;

@@ -337,7 +337,7 @@ int Server::serve_key(Tenant& tenant, Client& client, const shm::Submission& sub
     case shm::Op::remove:
       return shard.remove(submission.key, *registered.layout);
     case shm::Op::hold:
-      return shard.hold(submission, *registered.layout, asker, now_ns_);
+      return serve_hold(tenant, client, submission, *registered.layout);
     case shm::Op::touch:
       shard.touch_key(submission.key, *registered.layout, now_ns_);
       return 0;

@@ -43,6 +43,7 @@ constexpr uint64_t tick_ns = 20'000'000;    // touches, holds and limbo need no 
 constexpr uint64_t away_ns = 1'000'000'000;
 // A key is on its way for so long at most, whatever deadline its asker gave.
 constexpr uint64_t fetch_ns_max = 60'000'000'000;
+constexpr uint32_t announced_max = 32;  // holds behind the one that waits, which are told of
 constexpr size_t fetches_collected_max = 1024;  // in one turn without allocating
 constexpr size_t set_aside_max = 256;  // entries of a namespace that wait outside of their rings
 
@@ -112,6 +113,7 @@ class Server {
     bool unsignalled = false;  // its event fd was not signalled when it should have been
     Put* first = nullptr;      // its puts that have jobs to start, oldest first
     uint64_t blocked_at = 0;   // progress_ when its next step could not be done
+    uint32_t announced = 0;    // up to this entry of its ring the shard was told of its holds
   };
   struct SetAside {
     Client* client;
@@ -148,6 +150,9 @@ class Server {
   int serve_put(Shard& shard, Client& client, const shm::Submission& submission,
                 const Session::Registered& registered, uint32_t* ret_flags, Put** ret_put);
   // server_fetch.cpp
+  int serve_hold(Tenant& tenant, Client& client, const shm::Submission& submission,
+                 const Layout& layout);
+  void announce_holds(Shard& shard, Client& client, uint32_t layout_number, const Layout& layout);
   int serve_fetch(Tenant& tenant, Client& client, const shm::Submission& submission,
                   const Layout& layout);
   int fetch(Tenant& tenant, Prefetches::Group& group, const shm::Submission& submission,

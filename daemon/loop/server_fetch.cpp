@@ -52,6 +52,28 @@ int result_of(Fetch outcome) {
 
 }  // namespace
 
+int Server::serve_hold(Tenant& tenant, Client& client, const shm::Submission& submission,
+                       const Layout& layout) {
+  const Asker asker{client.session->identity().id, client.session->identity().uid};
+  Shard& shard = *tenant.space.shard;
+  const int result = shard.hold(submission, layout, asker, now_ns_);
+  if (result == -EAGAIN) announce_holds(shard, client, submission.layout, layout);
+  return result;
+}
+
+// While the first hold of a chain waits for the tier below, those behind it in the ring say what
+// will be asked for next. Each entry is told of once; what it says is tried when its turn has come.
+void Server::announce_holds(Shard& shard, Client& client, uint32_t layout_number,
+                            const Layout& layout) {
+  const uint32_t head = client.session->taken(shard_);
+  uint32_t ahead = std::max<int32_t>(int32_t(client.announced - head), 1);
+  shm::Submission next;
+  for (; ahead <= announced_max && client.session->look_ahead(shard_, ahead, &next); ahead++)
+    if (shm::Op(next.op) == shm::Op::hold && next.layout == layout_number)
+      shard.announce(masked(next.key, layout.mask));
+  client.announced = head + ahead;
+}
+
 int Server::serve_fetch(Tenant& tenant, Client& client, const shm::Submission& submission,
                         const Layout& layout) {
   if (submission.hold == 0 || submission.budget == 0) return -EINVAL;

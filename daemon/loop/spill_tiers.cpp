@@ -52,6 +52,7 @@ void SpillTiers::tell(const config::Config& config, size_t space, uint32_t shard
     options.write_bytes_s = wanted.spill_write_bytes_s / config.daemon.data_threads;
   options.scan = part.existed;
   ret->spill = options;
+  if (wanted.speculation) ret->speculation_bytes_s = wanted.speculation_bytes_s;
   ret->demote_ahead_bytes =
       std::max<uint64_t>(ret->units * shm::unit_bytes / ahead_share, 2 * shm::unit_bytes);
 }

@@ -95,6 +95,14 @@ bool Session::look(uint32_t shard, shm::Submission* ret_submission) {
   return true;
 }
 
+bool Session::look_ahead(uint32_t shard, uint32_t behind, shm::Submission* ret_submission) const {
+  const shm::ShardArea& shared = area(shard);
+  const uint32_t ready = shm::load_acquire(shared.sq_tail.value) - cursors_[shard].sq_head;
+  if (behind >= ready || ready > shm::sq_entries) return false;
+  shm::copy_racing(ret_submission, shared.sq[(cursors_[shard].sq_head + behind) % shm::sq_entries]);
+  return true;
+}
+
 void Session::take(uint32_t shard) {
   SPECKV_ASSERT(shard < cursors_.size(), "an entry was taken from a ring that is not there");
   Cursor& cursor = cursors_[shard];

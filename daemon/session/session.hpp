@@ -72,6 +72,10 @@ class Session {
   // there is none. A tail that cannot be counts as none.
   bool look(uint32_t shard, shm::Submission* ret_submission);
   void take(uint32_t shard);
+  // Entries taken so far; and a copy of the one that stands so many behind the next. Returns:
+  // false: there is none.
+  uint32_t taken(uint32_t shard) const { return cursors_[shard].sq_head; }
+  bool look_ahead(uint32_t shard, uint32_t behind, shm::Submission* ret_submission) const;
   bool has_submissions(uint32_t shard) const;
   // The bytes of a put. Returns: empty when the range is not in the arena or not aligned to its
   // chunks.

@@ -85,6 +85,17 @@ struct SizeFacts {
   Point with_spill;  // bytes 0: there is none
 };
 
+// What was read from the tier below before anybody asked, by who had thought so
+// (predict/speculator.hpp).
+struct GuessFacts {
+  std::string space, source;
+  uint64_t fetched = 0, bytes = 0;        // reads that began
+  uint64_t useful = 0, late = 0;          // blocks that were read; of these, waited for
+  uint64_t wasted = 0, refused = 0;       // that went unread; that were not begun
+  uint64_t off = 0, times_off = 0;        // shards where it is off; how often it was turned off
+  uint64_t off_useful = 0, off_seen = 0;  // of the outcomes that turned it off last
+};
+
 // One namespace, its shards summed up. Words are the stations'.
 struct SpaceFacts {
   std::string name, policy, preset;
@@ -123,6 +134,7 @@ struct SpaceFacts {
   uint64_t hints = 0;
   SpillFacts spill;
   SizeFacts size;
+  std::vector<GuessFacts> guesses;  // none: nobody guesses
 };
 
 struct SessionFacts {

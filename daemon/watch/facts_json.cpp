@@ -117,6 +117,24 @@ ordered_json size_json(const SizeFacts& facts) {
           {"with_spill", facts.with_spill.bytes ? point_json(facts.with_spill) : nullptr}};
 }
 
+// By source; null: nobody guesses.
+ordered_json guesses_json(const std::vector<GuessFacts>& all) {
+  if (all.empty()) return nullptr;
+  ordered_json json = ordered_json::object();
+  for (const GuessFacts& facts : all)
+    json[facts.source] = {{"fetched", facts.fetched},
+                          {"bytes", facts.bytes},
+                          {"useful", facts.useful},
+                          {"late", facts.late},
+                          {"wasted", facts.wasted},
+                          {"refused", facts.refused},
+                          {"off", facts.off},
+                          {"times_off", facts.times_off},
+                          {"off_useful", facts.off_useful},
+                          {"off_seen", facts.off_seen}};
+  return json;
+}
+
 ordered_json space_json(const SpaceFacts& facts) {
   return {{"name", facts.name},
           {"policy", facts.policy},
@@ -202,7 +220,10 @@ ordered_json status_json(const DaemonView& view) {
                       {"namespaces", ordered_json::array()},
                       {"sessions", ordered_json::array()},
                       {"threads", ordered_json::array()}};
-  for (const SpaceFacts& space : view.spaces()) status["namespaces"].push_back(space_json(space));
+  for (const SpaceFacts& space : view.spaces()) {
+    status["namespaces"].push_back(space_json(space));
+    status["namespaces"].back()["guesses"] = guesses_json(space.guesses);
+  }
   for (const SessionFacts& session : view.sessions())
     status["sessions"].push_back({{"id", session.id},
                                   {"uid", session.uid},

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <functional>
 
+#include "watch/metrics_speculate.hpp"
 #include "watch/metrics_spill.hpp"
 
 namespace speckv::watch {
@@ -310,6 +311,12 @@ std::string metrics_text(const DaemonView& view) {
   std::erase_if(spilled, [](const SpaceFacts& f) { return f.spill.bytes == 0; });
   append<SpaceFacts>(&text, of_spill, spilled,
                      [](const SpaceFacts& f) { return "namespace=\"" + escaped(f.name) + "\""; });
+  std::vector<GuessFacts> guesses;
+  for (const SpaceFacts& space : view.spaces())
+    guesses.insert(guesses.end(), space.guesses.begin(), space.guesses.end());
+  append<GuessFacts>(&text, of_guesses, guesses, [](const GuessFacts& f) {
+    return "namespace=\"" + escaped(f.space) + "\",source=\"" + f.source + "\"";
+  });
   append<ThreadFacts>(&text, of_thread, view.threads(), [](const ThreadFacts& f) {
     return "thread=\"" + std::to_string(f.shard) + "\"";
   });

@@ -280,6 +280,18 @@ void check_spill(const ordered_json& space, Findings* ret) {
         "raise spill_entries");
 }
 
+// What is read from there by guess.
+void check_guesses(const ordered_json& space, Findings* ret) {
+  if (!has(space, "guesses") || space.at("guesses").is_null()) return;
+  for (const auto& [source, guesses] : space.at("guesses").items())
+    if (number(guesses, "off") > 0)
+      add(ret, false, "speculation of " + word(space, "name"),
+          source + format(" is off: %.0f of its last %.0f blocks were read",
+                          number(guesses, "off_useful"), number(guesses, "off_seen")),
+          source == "hint" ? "clients say when they are back and are not: see speckv_hint(3)"
+                           : "demand goes on, and it tries again by itself: nothing to do");
+}
+
 }  // namespace
 
 std::vector<Finding> judge(const ordered_json& status, const Machine& machine) {
@@ -300,6 +312,7 @@ std::vector<Finding> judge(const ordered_json& status, const Machine& machine) {
     check_room(space, &findings);
     check_troubles(space, &findings);
     check_spill(space, &findings);
+    check_guesses(space, &findings);
   }
   check_quotas(status, &findings);
   check_clients(status, &findings);

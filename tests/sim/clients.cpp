@@ -272,6 +272,13 @@ void Simulation::touch(Client& client) {
   const Name name = any_name(client);
   uint8_t keys[1][SPECKV_KEY_BYTES];
   key_bytes(name, keys[0]);
+  if (sizes_.speculation_bytes_s && random_.chance(400)) {
+    struct speckv_hint hint {};
+    hint.size = sizeof hint;
+    hint.returns_ns = now_ns + random_.below(3'000'000'000);
+    speckv_hint(client.library->handle(), name.layout, SPECKV_KEYS(keys), 1, &hint);
+    return;
+  }
   if (random_.chance(512)) {
     speckv_prefetch(client.library->handle(), name.layout, SPECKV_KEYS(keys), 1);
     return;

@@ -55,6 +55,7 @@ std::vector<Server::Space> Daemon::make_shards(uint64_t now_ns) {
       spill.scan = lives_ > 1;
       options.spill = spill;
       options.demote_ahead_bytes = sizes_.demote_ahead_bytes;
+      options.speculation_bytes_s = sizes_.speculation_bytes_s;
     }
     auto shard = std::make_unique<Shard>(options);
     shard->restore(now_ns);
@@ -207,6 +208,15 @@ void Daemon::demand_balance(uint32_t space) {
   equal("counters.limbo_blocks", counters.limbo_blocks, 0);
   const SpillStore* below = shards_[space]->spill();
   const uint64_t promoted = below ? below->counters().promoted.load() : 0;
+  uint64_t fetched = 0, settled = 0;
+  for (const GuessCounters& guesses : counters.guesses) {
+    fetched += guesses.fetched;
+    settled += guesses.useful + guesses.wasted;
+  }
+  demand(settled <= fetched && fetched - settled <= entries,
+         text("space %u, all quiet: %llu blocks were guessed, %llu read or wasted, %llu are there",
+              space, (unsigned long long)fetched, (unsigned long long)settled,
+              (unsigned long long)entries));
   equal("restored + puts + promoted - removed - evicted - lost",
         counters.restored + counters.puts + promoted - counters.removed - counters.evicted -
             counters.lost,

@@ -22,7 +22,7 @@ namespace speckv::sim {
 struct DaemonSizes {
   uint32_t spaces = 1, units = 8, buckets = 16, blocks_max = 64, jobs_max = 16, holds_max = 64;
   uint32_t spill_units = 0, spill_entries = 0;  // of the tier below; 0: there is none
-  uint64_t demote_ahead_bytes = 0;
+  uint64_t demote_ahead_bytes = 0, speculation_bytes_s = 0;
   std::string policy = "lru";
 };
 

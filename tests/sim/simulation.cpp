@@ -37,6 +37,7 @@ void Simulation::choose() {
   if (random_.chance(600)) {
     sizes_.spill_units = uint32_t(random_.range(24, 40));  // a parcel of little takes one, too
     sizes_.spill_entries = random_.chance(200) ? uint32_t(random_.range(30, 60)) : 400;
+    if (random_.chance(600)) sizes_.speculation_bytes_s = uint64_t(1) << random_.range(12, 30);
     sizes_.demote_ahead_bytes = random_.chance(700) ? uint64_t(64) << 20 : random_.below(8 << 20);
   }
   keys_ = random_.chance(300) ? uint32_t(random_.range(1, 6)) : uint32_t(random_.range(8, 160));

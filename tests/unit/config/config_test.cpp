@@ -239,6 +239,19 @@ const Mistake mistakes[] = {
      "more than [session] prefetch_bytes_s = 3MiB: raise it or guarantee less"},
     {"[[namespace]]\nname = \"a\"\nspill_path = \"/x\"\nspill_bytes = 0",
      "t.toml:4:15: [[namespace]] spill_bytes must be from 32MiB to 256TiB"},
+    {"[[namespace]]\nname = \"a\"\nspeculation = true",
+     "t.toml:3:15: [[namespace]] speculation has no meaning without spill_path: there is no tier "
+     "to read ahead from"},
+    {"[[namespace]]\nname = \"a\"\nspeculation_bytes_s = 5",
+     "t.toml:3:23: [[namespace]] speculation_bytes_s has no meaning without spill_path: there is "
+     "no tier to read ahead from"},
+    {"[daemon]\ndata_threads = 2\n[[namespace]]\nname = \"a\"\nspill_path = \"/x\"\n"
+     "spill_bytes = \"1GiB\"\nspeculation = true",
+     "t.toml:7:15: [[namespace]] speculation = true needs data_threads = 1: with more, a "
+     "sequence's blocks lie apart and nobody knows which comes next"},
+    {"[[namespace]]\nname = \"a\"\nspill_path = \"/x\"\nspill_bytes = \"1GiB\"\n"
+     "speculation = \"on\"",
+     "t.toml:5:15: [[namespace]] speculation is a string, expected true or false"},
     {"[daemon]\ndata_threads = 4\n[session]\nfds_max = 8",
      "t.toml:4:11: [session] fds_max = 8 must be from 9 to 1048576"},
     {"[session]\nconnections_max = 20\nconnections_of_uid_max = 13",
@@ -361,6 +374,32 @@ TEST(Config, who_may_connect) {
   EXPECT_TRUE(may_connect(space, 9, groups, 7));
   space.anyone = true;
   EXPECT_TRUE(may_connect(space, 9, {}, 7));
+}
+
+TEST(Config, speculation_is_on_where_it_can_be) {
+  const std::string tier =
+      "[[namespace]]\nname = \"a\"\nspill_path = \"/x\"\nspill_bytes = \"1GiB\"\n";
+  const auto space_of = [](const std::string& text) {
+    const Result<Config> config = parse_config(text, "t.toml", known());
+    EXPECT_TRUE(config.ok()) << config.status().text();
+    return config.value().namespaces.at(0);
+  };
+  const NamespaceConfig as_is = space_of(tier);
+  EXPECT_TRUE(as_is.speculation);
+  EXPECT_EQ(as_is.speculation_bytes_s, limits::prefetch_bytes_s_default / 2);
+  EXPECT_EQ(speculation_memory_bytes(as_is), (as_is.index_entries + as_is.spill_entries + 2) * 88);
+  EXPECT_EQ(space_of(tier + "prefetch_bytes_s = 100").speculation_bytes_s, 50u);
+  EXPECT_FALSE(space_of(tier + "speculation = false").speculation);
+  EXPECT_FALSE(space_of(tier + "speculation_bytes_s = 0").speculation);
+  EXPECT_FALSE(space_of("[daemon]\ndata_threads = 2\n" + tier).speculation);
+  EXPECT_FALSE(space_of("[[namespace]]\nname = \"a\"").speculation);
+  EXPECT_EQ(
+      spill_memory_bytes(as_is, 1) - spill_memory_bytes(space_of(tier + "speculation = false"), 1),
+      speculation_memory_bytes(as_is));
+  const Result<Config> config = parse_config(tier, "t.toml", known());
+  EXPECT_NE(describe(config.value()).find("reads ahead by guess, 512MiB a second"),
+            std::string::npos)
+      << describe(config.value());
 }
 
 TEST(Config, files_that_are_none) {

@@ -33,7 +33,9 @@ ordered_json healthy() {
       "prefetches_under_way": 1, "prefetch_keys_max": 100, "prefetch_over_limit": 0,
       "retained_bytes": 10, "retained_bytes_max": 1000, "retain_refused": 0,
       "spill": {"path": "/disk/spill", "read_breaker": 0, "write_breaker": 0,
-        "damaged_blocks": 0, "unwritten_blocks": 0, "demoted_blocks": 100, "dropped_blocks": 0}}],
+        "damaged_blocks": 0, "unwritten_blocks": 0, "demoted_blocks": 100, "dropped_blocks": 0},
+      "guesses": {"hint": {"off": 0, "off_useful": 0, "off_seen": 0},
+        "child": {"off": 0, "off_useful": 0, "off_seen": 0}}}],
     "sessions": [{"id": 1, "pid": 7, "dropped_completions": 0}],
     "threads": [{"shard": 0, "stalled_ms": 40}]})");
 }
@@ -119,6 +121,8 @@ TEST(Doctor, EveryTroubleIsFoundByItsField) {
       {"spill of a", [](auto& s, auto&) { s["namespaces"][0]["spill"]["damaged_blocks"] = 1; }},
       {"spill of a", [](auto& s, auto&) { s["namespaces"][0]["spill"]["unwritten_blocks"] = 9; }},
       {"spill of a", [](auto& s, auto&) { s["namespaces"][0]["spill"]["dropped_blocks"] = 1; }},
+      {"speculation of a: hint is off: 0 of its last 0",
+       [](auto& s, auto&) { s["namespaces"][0]["guesses"]["hint"]["off"] = 1; }},
       {"session 1", [](auto& s, auto&) { s["sessions"][0]["dropped_completions"] = 1; }},
       {"messages", [](auto& s, auto&) { s["daemon"]["malformed_messages"] = 1; }},
   };

@@ -60,6 +60,7 @@ class FakeDisk : public Io {
   int read_error = 0, write_error = 0;  // a negative errno for all of them
   uint64_t bad_from = 0, bad_to = 0;    // writes that reach in here fail
   bool refuse = false;                  // nothing is started
+  bool damage_reads = false;            // none comes back as it was written
   bool stall_reads = false, stall_writes = false, cancels_work = false;
   uint32_t short_by = 0;   // sectors that are left out of what is longer than one
   uint64_t failed_at = 0;  // the unit that bad_from had fail last
@@ -92,6 +93,8 @@ class FakeDisk : public Io {
     if (short_by && count > 4096) count -= std::min<uint64_t>(short_by * 512, count - 4096);
     if (write) std::memcpy(at(asked.offset), asked.from, count);
     else std::memcpy(asked.into, at(asked.offset), count);
+    for (uint64_t at = 0; damage_reads && !write && at < count; at += 64)
+      asked.into[at + 40] ^= std::byte{1};
     written += write ? count : 0;
     return int(count);
   }

@@ -70,6 +70,8 @@ class SpilledShard {
     spill.scan = scan;
     options.spill = spill;
     options.demote_ahead_bytes = 6 << 20;
+    options.speculation_bytes_s = speculation_bytes_s;
+    options.policy = policy;
     shard_ = std::make_unique<Shard>(options);
     shard_->restore(now_ns);
     shard_->attach(disk);
@@ -109,9 +111,11 @@ class SpilledShard {
     }
     return bytes;
   }
-  int put(uint64_t number, uint64_t version = 0) {
+  // parent: the number of the block before it; none: 0 is no parent's.
+  int put(uint64_t number, uint64_t version = 0, uint64_t parent = 0) {
     shm::Submission submission{};
     submission.key = key_of(number);
+    if (parent) submission.parent = key_of(parent);
     submission.position = SPECKV_POSITION_UNKNOWN;
     bool existed = false;
     const int result = shard_->put(submission, *layout, layout->widths->current(),
@@ -191,8 +195,10 @@ class SpilledShard {
 
   FakeDisk disk;
   const Layout* layout = nullptr;
-  uint32_t entries_max = 4096;  // from the next start on
+  uint32_t entries_max = 4096;  // from the next start on, and so are these
   uint64_t write_bytes_s = UINT64_MAX;
+  uint64_t speculation_bytes_s = 0;
+  std::string policy = "lru";
   uint64_t now_ns = 1'000'000'000;
 
  private:
