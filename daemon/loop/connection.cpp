@@ -138,7 +138,7 @@ bool Connection::on_hello(const std::byte* message, size_t bytes) {
 bool Connection::open_session(const wire::Hello& hello) {
   auto session = control_.sessions_.open(peer_, hello, tries_);
   if (session.status().error() == EINPROGRESS)
-    return try_again_soon([this, hello] { return open_session(hello); });
+    return try_again_soon([this, hello] { return open_session(hello); }, try_again_after);
   if (!session.ok()) {
     send_error(session.status().error(), session.status().text());
     return false;
@@ -148,13 +148,26 @@ bool Connection::open_session(const wire::Hello& hello) {
   control_.waiting_.erase(*place_);
   place_.reset();
   watch_process();
-  return send_welcome();
+  return fill_arena();
 }
 
-bool Connection::try_again_soon(std::function<bool()> what) {
+// An arena may be as large as what the daemon has, and others wait for this thread: whoever has
+// come meanwhile is served between two steps.
+bool Connection::fill_arena() {
+  bool whole = false;
+  const Status status = control_.sessions_.fill(*session_, &whole);
+  if (!status.ok()) {
+    send_error(status.error(), status.text());
+    return false;
+  }
+  return whole ? send_welcome()
+               : try_again_soon([this] { return fill_arena(); }, std::chrono::milliseconds(0));
+}
+
+bool Connection::try_again_soon(std::function<bool()> what, std::chrono::milliseconds after) {
   tries_++;
   waits_for_room_ = std::move(what);
-  again_.expires_after(try_again_after);
+  again_.expires_after(after);
   again_.async_wait([self = shared_from_this()](boost::system::error_code stopped) {
     if (stopped || !self->socket_.is_open()) return;
     const auto again = std::exchange(self->waits_for_room_, nullptr);
@@ -200,7 +213,7 @@ bool Connection::on_layout(const std::byte* message, size_t bytes) {
 bool Connection::register_layout(const speckv_layout& desc) {
   const auto known = control_.sessions_.register_layout(*session_, desc, tries_);
   if (known.status().error() == EINPROGRESS)
-    return try_again_soon([this, desc] { return register_layout(desc); });
+    return try_again_soon([this, desc] { return register_layout(desc); }, try_again_after);
   if (!known.ok()) return send_error(known.status().error(), known.status().text());
   const auto& [layout, widths, number] = known.value();
   wire::LayoutReply reply{};

@@ -34,8 +34,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool answer(const std::byte* message, size_t bytes);
   bool on_hello(const std::byte* message, size_t bytes);
   bool open_session(const wire::Hello& hello);
+  bool fill_arena();  // one step; welcomes at the end
   // Asks once more in a moment, and reads no message until then. what: as receive().
-  bool try_again_soon(std::function<bool()> what);
+  bool try_again_soon(std::function<bool()> what, std::chrono::milliseconds after);
   bool register_layout(const speckv_layout& desc);
   bool on_layout(const std::byte* message, size_t bytes);
   bool on_control(const std::byte* message, size_t bytes);

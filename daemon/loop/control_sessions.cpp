@@ -19,7 +19,8 @@ namespace asio = boost::asio;
 
 namespace {
 constexpr auto sweep_every = std::chrono::milliseconds(2);  // while sessions leave
-constexpr uint32_t tries_max = 200;  // for room, 5 ms apart: less than a client waits
+constexpr uint32_t tries_max = 200;               // for room, 5 ms apart: less than a client waits
+constexpr uint64_t arena_step_bytes = 16u << 20;  // 20 ms in small pages
 constexpr auto idle_every = std::chrono::seconds(10);
 
 Status full(int error, const std::string& own, bool of_all, const char* all_key) {
@@ -221,6 +222,18 @@ Result<std::shared_ptr<Session>> Sessions::open(const Peer& peer, const wire::He
     spdlog::info("session {} opened: uid {} pid {} namespace {} arena {} MiB", identity.id,
                  peer.uid, peer.pid, spaces_[space].name, arena >> 20);
   return session;
+}
+
+Status Sessions::fill(Session& session, bool* ret_whole) {
+  const Status status = session.populate_some(arena_step_bytes, ret_whole);
+  if (status.ok()) return {};
+  refused_++;
+  const Session::Identity& identity = session.identity();
+  if (may_log(used_[identity.space].lines, "namespace " + spaces_[identity.space].name))
+    spdlog::warn("session {} pid {} refused: {}", identity.id, identity.pid, status.text());
+  return {status.error(), "the daemon's memory went to others while it made your arena of " +
+                              std::to_string(session.arena_bytes() >> 20) +
+                              " MiB: ask for less, or ask its operator"};
 }
 
 void Sessions::close(const std::shared_ptr<Session>& session) {

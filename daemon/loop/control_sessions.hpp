@@ -51,6 +51,9 @@ class Sessions {
   // EINPROGRESS, of this and register_layout(): what sessions had that ended may be about to come
   // back, ask again in a moment. tries: how often that was said already.
   Result<std::shared_ptr<Session>> open(const Peer& peer, const wire::Hello& hello, uint32_t tries);
+  // The next part of its arena. To be called until that is whole; only then is its client told of
+  // it. Others are served between two calls.
+  Status fill(Session& session, bool* ret_whole);
   void close(const std::shared_ptr<Session>& session);
 
   struct Registered {

@@ -29,6 +29,7 @@ namespace {
 
 constexpr uint64_t huge_bytes = 2u << 20;
 constexpr uint64_t small_bytes = 4096;
+constexpr uint64_t session_populated = 16u << 20;  // 20 ms in small pages; its rings lie in them
 
 // Sum, in bytes, of the named fields of a meminfo file ("MemFree:   123 kB"); the node's have a
 // prefix.
@@ -137,23 +138,42 @@ Status MappedRegion::map_aligned(uint64_t align_bytes) {
   return {};
 }
 
-Status MappedRegion::populate(const MapOptions& options) {
-  Status status = bind_to_node(data_, bytes_, options);
+// What has to be said of the memory before any of it is there.
+Status MappedRegion::prepare() {
+  const Status status = bind_to_node(data_, bytes_, options_);
   if (!status.ok()) return status;
   madvise(data_, bytes_,
-          options.huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);  // a wish: may be refused
-  if (options.huge_pages && !existed_) make_huge(data_, bytes_);
+          options_.huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);  // a wish: may be refused
+  return {};
+}
+
+Status MappedRegion::populate_some(uint64_t most, bool* ret_whole) {
+  *ret_whole = populated_ == bytes_;
+  if (*ret_whole) return {};
+  const uint64_t left = bytes_ - populated_;
+  // Meanwhile others may have taken what was there when this was opened.
+  const Status status = populated_ ? check_memory(left, options_.numa_node) : Status();
+  if (!status.ok()) return status;
+  const uint64_t some = std::min(left, std::max(most / huge_bytes, uint64_t{1}) * huge_bytes);
+  std::byte* from = data_ + populated_;
+  if (options_.huge_pages && !existed_) make_huge(from, some);
   // Through the map first: for a memfd only the map carries the wish for huge pages. Then whatever
   // is missing.
-  if (madvise(data_, bytes_, MADV_POPULATE_WRITE) != 0 && errno != EINVAL)
+  if (madvise(from, some, MADV_POPULATE_WRITE) != 0 && errno != EINVAL)
     return Status::from_errno("populating " + mib(bytes_) +
                               " (memory or its cgroup's limit is used up)");
+  populated_ += some;
+  *ret_whole = populated_ == bytes_;
+  return *ret_whole ? finish() : Status();
+}
+
+Status MappedRegion::finish() {
   int failed;
   while ((failed = posix_fallocate(file_.get(), 0, off_t(bytes_))) == EINTR) {
   }
   if (failed) return {failed, "allocating " + mib(bytes_) + ": " + std::strerror(failed)};
   page_bytes_ = mapped_page_bytes(data_, bytes_);
-  if (options.huge_pages && existed_ && page_bytes_ < huge_bytes) {
+  if (options_.huge_pages && existed_ && page_bytes_ < huge_bytes) {
     madvise(data_, bytes_ / huge_bytes * huge_bytes,
             MADV_COLLAPSE);  // a wish; copies what is there
     page_bytes_ = mapped_page_bytes(data_, bytes_);
@@ -169,8 +189,11 @@ Result<std::unique_ptr<MappedRegion>> MappedRegion::map(Fd file, Fd client, uint
   region->bytes_ = bytes;
   region->existed_ = existed;
   region->give_back_ = options.give_back;
+  region->options_ = options;
+  bool whole = false;
   Status status = region->map_aligned(huge_bytes);
-  if (status.ok()) status = region->populate(options);
+  if (status.ok()) status = region->prepare();
+  if (status.ok()) status = region->populate_some(options.populated, &whole);
   if (!status.ok()) return status;
   return region;
 }
@@ -206,6 +229,7 @@ Result<std::unique_ptr<Region>> make_session_region(uint64_t bytes, const MapOpt
   if (!client.valid()) return Status::from_errno("duplicating a session's descriptor");
   MapOptions own = options;
   own.give_back = true;
+  own.populated = session_populated;
   auto region = MappedRegion::map(std::move(file.value()), std::move(client), bytes, false, own);
   if (!region.ok()) return region.status();
   return std::unique_ptr<Region>(std::move(region.value()));

@@ -38,6 +38,7 @@ struct MapOptions {
   bool move_pages = false;  // existing content: pages on another node are moved, where possible
   // At its end the region's memory goes back, whoever else still has a descriptor of the file.
   bool give_back = false;
+  uint64_t populated = UINT64_MAX;  // bytes that map() populates; the rest: populate_some()
 };
 
 // Which part of a device is mapped, and by which pages; they are there already.
@@ -49,7 +50,7 @@ struct DevicePart {
 
 class MappedRegion : public Region {
  public:
-  // Maps `bytes` of file read-write and populates it all; allocates what the file still lacks.
+  // Maps `bytes` of file read-write and populates it; allocates what the file still lacks.
   // client: the descriptor for clients.
   static Result<std::unique_ptr<MappedRegion>> map(Fd file, Fd client, uint64_t bytes, bool existed,
                                                    const MapOptions& options);
@@ -71,16 +72,20 @@ class MappedRegion : public Region {
     return guard_ ? guard_->take_lost() : std::vector<LostRange>();
   }
   void leave() override { give_back_ = false; }
+  Status populate_some(uint64_t most, bool* ret_whole) override;
 
  private:
   MappedRegion() = default;
   Status map_aligned(uint64_t align_bytes);
-  Status populate(const MapOptions& options);
+  Status prepare();
+  Status finish();
 
   Fd file_, client_;
   std::byte* data_ = nullptr;
   uint64_t bytes_ = 0, offset_ = 0;
   uint64_t page_bytes_ = 4096;
+  uint64_t populated_ = 0;
+  MapOptions options_;
   std::unique_ptr<BusGuard> guard_;
   bool existed_ = false;
   bool give_back_ = false;

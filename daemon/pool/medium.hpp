@@ -50,6 +50,13 @@ class Region {
   virtual bool existed() const = 0;         // true: the bytes are those of an earlier daemon
   // Parts that were lost since the last call.
   virtual std::vector<LostRange> take_lost() { return {}; }
+  // A session's: populates at most so many bytes more. Errors: ENOMEM, the memory that the rest
+  // takes is not there any more.
+  virtual Status populate_some(uint64_t most, bool* ret_whole) {
+    (void)most;
+    *ret_whole = true;
+    return {};
+  }
   // A session's: its end does not empty the file.
   virtual void leave() {}
 };
@@ -89,7 +96,8 @@ class Medium {
     (void)region_names;
     return {};
   }
-  // The arena of a session: read-write for its client, sealed against resize.
+  // The arena of a session: read-write for its client, sealed against resize. Its memory comes with
+  // populate_some(): others wait for the thread that opens it.
   virtual Result<std::unique_ptr<Region>> open_session(uint64_t bytes) = 0;
   virtual std::string describe() const = 0;   // "shm, tmpfs with 2 MiB pages, node 1"
   virtual std::string isolation() const = 0;  // "by read-only mount" or "by uid"

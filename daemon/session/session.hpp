@@ -49,6 +49,10 @@ class Session {
   int memory_fd() const { return memory_->client_fd(); }
   uint64_t memory_bytes() const { return memory_->bytes(); }
   uint64_t arena_bytes() const { return arena_bytes_; }
+  // Control thread, until it says that the arena is whole, and before the client knows of it.
+  Status populate_some(uint64_t most, bool* ret_whole) {
+    return memory_->populate_some(most, ret_whole);
+  }
   int event_fd() const { return event_fd_; }
   int doorbell(uint32_t shard) const { return doorbells_[shard]; }
 

@@ -326,6 +326,31 @@ TEST_F(MediumTest, session_memory_cannot_be_resized_by_its_client) {
   EXPECT_GE(uint64_t(info.st_blocks) * 512, 4 * mib) << "allocated in full";
 }
 
+// A large arena would keep the thread that opens it from all others.
+TEST_F(MediumTest, session_memory_comes_in_steps) {
+  options_ = {};
+  options_.kind = "memfd";
+  auto medium = make();
+  auto session = medium->open_session(128 * mib + 4096);
+  ASSERT_TRUE(session.ok()) << session.status().text();
+  const auto allocated = [&] {
+    struct stat info {};
+    EXPECT_EQ(fstat(session.value()->client_fd(), &info), 0);
+    return uint64_t(info.st_blocks) * 512;
+  };
+  EXPECT_LE(allocated(), 32 * mib);
+  bool whole = false;
+  for (uint32_t step = 1; !whole; step++) {
+    const uint64_t before = allocated();
+    ASSERT_TRUE(session.value()->populate_some(16 * mib, &whole).ok());
+    EXPECT_LE(allocated() - before, 16 * mib);
+    ASSERT_LE(step, 16u);
+  }
+  EXPECT_GE(allocated(), 128 * mib + 4096);
+  ASSERT_TRUE(session.value()->populate_some(16 * mib, &whole).ok());
+  EXPECT_TRUE(whole);
+}
+
 TEST_F(MediumTest, more_than_the_memory_there_is_is_an_error_before_it_is_tried) {
   options_ = {};
   options_.kind = "memfd";
