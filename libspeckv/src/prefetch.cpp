@@ -147,9 +147,11 @@ class Asking {
   uint32_t asked_ = 0;
 };
 
+// Those of which the caller knows what becomes of them; to ask for the others again is of use.
 int taken_up(const int32_t* results, uint32_t count) {
   int good = 0;
-  for (uint32_t i = 0; i < count; i++) good += results[i] >= 0 || results[i] == -EINPROGRESS;
+  for (uint32_t i = 0; i < count; i++)
+    good += results[i] >= 0 || results[i] == -EINPROGRESS || results[i] == -ENOENT;
   return good;
 }
 
