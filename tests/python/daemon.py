@@ -26,7 +26,10 @@ class Daemon:
     def __init__(self, pool="64MiB", preset="exact", spill=None):
         # a spill file is read around the page cache, which memory file systems cannot
         self.folder = tempfile.mkdtemp(prefix="speckv-python-", dir="/var/tmp" if spill else None)
-        below = f'spill_path = "{self.folder}/spill"\nspill_bytes = "{spill}"\n' if spill else ""
+        below = ""
+        if spill:  # and nothing comes up that no test has asked for
+            below = (f'spill_path = "{self.folder}/spill"\nspill_bytes = "{spill}"\n'
+                     'speculation = false\n')
         self.socket = self.folder + "/s"
         self.config = self.folder + "/speckvd.toml"
         pathlib.Path(self.config).write_text(
@@ -54,7 +57,9 @@ class Daemon:
         return pathlib.Path(self.folder + "/log").read_text(encoding="utf-8")
 
     def pause(self):
+        """Returns when every thread of it stands still: the signal alone does not wait for that."""
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
