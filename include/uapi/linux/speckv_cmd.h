@@ -32,9 +32,9 @@
  * A status that is not SPECKV_STATUS_OK: the engine ended it and says why; the call returns 0.
  *
  * What nobody may touch: until the call returns, and after ETIMEDOUT until the engine's `resets`
- * has grown or its state is DEAD, the engine may still write the target. The driver keeps an
- * extent that was freed meanwhile out of use until then; a file that goes on using its extent has
- * to look itself.
+ * has grown, the engine may still write the target; one whose state is DEAD may until it is
+ * unbound. The driver keeps an extent that was freed meanwhile out of use until then; a file that
+ * goes on using its extent has to look itself.
  */
 #ifndef _UAPI_LINUX_SPECKV_CMD_H
 #define _UAPI_LINUX_SPECKV_CMD_H
