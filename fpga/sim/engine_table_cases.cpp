@@ -197,13 +197,17 @@ void run_tables(EngineHost& host) {
   ChanqCase made = chanq_case(host, tables);
   load_widths(host, made.layout, false, tables);
   run_case(host, "tables that are there", made, tables, SPECKV_ENGINE_OK);
-  // Slots behind the last one, while the first one, which they are modulo 256, is there.
+  // Slots behind the last one, while those before it and the first one, which it is modulo 256, are
+  // there.
   const auto first = widths_of(*made.layout.table(0), CodecId::chanq3_5);
   if (load_table(host, SPECKV_ENGINE_WIDTHS_OFFSET, first.data(), sizeof(first)).status !=
       SPECKV_ENGINE_OK)
     bench.mismatch("the first slot of widths");
   Tables behind = tables;
   behind.slot = made.layout.shared_widths ? 256 : 257 - made.layout.heads;
+  for (uint32_t slot = behind.slot; slot < 256; ++slot)
+    load_table(host, SPECKV_ENGINE_WIDTHS_OFFSET + slot * SPECKV_ENGINE_WIDTHS_BYTES, first.data(),
+               sizeof(first));
   run_case(host, "a slot that there is not", made, behind, SPECKV_ENGINE_TABLE);
   run_half_tables(host, made, tables);
   run_no_tables(host);
