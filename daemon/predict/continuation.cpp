@@ -39,7 +39,7 @@ constexpr uint16_t kLists = kAgeLists + 1;
 constexpr uint16_t kNoList = UINT16_MAX;
 constexpr uint64_t kAdvanceNs = 1'000'000;  // the finest bin
 constexpr uint32_t kUnparkTries = 2;
-constexpr uint32_t kDepthTries = 8;  // blocks of the same worth that are compared by position
+constexpr uint32_t kDepthTries = 8;      // blocks of the same worth that are compared by position
 constexpr uint64_t kGhostsPerBlock = 4;  // four pools' worth of evicted keys
 // How a ghost remembers a block, in its four bits.
 constexpr uint32_t kVisitsMax = 7;

@@ -46,9 +46,9 @@ std::vector<Shape> shapes_of(const SizeCurveOptions& options) {
   std::vector<Shape> shapes;
   for (double step : kSizeSteps) shapes.push_back(shape_of(step, options.samples));
   if (options.bytes_below)
-    shapes.push_back(shape_of(
-        double(options.pool_bytes + options.bytes_below) / double(options.pool_bytes),
-        options.samples));
+    shapes.push_back(
+        shape_of(double(options.pool_bytes + options.bytes_below) / double(options.pool_bytes),
+                 options.samples));
   return shapes;
 }
 

@@ -83,11 +83,11 @@ class SizeCurve {
   void sweep();
 
   std::vector<std::unique_ptr<Model>> models_;
-  uint32_t shift_ = 0;     // log2 of one_in()
-  double expected_ = 0;    // uses, by what was asked and how rare they are
+  uint32_t shift_ = 0;   // log2 of one_in()
+  double expected_ = 0;  // uses, by what was asked and how rare they are
   uint64_t half_life_;
-  size_t swept_ = 0;       // models of which all is gone that is not looked at any more
-  uint32_t next_ = 0;      // the block of models_[swept_] that is swept next
+  size_t swept_ = 0;   // models of which all is gone that is not looked at any more
+  uint32_t next_ = 0;  // the block of models_[swept_] that is swept next
 };
 
 }  // namespace speckv::predict

@@ -184,4 +184,50 @@ module engine_complete
 
   logic unused_cfg;
   assign unused_cfg = ^{cfg, result_q.queue_id[1]};
+
+`ifdef SPECKV_FORMAL
+  `SPECKV_PAST
+  // Any one queue: slot and phase of its next completion, counted another way.
+  logic watch;
+  always_ff @(posedge clk_i) watch <= watch;
+  logic [15:0] slot_q, slots_watched;
+  logic phase_q, pending_q, taken, here;
+  assign slots_watched = 16'd1 << queues_i[watch].log2_slots;
+  assign taken = state_q == StPick && result_valid_i != '0;
+  assign here = index == watch;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || (!queues_i[watch].enable && queue_idle_i[watch] && !completed_o[watch])) begin
+      slot_q <= '0;
+      phase_q <= 1'b1;
+    end else if (completed_o[watch]) begin
+      slot_q <= slot_q + 16'd1 == slots_watched ? '0 : slot_q + 16'd1;
+      if (slot_q + 16'd1 == slots_watched) phase_q <= !phase_q;
+    end
+    if (!rst_ni) pending_q <= 1'b0;
+    else if (taken) pending_q <= 1'b1;
+    else if (completed_o != '0) pending_q <= 1'b0;
+  end
+  `SPECKV_ASSERT(CompleteSlot, slot_q == (tail_q[watch] & (slots_watched - 16'd1)))
+  `SPECKV_ASSERT(CompletePhaseIs, phase_q == ((tail_q[watch] & slots_watched) == '0))
+  `SPECKV_ASSERT(
+      CompletePhase,
+      !(state_q == StBeat && here) || (completion.phase == phase_q && slot[15:0] == slot_q))
+  // Each result once: taken when none is under way, told once.
+  `SPECKV_ASSERT(CompleteOne, pending_q == (state_q != StPick))
+  `SPECKV_ASSERT(CompleteOnce, completed_o == '0 || pending_q)
+  // It counts when the bus has answered, or when it could not be written at all.
+  `SPECKV_ASSERT(CompleteAfterAnswer, !(past_valid && state_q == StDone && !failed_q) || $past
+                 (write_done))
+  // The driver changes a ring's size while it is off and idle; two queue pairs.
+  logic [3:0] size_q;
+  logic on_q;
+  always_ff @(posedge clk_i) begin
+    size_q <= queues_i[watch].log2_slots;
+    on_q <= rst_ni && (queues_i[watch].enable || !queue_idle_i[watch]);
+  end
+  `SPECKV_ASSUME(CompleteSizeStands, !on_q || size_q == queues_i[watch].log2_slots)
+  `SPECKV_ASSUME(CompleteQueues, result_i[0].queue_id < 2'd2 && result_i[1].queue_id < 2'd2)
+  `SPECKV_ASSUME(CompleteIdleIsIdle, !(pending_q && here) || !queue_idle_i[watch])
+  `SPECKV_COVER(CompleteSecondRound, completed_o[watch] && !phase_q)
+`endif
 endmodule

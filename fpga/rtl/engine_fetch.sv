@@ -74,8 +74,9 @@ module engine_fetch
           cq_tail_i[i] - queues_i[i].cq_head + open_q[i] < `MUT(
           53, slots[i], slots[i] + 16'd1);
       rung_for[i] = tail_q[i] - head_q[i];
-      bad_bells[i] = queues_i[i].enable && queues_i[i].sq_rung &&
-          (ahead[i] > slots[i] || ahead[i] < rung_for[i]);
+      bad_bells[i] = queues_i[i].enable && queues_i[i].sq_rung && (ahead[i] > slots[i] || ahead[i] <
+      `MUT(162, rung_for[i], 16'd0)
+      );
     end
   end
   prim_arbiter #(
@@ -228,6 +229,49 @@ module engine_fetch
 
   logic unused_cfg;
   assign unused_cfg = ^{queue_q[1], cfg};
+
+`ifdef SPECKV_FORMAL
+  `SPECKV_PAST
+  `SPECKV_ASSERT(FetchQueueExists, state_q == StPick || queue_q < 2'd2)
+  // Of each queue: its slots are fetched one after the other, none twice, none that was not rung
+  // for; what was fetched is handed on once.
+  for (genvar i = 0; i < Queues; i++) begin : gen_ring
+    logic [15:0] next_q, left, room_q;
+    logic [16:0] used, used_q;
+    logic under_way, taken, taken_q, handed, off, on_q;
+    logic [3:0] size_q;
+    assign under_way = state_q != StPick && queue_q == 2'(i);
+    assign taken = fetched && queue_q == 2'(i);
+    assign handed = (job_ready_i && job_grant[i]) || (cancel_ready_i && cancel_grant[i]);
+    assign off = !queues_i[i].enable && queue_idle_o[i];
+    assign left = tail_q[i] - head_q[i];
+    // Slots of the completion ring that are taken or spoken for.
+    assign room_q = cq_tail_i[i] - queues_i[i].cq_head;
+    assign used = 17'(room_q) + 17'(open_q[i]);
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni || off) next_q <= '0;
+      else if (taken) next_q <= next_q + 16'd1;
+      size_q <= queues_i[i].log2_slots;
+      on_q <= rst_ni && !off;
+      used_q <= used;
+      taken_q <= taken;
+    end
+    `SPECKV_ASSERT(FetchInOrder, head_q[i] == next_q)
+    `SPECKV_ASSERT(FetchRungFor, left <= slots[i] && (!under_way || left != '0))
+    `SPECKV_ASSERT(FetchOnePlace, !(held_q[i] && under_way))
+    `SPECKV_ASSERT(FetchHandsOnItsOwn, !handed || held_q[i])
+    `SPECKV_ASSERT(FetchHeldIsLast, !held_q[i] || held_job_q[i].sq_head == head_q[i])
+    `SPECKV_ASSERT(FetchOpenIsHeld, !held_q[i] || open_q[i] != '0)
+    `SPECKV_ASSERT(FetchSpokenFor, !under_way || used < 17'(slots[i]))
+    // The driver changes a ring's size while it is off and idle; a job is completed once, into a
+    // slot of its own; completions are taken that are there.
+    `SPECKV_ASSUME(FetchSizeStands, !on_q || size_q == queues_i[i].log2_slots)
+    `SPECKV_ASSUME(FetchUsedFalls, !on_q || used <= used_q + 17'(taken_q))
+    `SPECKV_ASSUME(FetchUsedFits, used <= 17'(slots[i]))
+    `SPECKV_ASSUME(FetchCompletedOnce, !completed_i[i] || open_q[i] > 16'(held_q[i]))
+    `SPECKV_COVER(FetchSecondRound, taken && head_q[i] == slots[i])
+  end
+`endif
 
   `SPECKV_ASSERT(FetchHasPlace, !fetched || !held_q[queue_q[0]])
   `SPECKV_ASSERT(FetchCompletionHasSlot, !fetched || open_q[queue_q[0]] < slots[queue_q[0]])

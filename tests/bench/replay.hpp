@@ -22,8 +22,8 @@
 namespace speckv::bench {
 
 struct ReplayResult {
-  std::array<uint64_t, 2> hits{};   // leading, without block 0; [half]
-  std::array<uint64_t, 2> asked{};  // without block 0
+  std::array<uint64_t, 2> hits{};    // leading, without block 0; [half]
+  std::array<uint64_t, 2> asked{};   // without block 0
   std::array<uint64_t, 2> opened{};  // requests whose block 0 was there
   std::array<uint64_t, 2> requests{};
   uint64_t inserted = 0;

@@ -47,8 +47,7 @@ void add_points(Report& report, const Trace& trace, uint32_t blocks) {
     char setting[160];
     std::snprintf(setting, sizeof setting,
                   "trace %s: %.2f %% where a replay of all gives %.2f; 1 key in %llu looked at",
-                  trace.name.c_str(), said, truth,
-                  static_cast<unsigned long long>(curve.one_in()));
+                  trace.name.c_str(), said, truth, static_cast<unsigned long long>(curve.one_in()));
     row.setting = setting;
     row.samples = 1;
     report.add(row);
@@ -58,14 +57,13 @@ void add_points(Report& report, const Trace& trace, uint32_t blocks) {
 // Of any key that is asked, looked at or not.
 void add_cost(Report& report, const Trace& trace, uint32_t blocks) {
   const SizeFeed feed(trace, kBlockBytes);
-  const auto timings = take_turns(
-      {{"use",
-        [&] {
-          predict::SizeCurve curve(options_of(blocks));
-          feed.play(&curve);
-          return uint64_t(trace.blocks.size());
-        }}},
-      report.options().quick ? 3 : 7, Clock::thread_cpu);
+  const auto timings = take_turns({{"use",
+                                    [&] {
+                                      predict::SizeCurve curve(options_of(blocks));
+                                      feed.play(&curve);
+                                      return uint64_t(trace.blocks.size());
+                                    }}},
+                                  report.options().quick ? 3 : 7, Clock::thread_cpu);
   Row row;
   row.name = "size/" + std::to_string(blocks) + "/cost";
   row.value = timings[0].median_s * 1e9;

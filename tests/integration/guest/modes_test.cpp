@@ -51,8 +51,7 @@ TEST(Devdax, PutGetAndRestartOnARealDevice) {
   }
   std::string restored = std::to_string(real_blocks);  // + warns with GCC 12, falsely
   restored += " blocks restored";
-  EXPECT_NE(daemon.log().find(restored), std::string::npos)
-      << daemon.log();
+  EXPECT_NE(daemon.log().find(restored), std::string::npos) << daemon.log();
 }
 
 // Pages of one file of the pool in the daemon's map, by node, as /proc/PID/numa_maps tells.
