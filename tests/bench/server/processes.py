@@ -32,6 +32,8 @@ class Process:
     def __init__(self, words, log, cores, **environment):
         started.append(self)
         self.log_path = pathlib.Path(log)
+        if self.log_path.exists():  # an earlier repeat's: what is odd there can be looked at
+            self.log_path.rename(f"{log}.before")
         with open(log, "wb") as out:
             self.process = subprocess.Popen(
                 [str(word) for word in words],
