@@ -8,6 +8,7 @@
 
 #include "client.hpp"
 #include "src/clock.hpp"
+#include "tier_folder.hpp"
 
 namespace speckv::test {
 namespace {
@@ -24,12 +25,10 @@ class Prefetch : public LibTest {
     kv_ = std::make_unique<Kv>(layout_, Arrangement::token_major);
     for (uint64_t number : numbers) ASSERT_EQ(client().put(number_, number, *kv_), 0);
   }
-  // Without a tier below nobody is asked about absent keys. Its file is read around the page cache,
-  // which memory file systems cannot.
+  // Without a tier below nobody is asked about absent keys.
   void begin_over_a_tier() {
-    char name[] = "/var/tmp/speckv-prefetch-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    below_ = name;
+    below_ = make_tier_folder("prefetch");
+    ASSERT_FALSE(below_.empty());
     begin_with({}, "spill_path = \"" + below_ + "/spill\"\nspill_bytes = \"64MiB\"\n");
   }
   ~Prefetch() override {

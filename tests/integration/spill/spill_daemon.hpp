@@ -8,15 +8,15 @@
 #include <filesystem>
 
 #include "client.hpp"
+#include "tier_folder.hpp"
 
 namespace speckv::test {
 
 class SpillDaemon : public LibTest {
  protected:
   void SetUp() override {
-    char name[] = "/var/tmp/speckv-spilled-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    folder_ = name;
+    folder_ = make_tier_folder("spilled");
+    ASSERT_FALSE(folder_.empty());
   }
   void TearDown() override {
     client_.reset();
