@@ -15,7 +15,7 @@
 namespace speckv::bench {
 namespace {
 
-constexpr double kShortBy = 0.5;  // points below LRU that are still "never below"
+constexpr double kShortBy = 0.5;  // points below the better of both that are still "never below"
 
 void add_row(Report& report, const std::string& name, double percent, double lru,
              const std::string& goal, const Trace& trace) {
@@ -31,10 +31,13 @@ void add_row(Report& report, const std::string& name, double percent, double lru
   report.add(row);
 }
 
-std::string goal_of_ours(uint32_t capacity, double lru) {
-  if (capacity == 5000) return ">= 1.5";
+// Where room is shortest each trace has a goal of its own; elsewhere ours is never clearly below
+// the better of LRU and S3-FIFO.
+std::string goal_of_ours(uint32_t capacity, const Trace& trace, double better) {
+  if (capacity == 5000 && !trace.name.starts_with("agentic")) return ">= 1.5";
+  if (capacity == 1000 && trace.name.starts_with("agentic")) return ">= 1.15";
   char text[64];
-  std::snprintf(text, sizeof text, "value >= %.2f", std::max(0.0, lru - kShortBy));
+  std::snprintf(text, sizeof text, "value >= %.2f", std::max(0.0, better - kShortBy));
   return text;
 }
 
@@ -52,9 +55,10 @@ void suite_evict(Report& report) {
     };
     const double lru = percent_of("lru");
     add_row(report, "evict/lru" + at, lru, lru, "", trace);
-    add_row(report, "evict/s3fifo" + at, percent_of("s3fifo"), lru, "", trace);
-    add_row(report, "evict/ours" + at, percent_of("continuation"), lru, goal_of_ours(capacity, lru),
-            trace);
+    const double s3fifo = percent_of("s3fifo");
+    add_row(report, "evict/s3fifo" + at, s3fifo, lru, "", trace);
+    add_row(report, "evict/ours" + at, percent_of("continuation"), lru,
+            goal_of_ours(capacity, trace, std::max(lru, s3fifo)), trace);
     add_row(report, "evict/belady" + at, replay_belady(trace, capacity).percent(1), lru, "", trace);
   }
 }
