@@ -281,6 +281,29 @@ Refusal encode_segment(const speckv_layout& layout, const Preset& preset, uint32
   return encode_kinds(plan, in, own, &copy, out.data(), ret_checksum);
 }
 
+bool keeps_bound(const speckv_layout& layout, const Preset& preset, uint32_t layer,
+                 bool first_block, const SegmentView& in, std::span<const std::byte> stored,
+                 const ChanTable* tables) {
+  SegmentPlan plan;
+  if (!plan_segment(layout, preset, first_block, &plan) || stored.size() < plan.bytes) return false;
+  const ChanTable* own = layer_tables(layout, layer, tables);
+  const std::byte* from = stored.data();
+  for (const Kind kind : kinds) {
+    PageShape shape = plan.shape;
+    shape.kind = kind;
+    const ConstPlane& plane = kind == Kind::k ? in.k : in.v;
+    for (Walk at{plan, kind, 0, 0}; at.head < plan.heads; step(at, 1)) {
+      const std::span<const std::byte> page(from, find_codec(at.codec())->bytes(at.codec(), shape));
+      from += at.bytes();
+      if (shares_between_tokens(at.codec(), shape) &&
+          !keeps_token_bound(at.codec(), shape, page_view<ConstView>(plan, plane, at.head, at.page),
+                             page, own == nullptr ? nullptr : own + at.head))
+        return false;
+    }
+  }
+  return true;
+}
+
 uint64_t decode_segment(const speckv_layout& layout, const Preset& preset, uint32_t layer,
                         bool first_block, std::span<const std::byte> in, const SegmentOut& out,
                         bool stream, const ChanTable* tables) {

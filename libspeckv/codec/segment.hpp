@@ -85,6 +85,13 @@ enum class Input : uint8_t { steady, changing };
                                      const ChanTable* tables = nullptr,
                                      Input input = Input::steady);
 
+// What somebody else encoded of `in` by these codecs: whether each page keeps what a bounded preset
+// promises. Total: any stored bytes have an answer. Requires: stored.size() >= segment_bytes().
+[[nodiscard]] bool keeps_bound(const speckv_layout& layout, const Preset& preset, uint32_t layer,
+                               bool first_block, const SegmentView& in,
+                               std::span<const std::byte> stored,
+                               const ChanTable* tables = nullptr);
+
 // Decodes one segment. Returns: the checksum of the stored bytes as they were read; the caller
 // compares it with the header's. Total: any bytes decode to something. Bytes fewer than
 // segment_bytes(): nothing is written, returns 0. stream: non-temporal stores where the output

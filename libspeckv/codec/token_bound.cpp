@@ -70,7 +70,7 @@ float channels_error(const PageShape& shape, std::span<const std::byte> made,
                      const uint8_t* of_pair, const ChanTable& table) {
   const size_t d = shape.head_dim;
   const int field = std::to_integer<int>(made[0]), top = std::to_integer<int>(made[1]);
-  const int grain = std::to_integer<int>(made[2]);
+  const int grain = std::min(std::to_integer<int>(made[2]), chanq_grain_max);
   const std::byte* drops = made.data() + chanq_header + d;
   uint8_t drop[2 * chanq_pairs_max], width[2 * chanq_pairs_max];
   for (size_t byte = 0; byte < d / 8; ++byte) {
