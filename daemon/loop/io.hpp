@@ -11,6 +11,7 @@
 // be cleared at any moment, and a read or a write of it could then wait for ever.
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -21,6 +22,7 @@ namespace speckv {
 struct Operation {
   int32_t result = 0;      // of its last completion: what poll(2), read(2), write(2) say, or -errno
   bool under_way = false;  // another completion will come
+  uint64_t detail = 0;     // of a command: what else its driver says
 };
 
 class Io {
@@ -36,6 +38,13 @@ class Io {
                                   uint64_t offset) = 0;
   // What was written to fd before this was asked for is durable when it has completed with 0.
   [[nodiscard]] virtual int sync(Operation* operation, int fd) = 0;
+  // A command of fd's driver by io_uring's passthrough, of at most 80 bytes; they are copied.
+  // -EOPNOTSUPP: this Io has no room for commands.
+  [[nodiscard]] virtual int command(Operation* operation, int fd, uint32_t call,
+                                    std::span<const std::byte> words) {
+    (void)operation, (void)fd, (void)call, (void)words;
+    return -EOPNOTSUPP;
+  }
   // The operation still completes, with -ECANCELED or with what it had done already.
   [[nodiscard]] virtual int cancel(Operation* operation) = 0;
 

@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstring>
+
 namespace speckv {
 
 namespace {
@@ -22,11 +24,17 @@ constexpr unsigned disk_workers = 64;
 constexpr unsigned flags_to_try[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
                                      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN, 0};
 
-int try_open(io_uring* ring, unsigned count) {
+// Where the payload of a command begins in an entry of 128 bytes.
+constexpr size_t command_offset = offsetof(io_uring_sqe, addr3);
+constexpr size_t command_bytes_max = 80;
+static_assert(command_offset + command_bytes_max == 128);
+
+int try_open(io_uring* ring, unsigned count, unsigned more_flags) {
   int error = 0;
   for (const unsigned flags : flags_to_try) {
     io_uring_params params{};
-    params.flags = flags | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+    params.flags =
+        flags | more_flags | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
     params.cq_entries = count;
     error = io_uring_queue_init_params(entries, ring, &params);
     if (error != -EINVAL) break;
@@ -40,12 +48,14 @@ IoRing::~IoRing() {
   if (open_) io_uring_queue_exit(&ring_);
 }
 
-Status IoRing::open() {
+Status IoRing::open(bool commands) {
+  has_commands_ = commands;
+  const unsigned more_flags = commands ? IORING_SETUP_SQE128 | IORING_SETUP_CQE32 : 0;
   Status status = signal_.open();
   if (!status.ok()) return status;
   int error = -ENOMEM;
   for (const unsigned count : completions)
-    if (error == -ENOMEM) error = try_open(&ring_, count);
+    if (error == -ENOMEM) error = try_open(&ring_, count, more_flags);
   if (error)
     return {-error,
             "io_uring_queue_init: " + std::string(std::strerror(-error)) +
@@ -114,6 +124,20 @@ int IoRing::sync(Operation* operation, int fd) {
   return 0;
 }
 
+int IoRing::command(Operation* operation, int fd, uint32_t call, std::span<const std::byte> words) {
+  if (!has_commands_ || words.size() > command_bytes_max) return -EOPNOTSUPP;
+  io_uring_sqe* sqe = entry(operation);
+  if (!sqe) return -EAGAIN;
+  auto* bytes = reinterpret_cast<std::byte*>(sqe);
+  std::memset(bytes, 0, command_offset + command_bytes_max);
+  sqe->opcode = IORING_OP_URING_CMD;
+  sqe->fd = fd;
+  sqe->cmd_op = call;
+  std::memcpy(bytes + command_offset, words.data(), words.size());
+  io_uring_sqe_set_data(sqe, operation);
+  return 0;
+}
+
 int IoRing::cancel(Operation* operation) {
   io_uring_sqe* sqe = entry(nullptr);
   if (!sqe) return -EAGAIN;
@@ -138,12 +162,14 @@ void IoRing::reap(std::vector<Operation*>* ret_completed) {
     auto* operation = static_cast<Operation*>(io_uring_cqe_get_data(cqe));
     const int result = cqe->res;
     const bool more = cqe->flags & IORING_CQE_F_MORE;
+    const uint64_t detail = has_commands_ ? cqe->big_cqe[0] : 0;
     io_uring_cqe_seen(&ring_, cqe);
     if (!operation) {  // a cancel's own: too late (-ENOENT, -EALREADY) is as good as done
       if (result != -ENOENT && result != -EALREADY) checked(result);
       continue;
     }
     operation->result = result;
+    operation->detail = detail;
     operation->under_way = more;
     ret_completed->push_back(operation);
   }

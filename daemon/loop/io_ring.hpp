@@ -24,7 +24,8 @@ class IoRing final : public Io {
   IoRing(const IoRing&) = delete;
   IoRing& operator=(const IoRing&) = delete;
 
-  Status open();    // any thread
+  // Any thread. commands: with room for command(), which makes every entry twice as large.
+  Status open(bool commands = false);
   Status attach();  // the thread that calls everything below
 
   [[nodiscard]] int poll(Operation* operation, int fd) override;
@@ -33,6 +34,8 @@ class IoRing final : public Io {
   [[nodiscard]] int write(Operation* operation, int fd, std::span<const std::byte> from,
                           uint64_t offset) override;
   [[nodiscard]] int sync(Operation* operation, int fd) override;
+  [[nodiscard]] int command(Operation* operation, int fd, uint32_t call,
+                            std::span<const std::byte> words) override;
   [[nodiscard]] int cancel(Operation* operation) override;
   [[nodiscard]] int signal(int event_fd) override;
   void wait(uint64_t wait_ns) override;
@@ -46,7 +49,7 @@ class IoRing final : public Io {
   int checked(int result);
 
   io_uring ring_{};
-  bool open_ = false;
+  bool open_ = false, has_commands_ = false;
   EventSignal signal_;
   std::atomic<uint64_t> errors_{0};
 };

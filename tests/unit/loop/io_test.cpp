@@ -96,6 +96,30 @@ TEST_F(Ring, ReadsAndWritesSayWhatBecameOfThem) {
   EXPECT_EQ(operation.result, -EBADF);
 }
 
+// What has no commands says so; and without room for them nothing is asked for at all.
+TEST_F(Ring, ACommandIsItsFilesToAnswer) {
+  const int fd = eventfd(0, 0);
+  const std::byte words[80] = {};
+  Operation operation, poll;
+  EXPECT_EQ(io_.command(&operation, fd, 1, words), -EOPNOTSUPP);
+  IoRing with;
+  ASSERT_TRUE(with.open(true).ok());
+  ASSERT_TRUE(with.attach().ok());
+  ASSERT_EQ(with.command(&operation, fd, 1, words), 0);
+  ASSERT_EQ(with.poll(&poll, fd), 0);
+  ring(fd);
+  std::vector<Operation*> completed;
+  while (completed.size() < 2) {
+    with.wait(a_while_ns);
+    with.reap(&completed);
+  }
+  EXPECT_EQ(operation.result, -EOPNOTSUPP);
+  EXPECT_EQ(operation.detail, 0u);
+  EXPECT_GT(poll.result, 0);
+  EXPECT_EQ(with.command(&operation, fd, 1, std::vector<std::byte>(81)), -EOPNOTSUPP);
+  close(fd);
+}
+
 TEST_F(Ring, ASignalNeverWaits) {
   const int fd = eventfd(0, 0);  // blocking, as a client can make it
   const uint64_t brim = 0xfffffffffffffffe;
