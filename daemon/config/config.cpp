@@ -75,6 +75,14 @@ std::string describe_medium(const PoolConfig& pool) {
   return text;
 }
 
+std::string describe_engine(const Config& config) {
+  const EngineConfig& engine = config.engine;
+  if (engine.kind == "cpu") return "cpu";
+  return engine.kind + ", 1 of " + std::to_string(engine.check_one_in) +
+         " segments checked, answers within " + std::to_string(engine.deadline_ms) + " ms, " +
+         format_bytes(engine.staging_bytes * config.daemon.data_threads) + " of staging";
+}
+
 std::string describe_prefetch(const NamespaceConfig& space) {
   std::string text = format_bytes(space.prefetch_bytes_s) + " a second, ";
   if (space.prefetch_bytes_s_min)
@@ -206,10 +214,16 @@ uint64_t size_memory_bytes(const NamespaceConfig& space, uint32_t shards) {
          space.index_entries * limits::size_block_bytes;
 }
 
+// Of a device: a place of staging memory for each command, and what is encoded again to compare.
+uint64_t engine_memory_bytes(const Config& config) {
+  if (config.engine.kind == "cpu") return 0;
+  return 2 * config.engine.staging_bytes * config.daemon.data_threads;
+}
+
 uint64_t memory_bytes_max(const Config& config) {
   const uint64_t rings = shm::session_arena_offset(config.daemon.data_threads);
   uint64_t bytes = config.session.arenas_bytes_max + rings * config.session.sessions_max +
-                   config.session.widths_bytes_max;
+                   config.session.widths_bytes_max + engine_memory_bytes(config);
   for (const NamespaceConfig& space : config.namespaces)
     bytes += space.bytes + index_bytes_max(space) +
              spill_memory_bytes(space, config.daemon.data_threads) +
@@ -240,6 +254,8 @@ std::string describe(const Config& config) {
   text += "[pool]\n";
   append(&text, "medium", describe_medium(config.pool));
   append(&text, "bytes", format_bytes(config.pool.bytes));
+  text += "[engine]\n";
+  append(&text, "kind", describe_engine(config));
   text += "[session]\n";
   append(&text, "arena_bytes",
          format_bytes(config.session.arena_bytes) + ", at most " +

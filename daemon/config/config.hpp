@@ -13,6 +13,7 @@
 //   [daemon]       socket, socket_mode, runtime_dir, data_threads, encode_threads, tables,
 //                  measure_widths, log_level, metrics, metrics_connections_max
 //   [pool]         medium, path, bytes, numa_node, huge_pages, emulated_gb_s, emulated_ns
+//   [engine]       kind, check_one_in, deadline_ms, staging_bytes
 //   [session]      arena_bytes, arena_bytes_max, arenas_bytes_max, sessions_max, hold_ms_max,
 //                  holds_max, layouts_max, widths_bytes_max, fds_max, connections_max,
 //                  connections_of_uid_max, hello_ms_max, log_lines_max
@@ -63,6 +64,14 @@ struct DaemonConfig {
 struct PoolConfig {
   MediumOptions medium;  // the `[pool]` keys but bytes
   uint64_t bytes = 0;    // of all namespaces; never less than the sum of theirs
+};
+
+// Who encodes: docs/driver.md, "The daemon on an engine".
+struct EngineConfig {
+  std::string kind = "cpu";  // "cpu", "device"
+  uint32_t check_one_in = limits::check_one_in_default;
+  uint32_t deadline_ms = limits::engine_deadline_ms_default;
+  uint64_t staging_bytes = limits::staging_bytes_default;  // of each data thread
 };
 
 struct SessionConfig {
@@ -131,6 +140,7 @@ struct Config {
   std::string source = "built-in defaults";
   DaemonConfig daemon;
   PoolConfig pool;
+  EngineConfig engine;
   SessionConfig session;
   std::vector<NamespaceConfig> namespaces;
 };
@@ -172,6 +182,7 @@ uint64_t spill_memory_bytes(const NamespaceConfig& space, uint32_t shards);
 uint32_t size_samples_of_shard(const NamespaceConfig& space, uint32_t shards);
 uint64_t size_memory_bytes(const NamespaceConfig& space, uint32_t shards);
 uint64_t speculation_memory_bytes(const NamespaceConfig& space);
+uint64_t engine_memory_bytes(const Config& config);
 // The most memory that this configuration can ever take: pool, indexes, arenas,
 // widths. Bytes.
 uint64_t memory_bytes_max(const Config& config);

@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::string_view log_levels[] = {"trace", "debug", "info", "warn", "error", "off"};
 constexpr std::string_view media[] = {"shm", "memfd", "devdax", "extent"};
-constexpr std::string_view sections[] = {"daemon", "pool", "session", "namespace"};
+constexpr std::string_view sections[] = {"daemon", "pool", "engine", "session", "namespace"};
+constexpr std::string_view engines[] = {"cpu", "device"};
 
 void read_path(TableReader& table, std::string_view key, uint32_t bytes_max, std::string* ret) {
   std::string path;
@@ -74,6 +75,22 @@ void read_pool(TableReader table, PoolConfig* ret) {
   table.flag("huge_pages", &medium.huge_pages);
   table.number("emulated_gb_s", 0, limits::emulated_gb_s_max, &medium.emulated_gb_s);
   table.integer("emulated_ns", 0, limits::emulated_ns_max, &medium.emulated_ns);
+  table.finish();
+}
+
+void read_engine(TableReader table, const PoolConfig& pool, EngineConfig* ret) {
+  table.one_of("kind", engines, &ret->kind);
+  if (ret->kind == "device" && pool.medium.kind != "extent")
+    table.fail("kind",
+               " = \"device\" needs [pool] medium = \"extent\": a codec engine reaches the "
+               "driver's extents alone");
+  table.integer("check_one_in", 1, limits::check_one_in_max, &ret->check_one_in);
+  table.integer("deadline_ms", limits::engine_deadline_ms_min, limits::engine_deadline_ms_max,
+                &ret->deadline_ms);
+  table.size("staging_bytes", limits::staging_bytes_min, limits::staging_bytes_max,
+             &ret->staging_bytes);
+  if (ret->staging_bytes % (2 * limits::mib))
+    table.fail("staging_bytes", " must be a multiple of 2MiB: a command has so much");
   table.finish();
 }
 
@@ -389,6 +406,8 @@ Result<Config> parse_config(std::string_view text, const std::string& source_nam
   }
   read_daemon(TableReader(section(root, "daemon", &errors), "[daemon]", &errors), &config.daemon);
   read_pool(TableReader(section(root, "pool", &errors), "[pool]", &errors), &config.pool);
+  read_engine(TableReader(section(root, "engine", &errors), "[engine]", &errors), config.pool,
+              &config.engine);
   read_session(TableReader(section(root, "session", &errors), "[session]", &errors),
                config.daemon.data_threads, &config.session);
   read_namespaces(root, known, &config, &errors);

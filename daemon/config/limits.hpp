@@ -44,6 +44,17 @@ constexpr uint32_t numa_node_max = 1023;         // Linux: CONFIG_NODES_SHIFT <=
 constexpr double emulated_gb_s_max = 10'000;     // GB/s; past any memory: a typo
 constexpr uint64_t emulated_ns_max = 1'000'000;  // ns; 1 ms is a disk, not a memory
 
+// ---- [engine] ----
+// Segments of a device of which one is encoded again by the cpu: 1.6 % of what the cpu would do.
+constexpr uint32_t check_one_in_default = 64;
+constexpr uint32_t check_one_in_max = 1u << 20;
+constexpr uint32_t engine_deadline_ms_default = 1000;  // ms; a segment takes an engine one at most
+constexpr uint32_t engine_deadline_ms_min = 10;        // ms; the driver looks every 20
+constexpr uint32_t engine_deadline_ms_max = 5000;      // ms; well within a put's own 10 s
+constexpr uint64_t staging_bytes_default = 32 * mib;   // 16 commands of 2 MiB under way
+constexpr uint64_t staging_bytes_min = 4 * mib;        // one, and one of the engine's own
+constexpr uint64_t staging_bytes_max = 512 * mib;      // as many as its queue has places
+
 // ---- [[namespace]] ----
 constexpr uint32_t namespaces_max = 64;  // each has a file, a map and a file descriptor per session
 constexpr uint32_t namespace_name_bytes_max = 63;  // bytes; wire::Hello carries 64 with the NUL

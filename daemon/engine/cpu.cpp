@@ -31,12 +31,19 @@ void encode_now(EncodeJob& job) {
   const ptrdiff_t head = token * desc.block_tokens;
   const codec::SegmentView view{{source, token, head, value},
                                 {source + shm::half_segment_bytes(desc), token, head, value}};
+  job.failed = false;
+  job.retry = EncodeJob::Retry::none;
+  const codec::ChanTable* tables = job.tables ? job.tables->data() : nullptr;
+  if (job.bound_only) {
+    const bool kept =
+        codec::keeps_bound(desc, *job.preset, job.layer, job.first, view, job.out, tables);
+    job.refusal = kept ? codec::Refusal::none : codec::Refusal::token_bound;
+    return;
+  }
   shm::release_fence();  // after the odd gen, before the first byte
   // The client may write its arena meanwhile.
-  job.refusal =
-      codec::encode_segment(desc, *job.preset, job.layer, job.first, view, job.out, &job.checksum,
-                            job.tables ? job.tables->data() : nullptr, codec::Input::changing);
-  job.failed = false;
+  job.refusal = codec::encode_segment(desc, *job.preset, job.layer, job.first, view, job.out,
+                                      &job.checksum, tables, codec::Input::changing);
 }
 
 namespace {

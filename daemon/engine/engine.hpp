@@ -4,9 +4,9 @@
 //
 // A job belongs to who starts it. The memory and the tables that it names stay where they are until
 // reap() or cancel() has given it back; the job itself until the engine has stopped, since a worker
-// may still look at the state of one that was cancelled. An engine does no I/O of its own accord,
-// never evicts, and may refuse a segment (then the caller stores it otherwise). It may be full,
-// fail, or never answer: its caller has a deadline for that.
+// may still look at the state of one that was cancelled. An engine never evicts, does I/O through
+// loop/io.hpp alone, and may refuse a segment (then the caller stores it otherwise). It may be
+// full, fail, want a job to be started again, or never answer: its caller has a deadline for that.
 //
 // Between taking a job and its first store an engine runs a release fence: the slot's gen was made
 // odd by another thread perhaps, and readers rely on the order of the two (docs/protocol.md §4.2).
@@ -24,6 +24,7 @@
 
 #include "codec/segment.hpp"
 #include "layout.hpp"
+#include "loop/io.hpp"
 
 namespace speckv {
 
@@ -33,25 +34,53 @@ struct EncodeJob {
   // out: at least layout.segment_bytes(preset, first). tables: of all layers and heads, or nullptr.
   const Layout* layout = nullptr;
   const codec::Preset* preset = nullptr;
+  // tables_id: of these tables, for who keeps a copy of them (Widths.fingerprint).
   const codec::ChanTables* tables = nullptr;
+  uint64_t tables_id = 0;
   uint32_t layer = 0;
   bool first = false;
   std::span<const std::byte> raw;
   std::span<std::byte> out;
-  // What is answered. failed: the engine could not; what is in out means nothing.
+  // out is encoded already, by somebody who knows nothing of what a bounded preset promises: the
+  // answer is a refusal or none. Asked of the cpu engine alone.
+  bool bound_only = false;
+  // What is answered. failed: the engine could not; what is in out means nothing. retry: nor does
+  // it then, and the job is to be started again, with this out or, where something may still be
+  // written to it, with another one.
   codec::Refusal refusal = codec::Refusal::none;
   uint64_t checksum = 0;
   bool failed = false;
-  // The engine's own.
+  enum class Retry : uint8_t { none, here, elsewhere };
+  Retry retry = Retry::none;
+  // The engine's own; false when a job is started for the first time.
+  bool by_cpu = false;  // it was tried otherwise
   enum class State : uint8_t { free, queued, running };
   std::atomic<State> state{State::free};
   EncodeJob* next = nullptr;
+};
+
+// Of an engine that has a device, and of its trust in it (device.hpp).
+enum class Standing : uint8_t { none, live, aside };
+enum class Mistrust : uint8_t { nothing, late, reset, gone, lied, broken };
+struct DeviceFacts {
+  std::atomic<Standing> standing{Standing::none};
+  std::atomic<Mistrust> reason{Mistrust::nothing};                   // why it was set aside last
+  std::atomic<uint64_t> commands{0};                                 // that it was given
+  std::atomic<uint64_t> segments{0}, raw_bytes{0}, stored_bytes{0};  // that it encoded
+  std::atomic<uint64_t> by_cpu{0};   // segments that it did not take, or not now
+  std::atomic<uint64_t> again{0};    // segments that it had, and that were done again without it
+  std::atomic<uint64_t> checked{0};  // segments that were encoded again to be compared
+  std::atomic<uint64_t> lies{0}, late{0}, errors{0};  // answers: wrong, none in time, no success
+  std::atomic<uint64_t> tables{0};                    // that were loaded
+  std::atomic<uint64_t> set_aside{0}, self_tests{0};
+  std::atomic<uint64_t> under_way{0};  // gauge: commands
 };
 
 // What any thread may look at.
 struct EngineFacts {
   uint32_t workers = 0;  // threads that encode beside the data thread
   std::atomic<uint32_t> busy{0};
+  DeviceFacts device;
 };
 
 class Engine {
@@ -72,6 +101,19 @@ class Engine {
   // afterwards.
   virtual void stop() = 0;
   virtual const EngineFacts& facts() const = 0;
+
+  // An engine that has a device asks it through the data thread's Io: before the first start().
+  virtual bool needs_commands() const { return false; }
+  virtual void attach(Io& io) { (void)io; }
+  // Returns: whether this operation, which has completed, is the engine's own.
+  virtual bool completed(Operation* operation) {
+    (void)operation;
+    return false;
+  }
+  // Once a turn of its data thread.
+  virtual void turn(uint64_t now_ns) { (void)now_ns; }
+  // What is around this job's out is not what it was: whoever wrote there is not to be trusted.
+  virtual void distrust(const EncodeJob& job) { (void)job; }
 };
 
 // Encodes this job on the calling thread.

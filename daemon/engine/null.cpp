@@ -15,6 +15,7 @@ uint64_t NullEngine::random(uint64_t below) {
 
 bool NullEngine::start(EncodeJob* job) {
   if (waiting_.size() + forgotten_.size() == jobs_max_ || random(256) < faults.full) return false;
+  job->retry = EncodeJob::Retry::none;
   waiting_.push_back(job);
   return true;
 }
@@ -29,6 +30,13 @@ void NullEngine::complete(size_t count) {
     else if (!job->failed) encode_now(*job);
     completed_.push_back(last_ = job);
   }
+}
+
+void NullEngine::want_again(EncodeJob::Retry retry) {
+  EncodeJob* const job = waiting_.back();
+  waiting_.pop_back();
+  job->retry = retry;
+  completed_.push_back(job);
 }
 
 void NullEngine::forget_one() {

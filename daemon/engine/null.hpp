@@ -24,6 +24,8 @@ class NullEngine final : public Engine {
   // Completes so many of the jobs that it has, whichever the seed says.
   void complete(size_t count);
   void complete_all() { complete(waiting_.size()); }
+  // One of its jobs comes back undone and wants to be started again.
+  void want_again(EncodeJob::Retry retry);
   // One of its jobs is never completed any more, until remember().
   void forget_one();
   void remember();
@@ -31,6 +33,8 @@ class NullEngine final : public Engine {
   void repeat() { completed_.push_back(last_); }
   // And one that it was never given.
   void hand_out(EncodeJob* strange) { completed_.push_back(strange); }
+  void distrust(const EncodeJob&) override { distrusted++; }
+  uint32_t distrusted = 0;
   size_t waiting() const { return waiting_.size(); }
   const EncodeJob& job(size_t at) const { return *waiting_[at]; }
 

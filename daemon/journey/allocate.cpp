@@ -82,17 +82,18 @@ uint32_t Shard::take_number() {
   return number;
 }
 
-// Changes one layer's slot for one of another size; the put's counts say which segments have which.
-// Returns: 0; -ENOSPC, nothing more was evicted; the block's slots are as they were, less this one,
-// whose size is 0.
+// Changes one layer's slot, if it still has one, for one of another size; the put's counts say
+// which segments have which. Returns: 0; -ENOSPC, nothing more was evicted; the block's slots are
+// as they were, less this one, whose size is 0.
 int Shard::allocate_again(Put& put, uint32_t layer, StoredAs as) {
-  slabs_.release(put.slots[layer].offset);
+  if (put.slots[layer].slot_bytes) slabs_.release(put.slots[layer].offset);
   put.slots[layer].slot_bytes = 0;
   const BlockNeeds whole =
       needs_of(*put.layout, put.opens_sequence, put.segments_refused, put.segments_bounded);
   if (!can_ever_fit(whole.span(), slabs_.usable_units())) return -ENOSPC;
-  const SlotNeed other{as == StoredAs::raw ? raw_slot_bytes(*put.layout)
-                                           : q8_slot_bytes(*put.layout, put.opens_sequence),
+  const SlotNeed other{as == StoredAs::raw  ? raw_slot_bytes(*put.layout)
+                       : as == StoredAs::q8 ? q8_slot_bytes(*put.layout, put.opens_sequence)
+                                            : stored_slot_bytes(*put.layout, put.opens_sequence),
                        1};
   const int error = make_room({{&other, 1}, put.now_ns});
   if (!error) take_slot(put, layer, other.slot_bytes);

@@ -35,6 +35,7 @@ void Shard::prepare(Put& put, SegmentJob& job) {
                : job.as == StoredAs::q8 ? &layout.fallback
                                         : &layout.preset;
   job.tables = put.widths->tables.get();
+  job.tables_id = put.widths->fingerprint;
   job.first = put.opens_sequence;
   job.raw = put.arena.subspan(job.layer * layout.segment_raw_bytes, layout.segment_raw_bytes);
   auto* bytes = reinterpret_cast<std::byte*>(slot(put.slots[job.layer].offset) + 1);
@@ -58,6 +59,31 @@ bool Shard::encoded(Put& put, SegmentJob& job) {
   return false;
 }
 
+// What the engine wrote, or could not write, is not to be used. A slot that something may still be
+// written to is nobody's from here on.
+bool Shard::is_to_be_done_again(Put& put, SegmentJob& job) {
+  Placed& placed = put.slots[job.layer];
+  if (job.retry == EncodeJob::Retry::elsewhere && placed.slot_bytes) {
+    slabs_.lose(placed.offset, placed.slot_bytes);
+    counters_.slots_given_up.fetch_add(1, std::memory_order_relaxed);
+    placed.slot_bytes = 0;
+  }
+  if (job.retry != EncodeJob::Retry::none) return true;
+  // Our gen stands in front of what was written. A device can write anywhere in what it was lent.
+  if (!placed.slot_bytes || shm::load_relaxed(slot(placed.offset)->gen) == placed.gen - 1)
+    return false;
+  options_.engine->distrust(job);
+  shm::store_relaxed(slot(placed.offset)->gen, placed.gen - 1);
+  job.by_cpu = true;
+  return true;
+}
+
+void Shard::begin_again(Put& put, SegmentJob& job) {
+  const int error = put.slots[job.layer].slot_bytes ? 0 : allocate_again(put, job.layer, job.as);
+  if (error) fail(put, error);
+  else keep_ready(put, job);
+}
+
 // Returns: 0; -ENOSPC when there is no room for this segment otherwise; -EIO: raw was refused.
 int Shard::other_slot_for(Put& put, SegmentJob& job) {
   if (job.preset == &raw_preset) return -EIO;
@@ -66,8 +92,6 @@ int Shard::other_slot_for(Put& put, SegmentJob& job) {
 
 void Shard::write_header(const Put& put, const SegmentJob& job) {
   const Layout& layout = *put.layout;
-  SPECKV_ASSERT(shm::load_relaxed(slot(put.slots[job.layer].offset)->gen) % 2 == 1,
-                "the header of a slot was written that readers may trust");
   shm::release_fence();  // the gen became odd on this thread
   shm::SlotHeader* header = slot(put.slots[job.layer].offset);
   header->key = put.submission.key;

@@ -52,6 +52,8 @@ struct ShardCounters {
   std::atomic<uint64_t> evicted{0}, removed{0}, guarded{0}, touches{0};
   std::atomic<uint64_t> lost{0};                                 // blocks whose memory went
   std::atomic<uint64_t> puts_under_way{0}, puts_quarantined{0};  // of which slots are not free yet
+  // That a device may still write to: out of use until a restart.
+  std::atomic<uint64_t> slots_given_up{0};
   std::atomic<uint64_t> puts_overdue{0};  // failed since the engine did not answer
   std::atomic<uint64_t> blocks{0}, raw_bytes{0}, stored_bytes{0}, held_blocks{0}, limbo_blocks{0};
   std::atomic<uint64_t> free_units{0}, restored{0}, not_restored{0};
@@ -242,6 +244,8 @@ class Shard : private SpillWitness {
   void keep_ready(Put& put, SegmentJob& job);
   // compress.cpp
   void prepare(Put& put, SegmentJob& job);
+  bool is_to_be_done_again(Put& put, SegmentJob& job);
+  void begin_again(Put& put, SegmentJob& job);
   bool encoded(Put& put, SegmentJob& job);
   int other_slot_for(Put& put, SegmentJob& job);
   void write_header(const Put& put, const SegmentJob& job);

@@ -92,6 +92,7 @@ SegmentJob* Shard::next_job(Put& put) {
     if (job.in_engine) continue;
     job.put = &put;
     job.layer = put.next_layer++;
+    job.by_cpu = false;
     job.as = put.layout->preset_id == SPECKV_PRESET_EXACT ? StoredAs::raw : StoredAs::preset;
     return &job;
   }
@@ -133,8 +134,10 @@ bool Shard::completed(EncodeJob* answer, uint64_t now_ns, Put** ret_put) {
   job.in_engine = false;
   put.jobs_in_engine--;
   put.progress_ns = now_ns;
+  const bool wants_again = is_to_be_done_again(put, job);
   if (put.state != PutState::encoding) return true;
-  if (job.failed) fail(put, -EIO);
+  if (wants_again) begin_again(put, job);
+  else if (job.failed) fail(put, -EIO);
   else if (encoded(put, job)) put.encoded++;
   else if (const int error = other_slot_for(put, job)) fail(put, error);
   else keep_ready(put, job);

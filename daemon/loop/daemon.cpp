@@ -93,6 +93,7 @@ Status Daemon::open_spaces() {
   std::vector<std::string> names;
   for (const config::NamespaceConfig& wanted : config_.namespaces)
     names.push_back(pool_name(wanted.name));
+  for (const std::string& name : Engines::region_names(config_)) names.push_back(name);
   for (const std::string& line : medium_->keep_only(names)) spdlog::info("{}", line);
   for (const config::NamespaceConfig& wanted : config_.namespaces) {
     auto space = open_namespace(*medium_, wanted.name, wanted.bytes, wanted.index_entries,
@@ -112,6 +113,8 @@ Status Daemon::start_threads() {
   const uint32_t workers = encoders.count;
   spdlog::info("encode_threads {}", encoders.text);
   if (!encoders.warning.empty()) spdlog::warn("{}", encoders.warning);
+  const Status engines = engines_.open(config_, *medium_);
+  if (!engines.ok()) return engines;
   undertaker_ = std::make_unique<Undertaker>();
   hold_rooms_.push_back(std::make_unique<HoldRoom>(*config_.session.holds_max));
   for (const config::NamespaceConfig& space : config_.namespaces)
@@ -119,8 +122,7 @@ Status Daemon::start_threads() {
   std::vector<std::vector<LostRange>> lost;  // before anybody looks for blocks there
   for (Namespace& space : spaces_) lost.push_back(LossWatch::take_lost(space));
   for (uint32_t shard = 0; shard < shards; shard++) {
-    auto engine = make_cpu_engine(workers * (shard + 1) / shards - workers * shard / shards,
-                                  config_.pool.medium.numa_node);
+    auto engine = engines_.make(shard, workers * (shard + 1) / shards - workers * shard / shards);
     std::vector<DataThread::Space> parts;
     uint64_t guaranteed = 0;
     for (size_t i = 0; i < spaces_.size(); i++) {

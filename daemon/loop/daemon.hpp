@@ -15,6 +15,7 @@
 #include "loop/control.hpp"
 #include "loop/control_losses.hpp"
 #include "loop/data_thread.hpp"
+#include "loop/engines.hpp"
 #include "pool/medium.hpp"
 #include "loop/spill_tiers.hpp"
 #include "pool/namespace.hpp"
@@ -52,6 +53,7 @@ class Daemon {
   std::vector<Namespace> spaces_;
   // Of all namespaces first, then one each.
   std::vector<std::unique_ptr<HoldRoom>> hold_rooms_;
+  Engines engines_;                         // its staging memory outlives the data threads
   SpillTiers spills_;                       // outlives the data threads
   std::unique_ptr<Undertaker> undertaker_;  // before everybody who may let go of a session last
   std::vector<std::unique_ptr<DataThread>> threads_;

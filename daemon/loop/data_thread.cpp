@@ -36,7 +36,7 @@ DataThread::~DataThread() {
 Status DataThread::start() {
   mail_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (mail_fd_ < 0) return Status::from_errno("eventfd for a data thread");
-  Status status = io_.open();
+  Status status = io_.open(engine_->needs_commands());
   if (!status.ok()) return status;
   counters_.turned_ns.store(monotonic_ns(), std::memory_order_relaxed);
   thread_ = std::thread([this] { run(); });

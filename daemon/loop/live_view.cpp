@@ -42,6 +42,7 @@ void add_shard(const ShardCounters& from, watch::SpaceFacts* to) {
   add(&to->puts_under_way, from.puts_under_way);
   add(&to->puts_quarantined, from.puts_quarantined);
   add(&to->overdue_blocks, from.puts_overdue);
+  add(&to->given_up_slots, from.slots_given_up);
   add(&to->prefetch_keys, from.fetch_keys);
   add(&to->prefetch_ready, from.fetch_ready);
   add(&to->prefetch_missing, from.fetch_missing);
@@ -281,6 +282,28 @@ std::vector<watch::SessionFacts> LiveView::sessions() const {
   return all;
 }
 
+static watch::DeviceFacts facts_of(const DeviceFacts& device) {
+  const auto read = [](const auto& counter) { return counter.load(std::memory_order_relaxed); };
+  const Standing standing = read(device.standing);
+  watch::DeviceFacts facts;
+  facts.state = standing == Standing::none ? "none" : standing == Standing::live ? "live" : "aside";
+  facts.commands = read(device.commands);
+  facts.under_way = read(device.under_way);
+  facts.segments = read(device.segments);
+  facts.raw_bytes = read(device.raw_bytes);
+  facts.stored_bytes = read(device.stored_bytes);
+  facts.by_cpu = read(device.by_cpu);
+  facts.again = read(device.again);
+  facts.checked = read(device.checked);
+  facts.lies = read(device.lies);
+  facts.late = read(device.late);
+  facts.errors = read(device.errors);
+  facts.tables = read(device.tables);
+  facts.set_aside = read(device.set_aside);
+  facts.self_tests = read(device.self_tests);
+  return facts;
+}
+
 watch::ThreadFacts facts_of(const DataThread& thread, uint32_t shard, uint64_t now_ns) {
   const uint64_t turned_ns = thread.counters().turned_ns.load(std::memory_order_relaxed);
   watch::ThreadFacts facts;
@@ -293,6 +316,7 @@ watch::ThreadFacts facts_of(const DataThread& thread, uint32_t shard, uint64_t n
   facts.encode_busy = thread.engine().busy.load(std::memory_order_relaxed);
   facts.encode_mistaken = thread.served().engine_mistaken.load(std::memory_order_relaxed);
   facts.io_errors = thread.io_errors();
+  facts.device = facts_of(thread.engine().device);
   return facts;
 }
 

@@ -15,6 +15,7 @@ namespace speckv {
 Server::Server(uint32_t shard, std::vector<Space> spaces, Io& io, Engine& engine)
     : shard_(shard), io_(io), engine_(engine) {
   completed_.reserve(engine.jobs_max());
+  engine.attach(io);
   to_tell_.reserve(puts_max);
   fetched_.reserve(fetches_collected_max);
   for (Space& space : spaces) {
@@ -38,6 +39,7 @@ void Server::Share::earn(uint64_t now_round, int64_t quantum) {
 
 bool Server::turn(uint64_t now_ns) {
   now_ns_ = now_ns;
+  engine_.turn(now_ns);
   const bool some_were_encoded = collect();
   const bool some_came = collect_fetched() || some_were_encoded;
   for (Tenant& tenant : tenants_) serve_set_aside(tenant);

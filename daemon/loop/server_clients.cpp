@@ -75,6 +75,7 @@ void Server::let_go(std::unique_ptr<Client> client) {
 }
 
 void Server::completed(Operation* operation) {
+  if (engine_.completed(operation)) return;
   for (Tenant& tenant : tenants_)
     if (tenant.space.shard->spill_completed(operation, now_ns_)) {
       progress_++;

@@ -61,6 +61,13 @@ class Region {
   virtual void leave() {}
 };
 
+// Memory as commands to a codec engine name it: an extent of the medium's own open file.
+struct EngineExtent {
+  std::byte* data = nullptr;
+  uint64_t bytes = 0;
+  uint64_t handle = 0;
+};
+
 // Memory of a device that was given back and that somebody keeps pinned: it cannot be handed out.
 struct Pinned {
   uint64_t bytes = 0;         // all of it
@@ -114,6 +121,10 @@ class Medium {
   virtual int loss_fd() const { return -1; }
   virtual void clear_loss() {}
   virtual Pinned pinned() const { return {}; }
+  // Which open file gives commands to codec engines that reach this memory (docs/driver.md), and
+  // what of its regions they can be told of. -1: none do.
+  virtual int engine_fd() const { return -1; }
+  virtual std::vector<EngineExtent> engine_extents() const { return {}; }
 };
 
 Result<std::unique_ptr<Medium>> make_medium(const MediumOptions& options);

@@ -100,6 +100,8 @@ class ExtentMedium : public DeviceMedium {
   const char* isolation_kind() const override { return "exports"; }
   std::string isolation() const override { return "by the driver's read-only exports"; }
   int fd_to_keep() const override { return device_->fd(); }
+  int engine_fd() const override { return device_->fd(); }
+  std::vector<EngineExtent> engine_extents() const override { return engine_extents_; }
   int loss_fd() const override { return watched_.get(); }
   Pinned pinned() const override {
     const auto stat = device_->stat();
@@ -112,9 +114,11 @@ class ExtentMedium : public DeviceMedium {
  private:
   Result<Pieces> find_or_alloc(const std::string& name, uint64_t bytes, bool fresh,
                                bool* ret_existed);
+  Status note_engine_extents(const Pieces& pieces, std::byte* data);
 
   std::shared_ptr<ExtentDevice> device_;
   std::map<std::string, std::vector<uint64_t>> handles_;  // of the regions opened here
+  std::vector<EngineExtent> engine_extents_;              // the same, where they are mapped
   Fd wake_, events_, watched_;  // of the guards; of the kernel; both in one
 };
 
@@ -182,6 +186,17 @@ Result<Pieces> ExtentMedium::find_or_alloc(const std::string& name, uint64_t byt
   return alloc_pieces(*device_, "\"" + name + "\"", bytes, cookie_of(name));
 }
 
+// Regions stay mapped for as long as the daemon lives.
+Status ExtentMedium::note_engine_extents(const Pieces& pieces, std::byte* data) {
+  const auto entries = device_->list();
+  if (!entries.ok()) return entries.status();
+  for (const speckv_extent_entry& entry : entries.value())
+    if (std::find(pieces.handles.begin(), pieces.handles.end(), entry.handle) !=
+        pieces.handles.end())
+      engine_extents_.push_back({data + (entry.offset - pieces.offset), entry.bytes, entry.handle});
+  return {};
+}
+
 Result<std::unique_ptr<Region>> ExtentMedium::open_region(const std::string& name, uint64_t bytes,
                                                           bool fresh) {
   const Status named = check_region_name(name);
@@ -201,6 +216,8 @@ Result<std::unique_ptr<Region>> ExtentMedium::open_region(const std::string& nam
                                       {pieces.value().offset, bytes, SPECKV_GRANULE_BYTES, existed},
                                       wake_.get());
   if (!map.ok()) return map.status();
+  const Status noted = note_engine_extents(pieces.value(), map.value()->data());
+  if (!noted.ok()) return noted;
   return std::unique_ptr<Region>(std::make_unique<ExtentRegion>(device_, std::move(map.value()),
                                                                 std::move(pieces.value().holes)));
 }

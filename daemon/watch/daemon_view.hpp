@@ -125,6 +125,7 @@ struct SpaceFacts {
   uint64_t lost_blocks = 0;                           // their memory went
   uint64_t puts_under_way = 0, puts_quarantined = 0;  // gauges; the engine works on them
   uint64_t overdue_blocks = 0;  // puts that failed since the engine did not answer
+  uint64_t given_up_slots = 0;  // that a device may still write to: out of use until a restart
   // Keys that prefetches and loads asked for, and what became of them.
   uint64_t prefetch_keys = 0, prefetch_ready = 0, prefetch_missing = 0, prefetch_clipped = 0;
   uint64_t prefetch_rejected = 0, prefetch_over_limit = 0, prefetch_cancelled = 0;
@@ -146,6 +147,16 @@ struct SessionFacts {
   uint64_t dropped_completions = 0;  // its ring was full: it did not reap
 };
 
+// A codec engine's work for one data thread (engine/engine.hpp has what each means).
+struct DeviceFacts {
+  const char* state = "none";  // "live", "aside"
+  uint64_t commands = 0, under_way = 0;
+  uint64_t segments = 0, raw_bytes = 0, stored_bytes = 0;
+  uint64_t by_cpu = 0, again = 0, checked = 0;
+  uint64_t lies = 0, late = 0, errors = 0;
+  uint64_t tables = 0, set_aside = 0, self_tests = 0;
+};
+
 struct ThreadFacts {
   uint32_t shard = 0;
   uint64_t wakeups = 0, submissions = 0, rejected = 0;
@@ -153,6 +164,7 @@ struct ThreadFacts {
   uint64_t encode_threads = 0, encode_busy = 0;
   uint64_t encode_mistaken = 0;  // jobs that the engine gave back and did not have
   uint64_t io_errors = 0;        // of its calls to the kernel: none should fail
+  DeviceFacts device;
 };
 
 class DaemonView {

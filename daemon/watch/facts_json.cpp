@@ -215,6 +215,25 @@ std::string hex64(uint64_t value) {
 
 }  // namespace
 
+ordered_json engine_json(const DeviceFacts& device) {
+  return {{"state", device.state},
+          {"engines_live", int(device.state[0] == 'l')},
+          {"commands", device.commands},
+          {"commands_under_way", device.under_way},
+          {"encoded_segments", device.segments},
+          {"encoded_raw_bytes", device.raw_bytes},
+          {"encoded_stored_bytes", device.stored_bytes},
+          {"segments_by_cpu", device.by_cpu},
+          {"segments_again", device.again},
+          {"checked_segments", device.checked},
+          {"lies", device.lies},
+          {"late", device.late},
+          {"errors", device.errors},
+          {"tables", device.tables},
+          {"set_aside", device.set_aside},
+          {"self_tests", device.self_tests}};
+}
+
 ordered_json status_json(const DaemonView& view) {
   ordered_json status{{"daemon", daemon_json(view.daemon())},
                       {"namespaces", ordered_json::array()},
@@ -223,6 +242,7 @@ ordered_json status_json(const DaemonView& view) {
   for (const SpaceFacts& space : view.spaces()) {
     status["namespaces"].push_back(space_json(space));
     status["namespaces"].back()["guesses"] = guesses_json(space.guesses);
+    status["namespaces"].back()["given_up_slots"] = space.given_up_slots;
   }
   for (const SessionFacts& session : view.sessions())
     status["sessions"].push_back({{"id", session.id},
@@ -240,7 +260,8 @@ ordered_json status_json(const DaemonView& view) {
                                  {"encode_threads", thread.encode_threads},
                                  {"encode_busy", thread.encode_busy},
                                  {"encode_mistaken", thread.encode_mistaken},
-                                 {"io_errors", thread.io_errors}});
+                                 {"io_errors", thread.io_errors},
+                                 {"engine", engine_json(thread.device)}});
   return status;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <functional>
 
+#include "watch/metrics_engine.hpp"
 #include "watch/metrics_speculate.hpp"
 #include "watch/metrics_spill.hpp"
 
@@ -215,6 +216,9 @@ constexpr Metric<SpaceFacts> of_space[] = {
     {"speckv_puts_overdue_total", "counter",
      "Puts that failed since the engine did not answer in time.",
      [](const SpaceFacts& f) { return double(f.overdue_blocks); }},
+    {"speckv_slots_given_up_total", "counter",
+     "Slots that a codec engine may still write to: out of use until a restart.",
+     [](const SpaceFacts& f) { return double(f.given_up_slots); }},
     {"speckv_pool_lost_bytes", "gauge", "Memory of the pool that went so.",
      [](const SpaceFacts& f) { return double(f.lost_bytes); }},
     {"speckv_prefetch_keys_total", "counter",
@@ -318,6 +322,11 @@ std::string metrics_text(const DaemonView& view) {
     return "namespace=\"" + escaped(f.space) + "\",source=\"" + f.source + "\"";
   });
   append<ThreadFacts>(&text, of_thread, view.threads(), [](const ThreadFacts& f) {
+    return "thread=\"" + std::to_string(f.shard) + "\"";
+  });
+  std::vector<ThreadFacts> with_engine = view.threads();
+  std::erase_if(with_engine, [](const ThreadFacts& f) { return f.device.state[0] == 'n'; });
+  append<ThreadFacts>(&text, of_engine, with_engine, [](const ThreadFacts& f) {
     return "thread=\"" + std::to_string(f.shard) + "\"";
   });
   return text;

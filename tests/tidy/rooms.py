@@ -52,7 +52,14 @@ MAY_INCLUDE = {
     "daemon/pool/": [*CODE_OF_BOTH, *DAEMON, "include/uapi/", "daemon/loop/io.hpp"],
     "daemon/widths/": [*CODE_OF_BOTH, "daemon/status.hpp"],
     "daemon/predict/": ["daemon/status.hpp", "libspeckv/shm/", *ABI],
-    "daemon/engine/": [*CODE_OF_BOTH, *DAEMON, "include/uapi/", "include/hw/"],
+    # a device is asked by it
+    "daemon/engine/": [
+        *CODE_OF_BOTH,
+        *DAEMON,
+        "include/uapi/",
+        "include/hw/",
+        "daemon/loop/io.hpp",
+    ],
     "daemon/config/": [
         *CODE_OF_BOTH,
         "daemon/status.hpp",

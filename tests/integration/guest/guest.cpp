@@ -140,6 +140,12 @@ bool RealBlock::is(uint64_t number) const {
   return same;
 }
 
+uint64_t RealBlock::sum() const {
+  uint64_t hash = 0xcbf29ce484222325ull;  // FNV-1a
+  for (const uint8_t byte : memory_) hash = (hash ^ byte) * 0x100000001b3ull;
+  return hash;
+}
+
 RealClient::RealClient(const std::string& socket_path, const char* space, uint32_t preset)
     : client_(socket_path, space) {
   if (opened() == 0) layout_ = client_.add_layout(real_layout(preset));

@@ -28,6 +28,7 @@ class RealBlock {
   RealBlock();
   void fill(uint64_t number);  // < real_blocks
   bool is(uint64_t number) const;
+  uint64_t sum() const;  // of its bytes
   void forget() { std::fill(memory_.begin(), memory_.end(), uint8_t(0xee)); }
   speckv_buf buf() { return {0, uint32_t(views_.size() / 2), views_.data()}; }
   size_t bytes() const { return memory_.size(); }
@@ -44,6 +45,7 @@ class RealClient {
              uint32_t preset = SPECKV_PRESET_EXACT);
   int opened() const { return client_.opened(); }
   Client& client() { return client_; }
+  const RealBlock& block() const { return block_; }  // what was read last
   // Returns: 0 or a negative errno, once the daemon has answered.
   int put(uint64_t number);
   // Returns: 0, -ENOENT and so on; 1 when the bytes are not those of the block.

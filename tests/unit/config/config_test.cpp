@@ -202,6 +202,31 @@ struct Mistake {
 
 class ConfigMistakes : public ::testing::TestWithParam<Mistake> {};
 
+TEST(Config, an_engine_of_the_driver) {
+  const Config plain = good("");
+  EXPECT_EQ(plain.engine.kind, "cpu");
+  const Config config = good(R"(
+[pool]
+medium = "extent"
+path = "/dev/speckv0"
+[engine]
+kind = "device"
+check_one_in = 1
+deadline_ms = 50
+staging_bytes = "8MiB"
+)");
+  EXPECT_EQ(config.engine.kind, "device");
+  EXPECT_EQ(config.engine.check_one_in, 1u);
+  EXPECT_EQ(config.engine.deadline_ms, 50u);
+  EXPECT_EQ(config.engine.staging_bytes, 8u << 20);
+  EXPECT_EQ(engine_memory_bytes(config), 16u << 20) << "staging, and what is compared with it";
+  EXPECT_EQ(engine_memory_bytes(plain), 0u);
+  EXPECT_NE(describe(config).find("device, 1 of 1 segments checked, answers within 50 ms, 8MiB of "
+                                  "staging"),
+            std::string::npos)
+      << describe(config);
+}
+
 TEST_P(ConfigMistakes, says_where_what_and_how) {
   EXPECT_EQ(error_of(GetParam().text), GetParam().error);
 }
@@ -210,6 +235,13 @@ const Mistake mistakes[] = {
     {"[daemon]\ndata_treads = 2",
      "t.toml:2:1: unknown key in [daemon]: \"data_treads\"; did you mean \"data_threads\"?"},
     {"[pol]\n", "t.toml:1:2: unknown section: \"pol\"; did you mean \"pool\"?"},
+    {"[engine]\nkind = \"device\"",
+     "t.toml:2:8: [engine] kind = \"device\" needs [pool] medium = \"extent\": a codec engine "
+     "reaches the driver's extents alone"},
+    {"[engine]\nstaging_bytes = \"5MiB\"",
+     "t.toml:2:17: [engine] staging_bytes must be a multiple of 2MiB: a command has so much"},
+    {"[engine]\nkind = \"gpu\"",
+     "t.toml:2:8: [engine] kind = \"gpu\" is none of \"cpu\", \"device\"; did you mean \"cpu\"?"},
     {"[session]\nzzz = 1",
      "t.toml:2:1: unknown key in [session]: \"zzz\"; known are arena_bytes_max arena_bytes "
      "arenas_bytes_max "

@@ -4,6 +4,8 @@
 //
 // How: the server on plain memory with the null engine, which completes what the test says, in an
 // order that a seed decides.
+#include <algorithm>
+#include <cstring>
 #include <set>
 
 #include "engine/null.hpp"
@@ -93,6 +95,82 @@ TEST_F(UnderWay, ASecondPutGoesOnByItselfWhenTheFirstFails) {
   run_out();
   EXPECT_EQ(second.last().result, 0);
   EXPECT_FALSE(second.last().flags & shm::completion_existed);
+}
+
+// ---- an engine that wants a job again ----------------------------------------------------------
+
+TEST_F(UnderWay, AJobThatIsWantedAgainIsStartedAgain) {
+  SimClient client = sim_.connect(0, 4);
+  client.ask(Op::put, 1);
+  sim_.turn();
+  const std::byte* slot = engine_->job(3).out.data();
+  engine_->want_again(EncodeJob::Retry::here);
+  sim_.turn();
+  ASSERT_EQ(engine_->waiting(), 4u);
+  EXPECT_EQ(engine_->job(3).out.data(), slot) << "in the same slot";
+  EXPECT_EQ(client.answered(), 0u);
+  run_out();
+  EXPECT_EQ(client.last().result, 0);
+  EXPECT_EQ(counters().slots_given_up, 0u);
+}
+
+TEST_F(UnderWay, ASlotThatADeviceMayStillWriteToIsNobodysAnyMore) {
+  SimClient client = sim_.connect(0, 4);
+  client.ask(Op::put, 1);
+  sim_.turn();
+  std::byte* const slot = engine_->job(3).out.data();
+  const size_t bytes = engine_->job(3).out.size();
+  engine_->want_again(EncodeJob::Retry::elsewhere);
+  sim_.turn();
+  ASSERT_EQ(engine_->waiting(), 4u);
+  EXPECT_NE(engine_->job(3).out.data(), slot);
+  run_out();
+  EXPECT_EQ(client.last().result, 0);
+  EXPECT_EQ(counters().slots_given_up, 1u);
+  std::memset(slot, 0x5a, bytes);  // it does
+  // Everything is put, evicted and put again: nobody comes to lie there.
+  for (int round = 0; round < 40; round++) {
+    client.fill(client.tail + 64);
+    run_out();
+    client.reap();
+  }
+  EXPECT_GT(counters().evicted, 100u);
+  EXPECT_EQ(std::count(slot, slot + bytes, std::byte{0x5a}), ptrdiff_t(bytes));
+}
+
+TEST_F(UnderWay, ASlotOfAPutThatFailsIsGivenUpAsWell) {
+  SimClient client = sim_.connect(0, 2);
+  client.ask(Op::put, 1);
+  sim_.turn();
+  engine_->faults.failed = 256;
+  engine_->cancels = false;
+  engine_->complete(1);
+  engine_->faults.failed = 0;
+  sim_.turn();
+  engine_->want_again(EncodeJob::Retry::elsewhere);
+  sim_.turn();
+  EXPECT_EQ(client.last().result, -EIO);
+  EXPECT_EQ(counters().slots_given_up, 1u);
+  run_out();
+}
+
+// A device can write anywhere in what it was lent.
+TEST_F(UnderWay, AGenThatIsNotOursIsFoundAndPutRight) {
+  SimClient client = sim_.connect(0, 2);
+  client.ask(Op::put, 1);
+  sim_.turn();
+  auto* header = reinterpret_cast<shm::SlotHeader*>(engine_->job(1).out.data()) - 1;
+  const uint64_t gen = header->gen;
+  header->gen = 4712;
+  engine_->complete_all();
+  sim_.turn();
+  EXPECT_EQ(engine_->distrusted, 1u);
+  EXPECT_EQ(client.answered(), 0u) << "that one is done again";
+  ASSERT_EQ(engine_->waiting(), 1u);
+  EXPECT_TRUE(engine_->job(0).by_cpu);
+  EXPECT_EQ(header->gen, gen);
+  run_out();
+  EXPECT_EQ(client.last().result, 0);
 }
 
 TEST_F(UnderWay, RemoveAndHoldWaitForIt) {

@@ -16,7 +16,11 @@ class FakeView : public watch::DaemonView {
     facts.isolation = "by uid";
     facts.uptime_ns = 1'500'000'000;
     facts.shards = 1;
-    thread_facts = {{0, 5, 6, 7}};
+    thread_facts.resize(1);
+    thread_facts[0].wakeups = 5;
+    thread_facts[0].submissions = 6;
+    thread_facts[0].rejected = 7;
+    thread_facts[0].device.state = "live";
     space_facts.resize(2);
     space_facts[0].name = "default";
     space_facts[1].name = "other";

@@ -51,6 +51,7 @@ wanted extent && in_root /bin/guest_test --gtest_filter='Extent.*'
 wanted hits && in_root SPECKV_TEST_POOL='medium = "extent"
 path = "/dev/speckv0"' /bin/lib_test --gtest_filter='HitCost.No*:PutGet.Batches*' >/tmp/hits
 wanted hits && told /tmp/hits 'lib_test on extents'
+wanted engine && in_root /bin/guest_test --gtest_filter='*Engine*'
 wanted loss && in_root /bin/guest_test --gtest_filter='Loss.*'
 
 if wanted modes; then

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// Proves that a codec engine of the driver encodes what clients put, with the bytes that the cpu
+// makes of it, and that one which lies, or gives no answer, costs clients nothing but time. The
+// engine is fpga/device's process behind QEMU; the guest's third serial port is where it is asked
+// to do wrong.
+//
+// Each segment is encoded again by the daemon and compared (check_one_in = 1); and what clients
+// read is compared with what a daemon without an engine gives them.
+#include <fcntl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "guest.hpp"
+
+namespace speckv::test {
+namespace {
+
+constexpr uint64_t blocks = real_blocks / 3;
+constexpr uint32_t presets[] = {SPECKV_PRESET_NEAR_LOSSLESS, SPECKV_PRESET_BALANCED,
+                                SPECKV_PRESET_COMPACT};
+
+// One line to the device process, answered by one.
+bool device_is_told(const std::string& line) {
+  const int port = open("/dev/ttyS2", O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (port < 0) return false;
+  termios raw{};
+  tcgetattr(port, &raw);
+  cfmakeraw(&raw);
+  tcsetattr(port, TCSANOW, &raw);
+  const std::string words = line + "\n";
+  std::string answer;
+  char c = 0;
+  if (write(port, words.data(), words.size()) == ssize_t(words.size()))
+    while (read(port, &c, 1) == 1 && c != '\n') answer += c;
+  close(port);
+  return answer.rfind("ok", 0) == 0;
+}
+
+DaemonOptions engine_daemon(const char* kind, uint32_t deadline_ms = 2000) {
+  DaemonOptions options = extent_daemon();
+  options.more += std::string("[engine]\nkind = \"") + kind + "\"\ncheck_one_in = 1\n" +
+                  "deadline_ms = " + std::to_string(deadline_ms) + "\n";
+  return options;
+}
+
+// What a client puts, and reads back, of each preset: each has blocks of its own.
+struct Story {
+  int stored = 0, read = 0;
+  uint64_t sums[std::size(presets)][blocks] = {};
+};
+
+int put_and_read(const std::string& path, Story* story) {
+  for (size_t i = 0; i < std::size(presets); i++) {
+    RealClient client(path, "default", presets[i]);
+    if (client.opened() != 0) return 1;
+    for (uint64_t number = 0; number < blocks; number++)
+      story->stored += client.put(i * blocks + number) == 0;
+    for (uint64_t number = 0; number < blocks; number++) {
+      const int result = client.get(i * blocks + number);
+      if (result != 0 && result != 1) continue;  // 1: these presets lose a little
+      story->read++;
+      story->sums[i][number] = client.block().sum();
+    }
+  }
+  return 0;
+}
+
+class Engine : public ::testing::Test {
+ protected:
+  void begin(const DaemonOptions& options) {
+    daemon_ = std::make_unique<DaemonProcess>(options);
+    if (!daemon_->start()) throw std::runtime_error("speckvd did not start: " + daemon_->log());
+  }
+  void TearDown() override {
+    device_is_told("heal");
+    if (daemon_) daemon_->stop();
+    daemon_.reset();
+    EXPECT_TRUE(eventually([] { return region_bytes("used") == 0 && region_bytes("dirty") == 0; }))
+        << "extents that nobody holds are given back, and nothing stays lent";
+  }
+  // All of it, by a client of another uid.
+  Story* tell_story() {
+    auto* story = static_cast<Story*>(shared_memory(sizeof(Story)));
+    EXPECT_EQ(run_as(uid_one, [&] { return put_and_read(daemon_->socket_path(), story); }), 0);
+    EXPECT_EQ(story->stored, int(blocks * std::size(presets))) << daemon_->log();
+    EXPECT_EQ(story->read, int(blocks * std::size(presets)));
+    return story;
+  }
+  // The same without an engine.
+  Story* cpu_story() {
+    if (daemon_) daemon_->stop();
+    begin(engine_daemon("cpu"));
+    return tell_story();
+  }
+  uint64_t field(const char* name) const { return status_field(daemon_->socket_path(), name); }
+  static void expect_same(const Story* one, const Story* other) {
+    for (size_t i = 0; i < std::size(presets); i++)
+      for (uint64_t number = 0; number < blocks; number++)
+        ASSERT_EQ(one->sums[i][number], other->sums[i][number])
+            << "preset " << presets[i] << ", block " << number;
+  }
+  void print(const char* what) const {
+    std::printf(
+        "# %s: %lu commands, %lu segments (%lu KiB to %lu KiB), %lu by the cpu, %lu again, "
+        "%lu compared, %lu tables, %lu lies, %lu late, %lu times set aside\n",
+        what, field("commands"), field("encoded_segments"), field("encoded_raw_bytes") >> 10,
+        field("encoded_stored_bytes") >> 10, field("segments_by_cpu"), field("segments_again"),
+        field("checked_segments"), field("tables"), field("lies"), field("late"),
+        field("set_aside"));
+  }
+
+  std::unique_ptr<DaemonProcess> daemon_;
+};
+
+TEST_F(Engine, WhatItStoresIsWhatTheCpuStores) {
+  begin(engine_daemon("device"));
+  const Story* story = tell_story();
+  print("the engine");
+  const uint64_t segments = field("encoded_segments");
+  EXPECT_GT(segments, 600u) << "of 756; the first ones are the cpu's, until tables are loaded";
+  EXPECT_EQ(segments + field("segments_by_cpu"), 756u);
+  EXPECT_EQ(field("checked_segments"), segments);
+  EXPECT_EQ(field("lies") + field("late") + field("set_aside") + field("segments_again"), 0u);
+  EXPECT_GT(field("encoded_raw_bytes"), field("encoded_stored_bytes"));
+  expect_same(story, cpu_story());
+}
+
+// What it does wrong, and what of it the daemon counts.
+struct Wrong {
+  const char* fault;
+  const char* counted;
+};
+
+class EngineFault : public Engine, public ::testing::WithParamInterface<Wrong> {};
+
+// In the middle of puts: each is answered, and what is read is what the cpu makes of it. The engine
+// is set aside, tried, and trusted again.
+TEST_P(EngineFault, CostsAClientNothingButTime) {
+  const Story* right = cpu_story();
+  daemon_->stop();
+  begin(engine_daemon("device", 300));
+  ASSERT_TRUE(device_is_told(std::string(GetParam().fault) + " after=200"));
+  const Story* story = tell_story();
+  EXPECT_TRUE(eventually([&] { return field("engines_live") == 1; })) << daemon_->log();
+  print(GetParam().fault);
+  EXPECT_GE(field(GetParam().counted), 1u);
+  EXPECT_GE(field("set_aside"), 1u);
+  EXPECT_GE(field("segments_again"), 1u);
+  EXPECT_GE(field("self_tests"), 3u);
+  EXPECT_EQ(field("failed_blocks"), 0u);
+  EXPECT_EQ(field("given_up_slots"), 0u);
+  expect_same(story, right);
+  const uint64_t before = field("encoded_segments");
+  EXPECT_EQ(run_as(uid_one,
+                   [&] {
+                     RealClient client(daemon_->socket_path(), "default", presets[0]);
+                     for (uint64_t number = 1000; number < 1020; number++)
+                       if (client.put(number) != 0) return 1;
+                     return 0;
+                   }),
+            0);
+  EXPECT_GT(field("encoded_segments"), before) << "it works again";
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, EngineFault,
+                         ::testing::Values(Wrong{"garbage", "lies"}, Wrong{"checksum", "lies"},
+                                           Wrong{"stuck", "late"}, Wrong{"reset", "late"}),
+                         [](const auto& each) { return std::string(each.param.fault); });
+
+}  // namespace
+}  // namespace speckv::test
