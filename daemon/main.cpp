@@ -10,6 +10,7 @@
 #include <spdlog/spdlog.h>
 
 #include "config/config.hpp"
+#include "loop/control_engines.hpp"
 #include "loop/control_guesses.hpp"
 #include "loop/control_watchdog.hpp"
 #include "loop/cores.hpp"
@@ -126,6 +127,9 @@ int serve(speckv::config::Config config, const Arguments& arguments) {
   watch_at(daemon.config().daemon, watch);
   speckv::GuessWatch guesses(daemon.control().context(), view);
   guesses.start();
+  speckv::EngineWatch engines(daemon.control().context(), view,
+                              [&daemon] { daemon.engines().attach_again(); });
+  engines.start();
   speckv::Watchdog watchdog(daemon.control().context(), view);
   watchdog.start();
   boost::asio::signal_set signals(daemon.control().context(), SIGTERM, SIGINT);

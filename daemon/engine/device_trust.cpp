@@ -19,7 +19,10 @@ void DeviceEngine::distrust(const EncodeJob&) {
 
 void DeviceEngine::set_aside(Mistrust reason) {
   good_tests_ = 0;
-  if (!is_live()) return;
+  if (!is_live()) {
+    if (reason == Mistrust::gone) facts_.device.reason.store(reason, std::memory_order_relaxed);
+    return;
+  }
   stand(Standing::aside);
   facts_.device.reason.store(reason, std::memory_order_relaxed);
   add(facts_.device.set_aside);
@@ -60,8 +63,11 @@ void DeviceEngine::begin_probe() {
 void DeviceEngine::probed(Command& command) {
   const int result = command.operation.result;
   release(command);
-  if (result == -ENODEV) end_unanswered(Retry::elsewhere);
-  else if (result >= 0) end_unanswered(Retry::here);
+  if (result == -ENODEV) {
+    set_aside(Mistrust::gone);
+    end_unanswered(Retry::elsewhere);
+  }
+  if (result >= 0) end_unanswered(Retry::here);
 }
 
 void DeviceEngine::end_unanswered(Retry retry) {
@@ -98,6 +104,7 @@ void DeviceEngine::self_tested(Command& command) {
   // It wrote, if at all, to its own place.
   release(command);
   if (result == -ETIMEDOUT) add(facts_.device.late);
+  if (result == -ENODEV) set_aside(Mistrust::gone);
 }
 
 void DeviceEngine::turn(uint64_t now_ns) {

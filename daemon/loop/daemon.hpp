@@ -41,6 +41,7 @@ class Daemon {
   const std::vector<Namespace>& spaces() const { return spaces_; }
   const std::vector<std::unique_ptr<DataThread>>& threads() const { return threads_; }
   Control& control() { return *control_; }
+  const Engines& engines() const { return engines_; }
   uint64_t held_blocks() const { return hold_rooms_.empty() ? 0 : hold_rooms_[0]->used(); }
   uint64_t started_ns() const { return started_ns_; }
 

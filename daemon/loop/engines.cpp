@@ -64,6 +64,7 @@ Status Engines::open_device(const config::Config& config, Medium& medium) {
     options.check_one_in = config.engine.check_one_in;
     options.deadline_ms = config.engine.deadline_ms;
   }
+  fd_ = medium.engine_fd();
   const std::vector<EngineExtent> extents = medium.engine_extents();
   for (auto& device : devices_)
     for (const EngineExtent& extent : extents)
@@ -88,6 +89,10 @@ Status Engines::open_staging(const config::Config& config, Medium& medium, uint3
   if (!devices_[shard]) return {ENOSPC, "its staging memory is not in one piece"};
   staging_.push_back(std::move(region.value()));
   return {};
+}
+
+void Engines::attach_again() const {
+  if (fd_ >= 0) (void)attach(fd_);
 }
 
 std::unique_ptr<Engine> Engines::make(uint32_t shard, uint32_t workers) const {

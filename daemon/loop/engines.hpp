@@ -23,6 +23,9 @@ class Engines {
   static std::vector<std::string> region_names(const config::Config& config);
 
   Status open(const config::Config& config, Medium& medium);
+  // The driver's engine may have been bound anew. Control thread, at any time; an error is no news:
+  // data threads try it by themselves.
+  void attach_again() const;
   // workers: encode threads that this data thread has.
   std::unique_ptr<Engine> make(uint32_t shard, uint32_t workers) const;
 
@@ -30,7 +33,7 @@ class Engines {
   Status open_device(const config::Config& config, Medium& medium);
   Status open_staging(const config::Config& config, Medium& medium, uint32_t shard);
 
-  int numa_node_ = -1;
+  int numa_node_ = -1, fd_ = -1;
   std::vector<std::optional<DeviceOptions>> devices_;  // by data thread
   std::vector<std::unique_ptr<Region>> staging_;
 };

@@ -282,11 +282,31 @@ std::vector<watch::SessionFacts> LiveView::sessions() const {
   return all;
 }
 
+static const char* reason_of(Mistrust reason) {
+  switch (reason) {
+    case Mistrust::nothing:
+      return "";
+    case Mistrust::late:
+      return "it gave no answer within the deadline";
+    case Mistrust::reset:
+      return "it was reset";
+    case Mistrust::gone:
+      return "it is gone, or answers no reset";
+    case Mistrust::lied:
+      return "an answer was wrong";
+    case Mistrust::broken:
+      return "it met an error of its bus or its memory";
+  }
+  return "";
+}
+
 static watch::DeviceFacts facts_of(const DeviceFacts& device) {
   const auto read = [](const auto& counter) { return counter.load(std::memory_order_relaxed); };
   const Standing standing = read(device.standing);
   watch::DeviceFacts facts;
   facts.state = standing == Standing::none ? "none" : standing == Standing::live ? "live" : "aside";
+  facts.reason = reason_of(read(device.reason));
+  facts.is_gone = read(device.reason) == Mistrust::gone;
   facts.commands = read(device.commands);
   facts.under_way = read(device.under_way);
   facts.segments = read(device.segments);

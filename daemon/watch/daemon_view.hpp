@@ -150,6 +150,8 @@ struct SessionFacts {
 // A codec engine's work for one data thread (engine/engine.hpp has what each means).
 struct DeviceFacts {
   const char* state = "none";  // "live", "aside"
+  const char* reason = "";     // why it was set aside last, for people
+  bool is_gone = false;        // that was it: there is no such engine any more
   uint64_t commands = 0, under_way = 0;
   uint64_t segments = 0, raw_bytes = 0, stored_bytes = 0;
   uint64_t by_cpu = 0, again = 0, checked = 0;

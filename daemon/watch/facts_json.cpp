@@ -217,6 +217,7 @@ std::string hex64(uint64_t value) {
 
 ordered_json engine_json(const DeviceFacts& device) {
   return {{"state", device.state},
+          {"reason", device.reason},
           {"engines_live", int(device.state[0] == 'l')},
           {"commands", device.commands},
           {"commands_under_way", device.under_way},

@@ -10,6 +10,9 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "guest.hpp"
 
 namespace speckv::test {
@@ -92,6 +95,9 @@ class Engine : public ::testing::Test {
     begin(engine_daemon("cpu"));
     return tell_story();
   }
+  bool logged(const char* text) const {
+    return eventually([&] { return daemon_->log().find(text) != std::string::npos; });
+  }
   uint64_t field(const char* name) const { return status_field(daemon_->socket_path(), name); }
   static void expect_same(const Story* one, const Story* other) {
     for (size_t i = 0; i < std::size(presets); i++)
@@ -143,6 +149,8 @@ TEST_P(EngineFault, CostsAClientNothingButTime) {
   const Story* story = tell_story();
   EXPECT_TRUE(eventually([&] { return field("engines_live") == 1; })) << daemon_->log();
   print(GetParam().fault);
+  EXPECT_TRUE(logged("codec engine set aside: ")) << daemon_->log();
+  EXPECT_TRUE(logged("codec engine trusted again")) << daemon_->log();
   EXPECT_GE(field(GetParam().counted), 1u);
   EXPECT_GE(field("set_aside"), 1u);
   EXPECT_GE(field("segments_again"), 1u);
@@ -164,8 +172,43 @@ TEST_P(EngineFault, CostsAClientNothingButTime) {
 
 INSTANTIATE_TEST_SUITE_P(Each, EngineFault,
                          ::testing::Values(Wrong{"garbage", "lies"}, Wrong{"checksum", "lies"},
-                                           Wrong{"stuck", "late"}, Wrong{"reset", "late"}),
+                                           Wrong{"stuck", "late"}, Wrong{"reset", "late"},
+                                           Wrong{"twice", "errors"}),
                          [](const auto& each) { return std::string(each.param.fault); });
+
+constexpr const char* engine_folder = "/sys/bus/pci/drivers/speckv";
+
+// The address of the one function that the driver has.
+std::string engine_address() {
+  for (const auto& entry : std::filesystem::directory_iterator(engine_folder))
+    if (entry.path().filename().string().rfind("0000:", 0) == 0) return entry.path().filename();
+  return "";
+}
+
+void tell_driver(const char* what, const std::string& text) {
+  std::ofstream(std::filesystem::path(engine_folder) / what) << text;
+}
+
+// Neither its own reset nor the function's is answered: nobody knows what it still writes. Its
+// slots are given up, the rest goes on; unbound and bound anew it is the daemon's again.
+TEST_F(Engine, OneThatIsDeafLosesItsSlotsAndIsTakenBackWhenBoundAnew) {
+  const Story* right = cpu_story();
+  daemon_->stop();
+  begin(engine_daemon("device", 300));
+  ASSERT_TRUE(device_is_told("deaf after=200"));
+  const Story* story = tell_story();
+  print("deaf");
+  EXPECT_GE(field("given_up_slots"), 1u);
+  EXPECT_EQ(field("failed_blocks"), 0u);
+  EXPECT_EQ(field("engines_live"), 0u);
+  expect_same(story, right);
+  const std::string address = engine_address();
+  ASSERT_NE(address, "");
+  ASSERT_TRUE(device_is_told("heal"));
+  tell_driver("unbind", address);
+  tell_driver("bind", address);
+  EXPECT_TRUE(eventually([&] { return field("engines_live") == 1; })) << daemon_->log();
+}
 
 }  // namespace
 }  // namespace speckv::test
