@@ -129,6 +129,22 @@ bool IndexWriter::move_one_aside(uint32_t from) {
   return true;
 }
 
+bool IndexWriter::replace(uint64_t hash, const Entry& entry) {
+  SPECKV_ASSERT(entry.gen % 2 == 0, "a slot was published that is being written");
+  for (uint32_t which : {first_bucket(hash, buckets_), second_bucket(hash, buckets_)}) {
+    Bucket& candidate = bucket(which);
+    for (uint32_t i = 0; i < bucket_entries; i++) {
+      if (load_relaxed(candidate.head.tags[i]) != tag_of(hash) ||
+          !(candidate.entries[i].key == entry.key))
+        continue;
+      BucketWrite write(candidate);
+      store_racing(&candidate.entries[i], entry);
+      return true;
+    }
+  }
+  return false;
+}
+
 bool IndexWriter::erase(const Key& key, uint64_t hash) {
   const uint32_t first = first_bucket(hash, buckets_), second = second_bucket(hash, buckets_);
   for (uint32_t which : {first, second}) {

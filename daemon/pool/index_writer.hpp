@@ -39,6 +39,10 @@ class IndexWriter {
   // Publishes entry. Requires: its key is not in the index. Returns: false when both buckets are
   // full and no entry could be moved aside.
   bool insert(uint64_t hash, const shm::Entry& entry);
+  // The key's entry becomes this one, by one write of its bucket: a reader finds the old one or the
+  // new one. Nobody who follows changes is told: the key was and is there. Returns: false if it is
+  // not.
+  bool replace(uint64_t hash, const shm::Entry& entry);
   // Unpublishes. Returns: false if the key was not there.
   bool erase(const Key& key, uint64_t hash);
 

@@ -16,6 +16,7 @@
  *   INDEX_FORGED   readers start from any entry that could name a slot, published or not
  *   FLIP           the medium loses a word now and then: the checksum must see it
  *   WORKER         another thread stores the payload (views only; docs/protocol.md section 3)
+ *   MOVES          an entry is written over by one for another slot, and perhaps back (near memory)
  *   GUARDS_HOLD    no guard expires: then a read whose guard passed step 3 must never be overtaken
  */
 #ifndef PUTS
@@ -86,6 +87,15 @@ byte guard_ref[READERS], guard_gen[READERS], guard_epoch[READERS];
 #define PUBLISH(slot_, key_, gen_) DO(d_step { \
   memory[INDEX(epoch, E_KEY)] = key_; memory[INDEX(epoch, E_REF)] = slot_; \
   memory[INDEX(epoch, E_GEN)] = gen_ })
+#endif
+/* One entry written over by another of its key. Of two such stores the first has arrived before the
+ * second is made: later it could only be seen less. */
+#ifdef VIEWS
+#define REPLACE(slot_, key_, gen_) PUBLISH(slot_, key_, gen_)
+#else
+#define REPLACE(slot_, key_, gen_) \
+  FENCE_FULL(); \
+  DO(d_step { moved_ref = slot_; moved_gen = gen_; index_late = true })
 #endif
 
 /* W2: is the slot's version named by a fresh guard of a session of this daemon? */
@@ -171,6 +181,9 @@ inline medium_loses_a_word() {
 
 active proctype daemon() {
   byte published = NONE, to, key, gen, next_gen = 2, seq, at;
+#ifdef MOVES
+  byte left;
+#endif
   byte slot_gen[SLOTS];
   bool guarded, limbo[SLOTS], flipped;
 
@@ -268,6 +281,29 @@ serve:
      STORE_EVEN;                          /* W5 */
      published = to;
      PUBLISH(to, key, gen)                /* W6 */
+#endif
+#ifdef MOVES
+  :: published != NONE && writes < PUTS && !limbo[1 - published] ->
+     left = published; to = 1 - left;
+     atomic { load_latest(SLOT(left, KEY), key); take_gen() };
+     STORE_FIRST_WORDS; STORE_LAST_WORDS; /* W4 */
+     STORE_EVEN;                          /* W5 */
+     published = to;
+     REPLACE(to, key, gen); /* W1 of the slot that is left, W6 of this one */
+     if
+     :: published = left; REPLACE(left, key, slot_gen[left]); left = to /* and back */
+     :: true
+     fi;
+#ifndef NO_FENCE_AFTER_MOVE
+     FENCE_FULL(); /* W2 */
+#endif
+     LOOK_AT_GUARDS(left);
+     FENCE_FULL();
+     if
+     :: guarded -> limbo[left] = true
+     :: else -> FREE(left) /* W3 */
+     fi;
+     left = 0
 #endif
   :: else -> break
   :: writes > 0 -> break

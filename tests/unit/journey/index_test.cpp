@@ -86,6 +86,35 @@ TEST_F(IndexTest, HoldsEightyPercentWithoutRefusing) {
   }
 }
 
+TEST_F(IndexTest, AnEntryThatIsReplacedIsFoundAtAnyMoment) {
+  for (uint64_t number = 0; number < 64; number++) ASSERT_TRUE(insert(number));
+  std::atomic<bool> done{false};
+  std::thread reader([&] {
+    const shm::IndexView view(file_.data(), 0);
+    for (uint64_t look = 0; !done.load(); look++) {
+      const uint64_t number = look % 64;
+      shm::Entry found;
+      uint64_t tries = 0;  // a bucket that is in change for long is a miss
+      while (!view.find(key_of(number), hash_key(key_of(number)), &found))
+        ASSERT_LT(++tries, 1'000'000u) << "the key was there all the time";
+      ASSERT_EQ(found.fingerprint, ~(found.ref / 64));
+      ASSERT_EQ(found.gen, found.ref / 32);
+    }
+  });
+  const uint64_t changes = writer_->view().changes().newest;
+  for (uint64_t version = 100; version < 200'000; version++) {
+    shm::Entry next = entry(version);
+    next.key = key_of(version % 64);
+    ASSERT_TRUE(writer_->replace(hash_key(next.key), next));
+  }
+  done.store(true);
+  reader.join();
+  EXPECT_EQ(writer_->size(), 64u);
+  EXPECT_EQ(writer_->view().changes().newest, changes) << "nothing came and nothing went";
+  shm::Entry unknown = entry(7777);
+  EXPECT_FALSE(writer_->replace(hash_key(unknown.key), unknown));
+}
+
 TEST_F(IndexTest, AReaderBesideTheWriterSeesWholeEntriesOnly) {
   std::atomic<bool> done{false};
   std::thread reader([&] {
