@@ -18,12 +18,41 @@
 #include <utility>
 
 #include "assert.hpp"
+#include "codec/checksum.hpp"
 #include "engine/engine.hpp"
 #include "shm/atomics.hpp"
 
 namespace speckv {
 
+namespace {
+
+// The canonical order of a segment's values, which preset `exact` stores as it is.
+void decode(EncodeJob& job) {
+  const speckv_layout& desc = job.layout->desc;
+  std::byte* to = job.out.data();
+  const auto value = ptrdiff_t(shm::value_bytes(desc));
+  const ptrdiff_t token = value * desc.head_dim;
+  const ptrdiff_t head = token * desc.block_tokens;
+  const codec::SegmentOut view{{to, token, head, value},
+                               {to + shm::half_segment_bytes(desc), token, head, value}};
+  job.stored_checksum =
+      codec::decode_segment(desc, *job.preset, job.layer, job.first, job.stored, view, false,
+                            job.tables ? job.tables->data() : nullptr);
+  codec::Checksum sum;
+  codec::checksum_update(sum, job.out.data(), job.out.size());
+  job.checksum = codec::checksum_final(sum);
+  job.refusal = codec::Refusal::none;
+}
+
+}  // namespace
+
 void encode_now(EncodeJob& job) {
+  job.failed = false;
+  job.retry = EncodeJob::Retry::none;
+  if (job.work == Work::decode) {
+    shm::release_fence();  // after the odd gen, before the first byte
+    return decode(job);
+  }
   const speckv_layout& desc = job.layout->desc;
   const std::byte* source = job.raw.data();
   const auto value = ptrdiff_t(shm::value_bytes(desc));
@@ -31,8 +60,6 @@ void encode_now(EncodeJob& job) {
   const ptrdiff_t head = token * desc.block_tokens;
   const codec::SegmentView view{{source, token, head, value},
                                 {source + shm::half_segment_bytes(desc), token, head, value}};
-  job.failed = false;
-  job.retry = EncodeJob::Retry::none;
   const codec::ChanTable* tables = job.tables ? job.tables->data() : nullptr;
   if (job.bound_only) {
     const bool kept =

@@ -28,7 +28,10 @@
 
 namespace speckv {
 
+enum class Work : uint8_t { encode, decode };
+
 struct EncodeJob {
+  Work work = Work::encode;
   // What is asked. raw: [K|V][head][token][channel], contiguous, owned by the client and perhaps
   // changing meanwhile: the engine is never led astray by that, and the sum is of what it stored.
   // out: at least layout.segment_bytes(preset, first). tables: of all layers and heads, or nullptr.
@@ -44,11 +47,15 @@ struct EncodeJob {
   // out is encoded already, by somebody who knows nothing of what a bounded preset promises: the
   // answer is a refusal or none. Asked of the cpu engine alone.
   bool bound_only = false;
+  // A decode: from `stored`, which is layout.segment_bytes(preset, first) long and may be rewritten
+  // meanwhile (then its sum is wrong, and nothing else happens), to `out` as preset `exact` has it.
+  // raw is empty.
+  std::span<const std::byte> stored;
   // What is answered. failed: the engine could not; what is in out means nothing. retry: nor does
   // it then, and the job is to be started again, with this out or, where something may still be
-  // written to it, with another one.
+  // written to it, with another one. checksum: of out; stored_checksum: of what a decode read.
   codec::Refusal refusal = codec::Refusal::none;
-  uint64_t checksum = 0;
+  uint64_t checksum = 0, stored_checksum = 0;
   bool failed = false;
   enum class Retry : uint8_t { none, here, elsewhere };
   Retry retry = Retry::none;
@@ -116,7 +123,7 @@ class Engine {
   virtual void distrust(const EncodeJob& job) { (void)job; }
 };
 
-// Encodes this job on the calling thread.
+// Does this job on the calling thread.
 void encode_now(EncodeJob& job);
 
 // The codec room's SIMD, on so many threads beside the data thread; 0: in start(). numa_node: on

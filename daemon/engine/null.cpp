@@ -26,7 +26,8 @@ void NullEngine::complete(size_t count) {
     EncodeJob* const job = *at;
     waiting_.erase(at);
     job->failed = random(256) < faults.failed;
-    if (job->preset->k != codec::CodecId::raw) job->refusal = codec::Refusal::not_finite;
+    if (job->preset->k != codec::CodecId::raw && job->work == Work::encode)
+      job->refusal = codec::Refusal::not_finite;
     else if (!job->failed) encode_now(*job);
     completed_.push_back(last_ = job);
   }
