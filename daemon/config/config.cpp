@@ -90,6 +90,16 @@ std::string describe_prefetch(const NamespaceConfig& space) {
   return text + std::to_string(space.prefetch_keys_max) + " keys at once";
 }
 
+std::string describe_near(const NamespaceConfig& space, const MediumOptions& medium) {
+  if (space.near_bytes == 0) return "none: every hit decodes from the pool";
+  const std::string node = medium.near_numa_node >= 0
+                               ? "NUMA node " + std::to_string(medium.near_numa_node)
+                               : "the daemon's own NUMA node";
+  return format_bytes(space.near_bytes) + " of DRAM on " + node +
+         ", above the pool: blocks decoded, after " + std::to_string(space.near_after_hits) +
+         " hits; gone at a restart";
+}
+
 // What lies where, and the memory that this takes.
 std::string describe_spill(const NamespaceConfig& space, uint32_t shards) {
   if (space.spill_path.empty()) return "none: what is evicted is gone";
@@ -114,6 +124,28 @@ std::string describe_speculation(const NamespaceConfig& space, uint32_t shards) 
     return "reads ahead by guess, " + format_bytes(space.speculation_bytes_s) +
            " a second; in memory " + format_bytes(speculation_memory_bytes(space));
   return shards > 1 ? "none: with more than one data_threads a sequence is nowhere whole" : "none";
+}
+
+std::string describe_space(const NamespaceConfig& space, const Config& config) {
+  std::string text = "[[namespace]] " + space.name + "\n";
+  append(&text, "bytes", format_bytes(space.bytes));
+  append(&text, "index_entries", std::to_string(space.index_entries));
+  append(&text, "policy", space.policy);
+  append(&text, "preset", space.preset);
+  append(&text, "may connect", describe_access(space));
+  append(&text, "at once",
+         std::to_string(space.sessions_max) + " sessions, arenas " +
+             format_bytes(space.arenas_bytes_max) + ", " + std::to_string(space.layouts_max) +
+             " layouts, their widths " + format_bytes(space.widths_bytes_max) + ", " +
+             std::to_string(*space.holds_max) + " holds, " + std::to_string(space.fds_max) +
+             " descriptors, " + std::to_string(space.log_lines_max) + " lines of the log");
+  append(&text, "prefetch", describe_prefetch(space));
+  append(&text, "retained", "at most " + format_bytes(space.retained_bytes_max));
+  append(&text, "near", describe_near(space, config.pool.medium));
+  append(&text, "size_samples", describe_size(space, config.daemon.data_threads));
+  append(&text, "spill", describe_spill(space, config.daemon.data_threads));
+  append(&text, "speculation", describe_speculation(space, config.daemon.data_threads));
+  return text;
 }
 
 }  // namespace
@@ -225,7 +257,7 @@ uint64_t memory_bytes_max(const Config& config) {
   uint64_t bytes = config.session.arenas_bytes_max + rings * config.session.sessions_max +
                    config.session.widths_bytes_max + engine_memory_bytes(config);
   for (const NamespaceConfig& space : config.namespaces)
-    bytes += space.bytes + index_bytes_max(space) +
+    bytes += space.bytes + space.near_bytes + index_bytes_max(space) +
              spill_memory_bytes(space, config.daemon.data_threads) +
              size_memory_bytes(space, config.daemon.data_threads);
   return bytes;
@@ -278,25 +310,7 @@ std::string describe(const Config& config) {
   if (config.session.prefetch_bytes_s != limits::not_limited)
     append(&text, "prefetch",
            format_bytes(config.session.prefetch_bytes_s) + " a second, of all namespaces");
-  for (const NamespaceConfig& space : config.namespaces) {
-    text += "[[namespace]] " + space.name + "\n";
-    append(&text, "bytes", format_bytes(space.bytes));
-    append(&text, "index_entries", std::to_string(space.index_entries));
-    append(&text, "policy", space.policy);
-    append(&text, "preset", space.preset);
-    append(&text, "may connect", describe_access(space));
-    append(&text, "at once",
-           std::to_string(space.sessions_max) + " sessions, arenas " +
-               format_bytes(space.arenas_bytes_max) + ", " + std::to_string(space.layouts_max) +
-               " layouts, their widths " + format_bytes(space.widths_bytes_max) + ", " +
-               std::to_string(*space.holds_max) + " holds, " + std::to_string(space.fds_max) +
-               " descriptors, " + std::to_string(space.log_lines_max) + " lines of the log");
-    append(&text, "prefetch", describe_prefetch(space));
-    append(&text, "retained", "at most " + format_bytes(space.retained_bytes_max));
-    append(&text, "size_samples", describe_size(space, config.daemon.data_threads));
-    append(&text, "spill", describe_spill(space, config.daemon.data_threads));
-    append(&text, "speculation", describe_speculation(space, config.daemon.data_threads));
-  }
+  for (const NamespaceConfig& space : config.namespaces) text += describe_space(space, config);
   text += "memory at most   " +
           std::to_string((memory_bytes_max(config) + limits::mib - 1) / limits::mib) + " MiB\n";
   return text;

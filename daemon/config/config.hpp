@@ -12,7 +12,8 @@
 //
 //   [daemon]       socket, socket_mode, runtime_dir, data_threads, encode_threads, tables,
 //                  measure_widths, log_level, metrics, metrics_connections_max
-//   [pool]         medium, path, bytes, numa_node, huge_pages, emulated_gb_s, emulated_ns
+//   [pool]         medium, path, bytes, numa_node, near_numa_node, huge_pages, emulated_gb_s,
+//                  emulated_ns
 //   [engine]       kind, check_one_in, deadline_ms, staging_bytes
 //   [session]      arena_bytes, arena_bytes_max, arenas_bytes_max, sessions_max, hold_ms_max,
 //                  holds_max, layouts_max, widths_bytes_max, fds_max, connections_max,
@@ -20,9 +21,8 @@
 //   [[namespace]]  name, bytes, index_entries, policy, preset, uids, gids, users, groups, anyone,
 //                  sessions_max, arenas_bytes_max, layouts_max, widths_bytes_max, holds_max,
 //                  fds_max, log_lines_max, prefetch_bytes_s, prefetch_keys_max, retained_bytes_max,
-//                  spill_path, spill_bytes, spill_entries, spill_buffer_bytes,
-//                  spill_write_bytes_s,
-//                  speculation, speculation_bytes_s
+//                  near_bytes, near_after_hits, spill_path, spill_bytes, spill_entries,
+//                  spill_buffer_bytes, spill_write_bytes_s, speculation, speculation_bytes_s
 //
 // Sizes are integers or strings: 268435456, "256MiB", "2 GiB", "1.5GiB" (KiB, MiB, GiB, TiB; powers
 // of 1024).
@@ -122,6 +122,10 @@ struct NamespaceConfig {
   uint32_t prefetch_keys_max = limits::prefetch_keys_default;
   // What may be retained, as stored. Not written: a quarter of its bytes.
   uint64_t retained_bytes_max = limits::retained_not_written;
+  // Near memory: DRAM in which blocks that are read often stand decoded. 0: none. A block comes
+  // there when it was read so often.
+  uint64_t near_bytes = 0;
+  uint32_t near_after_hits = limits::near_after_hits_default;
   // The tier below: a file or a block device. Empty: none. Not written: spill_entries is
   // spill_bytes / 64 KiB. Entries and buffers are memory: of all shards, and of each.
   std::string spill_path;

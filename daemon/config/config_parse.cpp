@@ -72,6 +72,7 @@ void read_pool(TableReader table, PoolConfig* ret) {
                " has no meaning with medium = \"memfd\", which lives in no file system: remove it");
   table.size("bytes", limits::namespace_bytes_min, limits::pool_bytes_max, &ret->bytes);
   table.integer("numa_node", -1, limits::numa_node_max, &medium.numa_node);
+  table.integer("near_numa_node", -1, limits::numa_node_max, &medium.near_numa_node);
   table.flag("huge_pages", &medium.huge_pages);
   table.number("emulated_gb_s", 0, limits::emulated_gb_s_max, &medium.emulated_gb_s);
   table.integer("emulated_ns", 0, limits::emulated_ns_max, &medium.emulated_ns);
@@ -193,6 +194,21 @@ void read_speculation(TableReader& table, uint32_t shards, NamespaceConfig* ret)
   if (ret->speculation_bytes_s == 0) ret->speculation = false;
 }
 
+// Rounded to whole units, as the pool is.
+void read_near(TableReader& table, uint32_t shards, NamespaceConfig* ret) {
+  const uint64_t unit = 2 * limits::mib;
+  const uint64_t least = std::max(limits::near_bytes_min, (1 + uint64_t{shards}) * unit);
+  if (table.size("near_bytes", 0, limits::pool_bytes_max, &ret->near_bytes) && ret->near_bytes &&
+      ret->near_bytes < least)
+    table.fail("near_bytes", " = " + format_bytes(ret->near_bytes) +
+                                 " is too little: 0 for none, " + "or at least " +
+                                 format_bytes(least));
+  ret->near_bytes = ret->near_bytes / unit * unit;
+  table.integer("near_after_hits", 1, limits::near_after_hits_max, &ret->near_after_hits);
+  if (table.has("near_after_hits") && ret->near_bytes == 0)
+    table.fail("near_after_hits", " has no meaning without near memory: set near_bytes");
+}
+
 // A tier below the pool: all of it or nothing of it.
 void read_spill(TableReader& table, uint32_t shards, NamespaceConfig* ret) {
   read_path(table, "spill_path", limits::path_bytes_max, &ret->spill_path);
@@ -235,6 +251,7 @@ void read_namespace(TableReader table, const KnownNames& known, const Config& co
     if (name == ret->preset) ret->preset_id = id;
   read_access(table, ret);
   read_limits(table, config.session, config.daemon.data_threads, ret);
+  read_near(table, config.daemon.data_threads, ret);
   read_spill(table, config.daemon.data_threads, ret);
   table.integer("size_samples", 0, limits::size_samples_max, &ret->size_samples);
   table.finish();

@@ -85,6 +85,12 @@ constexpr uint32_t size_samples_of_shard_min = 128;  // fewer say nothing
 constexpr uint64_t size_sample_bytes = 20 * 208 + 96, size_shard_bytes = 516 * kib;
 constexpr uint64_t size_block_bytes = 16;
 
+// ---- [[namespace]] near memory ----
+constexpr uint64_t near_bytes_min =
+    8 * mib;  // its header's unit, one slab of segments, one of records, one to evict into
+constexpr uint32_t near_after_hits_default = 2;  // one reading says nothing of the next
+constexpr uint32_t near_after_hits_max = 255;    // hits are counted in a byte a block
+
 // ---- [session] ----
 constexpr uint64_t arena_bytes_default = 32 * mib;  // 16 blocks of 2 MiB under way
 constexpr uint64_t arena_bytes_min = 1 * mib;       // 16 chunks of 64 KiB

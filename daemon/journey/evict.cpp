@@ -66,6 +66,7 @@ void Shard::unpublish(uint32_t block) {
                 "a block was unpublished that is not published, or is held");
   const bool erased = index_.erase(leaving.entry.key, hash_key(leaving.entry.key));
   SPECKV_ASSERT(erased, "a published block was not in the index");
+  forget_near(block);
   policy_->on_remove(block);
   note_leaving(leaving);
   add_gauges(leaving, -1);
@@ -90,12 +91,14 @@ void Shard::free_block(uint32_t block) {
 // are any bytes that a client wrote.
 void Shard::look_at_guards(uint64_t now_ns) {
   look_++;
+  mark_brought();
   // now_ns is the turn's clock: a guard may be younger than the turn.
   const auto is_young = [now_ns](const shm::GuardSlot& guard) {
     const uint64_t since_ns = shm::load_relaxed(guard.since_ns);
     return since_ns >= now_ns || now_ns - since_ns < shm::guard_ignored_after_ns;
   };
   const auto mark = [this](uint64_t ref, uint64_t gen) {
+    if (shm::is_near(ref)) return mark_near(ref, gen);
     const uint32_t owner = ref ? slabs_.owner_of(ref) : no_owner;
     if (owner >= blocks_.size()) return;
     Block& block = blocks_[owner];
@@ -119,8 +122,10 @@ void Shard::look_at_guards(uint64_t now_ns) {
 }
 
 void Shard::drop_limbo(uint64_t now_ns) {
-  if (limbo_.empty()) return;
+  const bool near_limbo = near_ && !near_->limbo.empty();
+  if (limbo_.empty() && !near_limbo) return;
   look_at_guards(now_ns);
+  if (near_limbo) free_near_limbo(now_ns);
   size_t kept = 0;
   for (uint32_t block : limbo_) {
     const bool keep = blocks_[block].named == look_ &&

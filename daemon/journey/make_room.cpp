@@ -66,7 +66,8 @@ bool Shard::plan_index_place(const Wanted& wanted) {
   bool replaced_is_there = false;
   index_.for_each_neighbour(wanted.hash, [&](const shm::Entry& entry) {
     replaced_is_there = replaced_is_there || entry.block == wanted.replaces;
-    if (!pinned_[entry.block] && (!oldest || entry.gen < oldest->gen)) oldest = &entry;
+    const auto gen_of = [this](const shm::Entry& of) { return blocks_[of.block].entry.gen; };
+    if (!pinned_[entry.block] && (!oldest || gen_of(entry) < gen_of(*oldest))) oldest = &entry;
   });
   if (replaced_is_there) return true;
   if (!oldest) return false;

@@ -42,6 +42,8 @@ Shard::Shard(const ShardOptions& options)
     guesses.unread_bytes_max = options.units * shm::unit_bytes / guess_unread_share;
     speculator_ = std::make_unique<predict::Speculator>(guesses);
   }
+  if (options.near)
+    near_ = std::make_unique<Near>(*options.near, options.shard, options.blocks_max);
   waiting_.reserve(fetches_waiting_max);
   fetched_.reserve(2 * spill_reads_max + fetches_waiting_max);
   if (options.size_samples == 0) return;
@@ -65,12 +67,15 @@ int Shard::remove_from_pool(const Key& key, const Layout& layout) {
   unpublish(known.block);  // guards are not asked: whoever reads it now misses, as it should
   shm::full_fence();
   free_block(known.block);
+  free_near_limbo_of(key);
   counters_.removed.fetch_add(1, std::memory_order_relaxed);
   return 0;
 }
 
-void Shard::touch(uint32_t block, uint64_t now_ns) {
-  if (warm(block, now_ns)) count_use(block, now_ns);
+bool Shard::touch(uint32_t block, uint64_t now_ns) {
+  if (!warm(block, now_ns)) return false;
+  count_use(block, now_ns);
+  return near_ && near_touched(block, now_ns);
 }
 
 // It is wanted, or will be. Returns: false where there is no such block any more.
@@ -112,6 +117,13 @@ void Shard::tick(uint64_t now_ns) {
       uint64_t(std::count_if(under_way_.begin(), under_way_.end(),
                              [](const Put* put) { return put->answered; })),
       std::memory_order_relaxed);
+  if (near_) {
+    counters_.near_limbo.store(near_->limbo.size(), std::memory_order_relaxed);
+    counters_.near_under_way.store(
+        uint64_t(std::count_if(near_->brings.begin(), near_->brings.end(),
+                               [](const NearBring& each) { return each.used; })),
+        std::memory_order_relaxed);
+  }
   counters_.free_units.store(slabs_.free_units(), std::memory_order_relaxed);
   counters_.waste_ppm.store(uint64_t(slabs_.waste() * 1e6), std::memory_order_relaxed);
   publish_sizes();

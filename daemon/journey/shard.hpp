@@ -6,6 +6,7 @@
 //
 // The stations are methods, each in the file of its name: allocate.cpp, compress.cpp, write.cpp,
 // evict.cpp; make_room.cpp decides what allocate evicts; hold.cpp keeps blocks from eviction;
+// near.cpp decodes those that are read often into near memory, near_leave.cpp ends that;
 // demote.cpp and promote.cpp move them to the tier below and back, spill.cpp keeps that true;
 // speculate.cpp reads from there what nobody has asked for yet; restart.cpp rebuilds everything
 // from the slots. under_way.cpp walks a block through them, one step a call: a put is taken up, its
@@ -27,6 +28,7 @@
 #include "engine/engine.hpp"
 #include "journey/block_state.hpp"
 #include "journey/hold_table.hpp"
+#include "journey/near.hpp"
 #include "journey/promote.hpp"
 #include "journey/put.hpp"
 #include "journey/speculation.hpp"
@@ -64,6 +66,11 @@ struct ShardCounters {
       fetch_rejected{0}, fetch_over_limit{0}, fetch_cancelled{0}, fetch_bytes{0};
   std::atomic<uint64_t> fetches_under_way{0};  // gauge
   GuessesCounters guesses;                     // by source, of what nobody asked for
+  // Near memory: refused are blocks that were not read more than those that stand there, failed
+  // those that were decoded in vain.
+  std::atomic<uint64_t> near_blocks{0}, near_bytes{0}, near_limbo{0}, near_under_way{0};
+  std::atomic<uint64_t> near_brought{0}, near_evicted{0}, near_refused{0}, near_failed{0},
+      near_touches{0};
   std::atomic<uint64_t> retained_blocks{0}, retained_bytes{0}, retain_refused{0}, hints{0};
   // What pools of other sizes would have had: predict/size_curve.hpp. Of all keys, not of those
   // that are looked at.
@@ -86,6 +93,7 @@ struct ShardOptions {
   Engine* engine = nullptr;
   // Called on the data thread, once for a layout: its reach() has enough, control may adopt().
   std::function<void()> on_measured;
+  std::optional<NearOptions> near;    // memory above the pool
   std::optional<SpillOptions> spill;  // the tier below
   uint64_t demote_ahead_bytes = 0;    // of the coldest, so much stands there already
   uint64_t speculation_bytes_s = 0;   // guesses may read so much from there in a second; 0: none
@@ -127,6 +135,7 @@ class Shard : private SpillWitness {
   bool has_job_to_start(const Put& put) const;
   bool start_next(Put& put, uint64_t now_ns);
   // The engine gave this job back. Returns: false when none of ours was in the engine: set aside.
+  // ret_put: whose it was; nullptr: near memory's.
   bool completed(EncodeJob* job, uint64_t now_ns, Put** ret_put);
   // Nothing of it is in the engine any more, and nothing is left to start.
   bool is_over(const Put& put) const;
@@ -148,11 +157,24 @@ class Shard : private SpillWitness {
   // A removal of it waits: what is put meanwhile would go with it.
   bool is_being_removed(const Key& key) const;
   void forget_removal(const Key& key);  // who asked for it is gone
-  // A client has read it.
-  void touch(uint32_t block, uint64_t now_ns);
+  // A client has read it. Returns: whether it is read so often that bring_near() may pay.
+  bool touch(uint32_t block, uint64_t now_ns);
   void touch_key(const Key& key, const Layout& layout, uint64_t now_ns);
   // What a client says of a block; of one that is not here nothing is remembered.
   void hint(const Key& key, const Layout& layout, uint8_t kind, uint64_t returns_ns);
+
+  // Near memory (near.hpp). Once a turn, before anything is completed or brought.
+  void near_turn(uint64_t now_ns);
+  // Requires: the block is published.
+  uint64_t fingerprint_of(uint32_t block) const { return blocks_[block].entry.fingerprint; }
+  // Begins to decode a block for which touch() said so. owner: layout and widths, those that its
+  // fingerprint stands for, stay as long as it lives. Returns: whether it began.
+  bool bring_near(uint32_t block, const Layout& layout, const Widths& widths,
+                  std::shared_ptr<void> owner, uint64_t now_ns);
+  bool has_near_job() const;
+  // Starts the next layer. Returns: its bytes; 0: the engine is full.
+  uint64_t start_near_job();
+  const Near* near() const { return near_.get(); }
 
   // Asks that a block can be read by deadline_ns (0: whenever), for at most bytes_max bytes from
   // below. Of what is on its way the end follows; asked again meanwhile, it is on its way still.
@@ -276,6 +298,32 @@ class Shard : private SpillWitness {
   // The same of its segments alone, in their order.
   template <typename Visit>
   void for_each_segment(uint32_t block, Visit&& visit);
+  // near.cpp
+  bool near_touched(uint32_t block, uint64_t now_ns);
+  void take_near_slots(NearBring& bring, std::span<const SlotNeed> needs);
+  bool is_unchanged(const NearBring& bring) const;
+  static bool wants_near_job(const NearBring& bring);
+  bool prepare_near(const NearBring& bring, NearJob& job);
+  static bool fits_source(const NearBring& bring, const shm::SlotHeader& source, uint32_t layer);
+  bool near_completed(EncodeJob* job);
+  bool near_decoded(const NearBring& bring, const NearJob& job);
+  void finish_near(NearBring& bring);
+  void give_up_as_unfit(NearBring& bring);
+  void give_up_near(NearBring& bring);
+  void publish_near(NearBring& bring);
+  void write_near_record(const NearBring& bring);
+  // near_leave.cpp
+  void leave_near(uint32_t copy);
+  void retire_copy(uint32_t copy);
+  void forget_near(uint32_t block);
+  void free_copy(uint32_t copy);
+  void free_near_limbo(uint64_t now_ns);
+  void free_near_limbo_of(const Key& key);
+  void mark_near(uint64_t ref, uint64_t gen);
+  void mark_brought();
+  bool near_room(std::span<const SlotNeed> needs, uint32_t hits, uint64_t now_ns);
+  void clear_near_slabs(std::span<const SlotNeed> needs);
+  void end_copy_at_once(uint32_t copy);
   // demote.cpp
   uint64_t content_of(uint32_t block);
   bool is_clean(uint32_t block);
@@ -402,6 +450,7 @@ class Shard : private SpillWitness {
   Placing promoted_;  // the one that is filled now
   std::array<Removal, removals_max> removals_;
   uint64_t spill_now_ns_ = 0, demoted_ns_ = 0, parcels_seen_ = 0;
+  std::unique_ptr<Near> near_;     // nullptr: there is none
   std::vector<FetchEnd> fetched_;  // whose ends nobody has taken yet
   std::vector<const shm::GuardSlot*> guards_;
   uint64_t guards_read_ = 0;

@@ -122,6 +122,7 @@ bool Shard::start_next(Put& put, uint64_t now_ns) {
 
 bool Shard::completed(EncodeJob* answer, uint64_t now_ns, Put** ret_put) {
   *ret_put = nullptr;
+  if (near_completed(answer)) return true;
   const std::less<const void*> before;
   if (before(answer, records_.data()) || !before(answer, records_.data() + records_.size()))
     return false;

@@ -20,6 +20,7 @@ namespace asio = boost::asio;
 
 namespace {
 constexpr auto try_again_after = std::chrono::milliseconds(5);
+constexpr uint32_t welcome_tries_max = 200;  // a second: less than a client waits
 constexpr size_t answer_chunk_max = wire::message_bytes_max - sizeof(wire::WireHeader);
 constexpr int answer_parts_at_once = 16;  // of 60 KiB: before others have their turn
 }  // namespace
@@ -160,8 +161,17 @@ bool Connection::fill_arena() {
     send_error(status.error(), status.text());
     return false;
   }
-  return whole ? send_welcome()
-               : try_again_soon([this] { return fill_arena(); }, std::chrono::milliseconds(0));
+  if (!whole) return try_again_soon([this] { return fill_arena(); }, std::chrono::milliseconds(0));
+  tries_ = 0;
+  return welcome();
+}
+
+bool Connection::welcome() {
+  if (control_.sessions_.may_see_index(*session_)) return send_welcome();
+  if (tries_ < welcome_tries_max)
+    return try_again_soon([this] { return welcome(); }, try_again_after);
+  send_error(EAGAIN, "a data thread is busy: try again");
+  return false;
 }
 
 bool Connection::try_again_soon(std::function<bool()> what, std::chrono::milliseconds after) {
@@ -196,9 +206,12 @@ bool Connection::send_welcome() {
   if (medium.emulated_gb_s > 0)
     welcome.emulated_ps_per_byte = uint64_t(std::llround(1000 / medium.emulated_gb_s));
   welcome.emulated_ns = medium.emulated_ns;
+  const bool near = space.near && session_->identity().reads_near;
+  if (near) welcome.near_bytes = space.near->bytes();
   std::vector<int> fds{session_->memory_fd(), space.pool->client_fd(), space.index->client_fd(),
                        session_->event_fd()};
   for (uint32_t shard = 0; shard < space.shards; shard++) fds.push_back(session_->doorbell(shard));
+  if (near) fds.push_back(space.near->client_fd());
   return send(&welcome, sizeof welcome, fds.data(), fds.size());
 }
 

@@ -44,6 +44,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool go_on_answering();
   void answer_soon();
   int send_part(bool more);  // of ready_: 0, or an errno
+  bool welcome();            // Returns: as receive()
   bool send_welcome();
   bool send_error(int error, const std::string& text);
   bool send(const void* message, size_t bytes, const int* fds = nullptr, size_t fd_count = 0);

@@ -186,12 +186,18 @@ Result<std::shared_ptr<Session>> Sessions::open(const Peer& peer, const wire::He
   const std::string whose = known ? "namespace " + spaces_[space].name : "strangers";
   std::shared_ptr<Session> session;
   if (status.ok()) {
-    const Session::Identity identity{next_id_++, peer.uid,        peer.gid,
-                                     peer.pid,   uint32_t(space), ++used_[space].opened};
+    const Session::Identity identity{next_id_++,
+                                     peer.uid,
+                                     peer.gid,
+                                     peer.pid,
+                                     uint32_t(space),
+                                     ++used_[space].opened,
+                                     (hello.features & wire::feature_near) != 0};
     auto made = Session::create(identity, medium_, uint32_t(threads_.size()), arena, &undertaker_);
     status = made.status();
     if (made.ok()) {
       session = made.value();
+      if (spaces_[space].near && !identity.reads_near) spaces_[space].near_gate->close();
     } else {
       used_[space].use.sessions--;
       give_back(space, arena);
@@ -247,8 +253,19 @@ void Sessions::close(const std::shared_ptr<Session>& session) {
   leave(session);
 }
 
+bool Sessions::may_see_index(const Session& session) {
+  const Namespace& space = spaces_[session.identity().space];
+  if (!space.near || session.identity().reads_near) return true;
+  if (space.near_gate->is_closed(space.shards)) return true;
+  for (auto& thread : threads_) thread->wake();
+  return false;
+}
+
 void Sessions::leave(std::shared_ptr<Session> session) {
   session->end();
+  const Session::Identity& identity = session->identity();
+  if (spaces_[identity.space].near && !identity.reads_near)
+    spaces_[identity.space].near_gate->open();
   for (auto& thread : threads_) thread->session_ended();
   leaving_.push_back(std::move(session));
   sweep();

@@ -55,6 +55,9 @@ class Sessions {
   // it. Others are served between two calls.
   Status fill(Session& session, bool* ret_whole);
   void close(const std::shared_ptr<Session>& session);
+  // Whether this session's client may see the index: one that cannot read near memory not before
+  // all entries are the pool's. Returns: false, ask again in a moment.
+  bool may_see_index(const Session& session);
 
   struct Registered {
     const Layout* layout = nullptr;

@@ -96,8 +96,9 @@ Status Daemon::open_spaces() {
   for (const std::string& name : Engines::region_names(config_)) names.push_back(name);
   for (const std::string& line : medium_->keep_only(names)) spdlog::info("{}", line);
   for (const config::NamespaceConfig& wanted : config_.namespaces) {
-    auto space = open_namespace(*medium_, wanted.name, wanted.bytes, wanted.index_entries,
-                                config_.daemon.data_threads, !wanted.spill_path.empty());
+    auto space =
+        open_namespace(*medium_, wanted.name, wanted.bytes, wanted.index_entries,
+                       config_.daemon.data_threads, !wanted.spill_path.empty(), wanted.near_bytes);
     if (!space.ok()) return space.status();
     if (!space.value().not_kept.empty())
       spdlog::warn("namespace {}: its blocks went: the pool {}", wanted.name,
@@ -141,6 +142,10 @@ Status Daemon::start_threads() {
       options.size_samples = config::size_samples_of_shard(config_.namespaces[i], shards);
       options.hold_ns_max = config_.session.hold_ms_max * 1'000'000;
       options.engine = engine.get();
+      if (space.near)
+        options.near =
+            NearOptions{space.near->data(), space.near_gate.get(), space.near_first_unit(shard),
+                        space.near_units_of(shard), config_.namespaces[i].near_after_hits};
       spills_.tell(config_, i, shard, &options);
       options.on_measured = [this] { control_->measured(); };  // sessions come after control_
       auto part = std::make_unique<Shard>(options);

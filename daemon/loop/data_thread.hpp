@@ -43,6 +43,8 @@ class DataThread {
   [[nodiscard]] bool add_session(std::shared_ptr<Session> session);
   // After session.end(): its rings are not read again. Never fails, never waits.
   void session_ended();
+  // Its next turn comes now.
+  void wake() { poke(); }
   // This part of a namespace's pool is gone. Returns: false when the mailbox is full: tell it
   // again.
   [[nodiscard]] bool lose(uint32_t space, const LostRange& range);

@@ -79,6 +79,21 @@ watch::SizeFacts sizes_of(const config::NamespaceConfig& config, uint64_t pool_b
   return facts;
 }
 
+void add_near(const ShardCounters& from, watch::NearFacts* to) {
+  const auto add = [](uint64_t* sum, const std::atomic<uint64_t>& part) {
+    *sum += part.load(std::memory_order_relaxed);
+  };
+  add(&to->blocks, from.near_blocks);
+  add(&to->live_bytes, from.near_bytes);
+  add(&to->limbo_blocks, from.near_limbo);
+  add(&to->under_way, from.near_under_way);
+  add(&to->brought_blocks, from.near_brought);
+  add(&to->evicted_blocks, from.near_evicted);
+  add(&to->refused_blocks, from.near_refused);
+  add(&to->failed_blocks, from.near_failed);
+  add(&to->read_touches, from.near_touches);
+}
+
 void add_spill(const SpillStore& from, watch::SpillFacts* to) {
   const auto add = [](uint64_t* sum, const std::atomic<uint64_t>& part) {
     *sum += part.load(std::memory_order_relaxed);
@@ -232,6 +247,13 @@ std::vector<watch::SpaceFacts> LiveView::spaces() const {
       facts.waste += double(counters.waste_ppm.load(std::memory_order_relaxed)) / 1e6 * shard /
                      double(space.units);
     }
+    if (space.near) {
+      facts.near.bytes = space.near->bytes();
+      facts.near.page_bytes = space.near->page_bytes();
+      facts.near.blind_sessions = space.near_gate->blind();
+      for (const auto& thread : daemon_.threads())
+        add_near(thread->counters(uint32_t(i)), &facts.near);
+    }
     if (!config.spill_path.empty()) {
       facts.spill.path = config.spill_path;
       facts.spill.bytes = config.spill_bytes;
@@ -355,6 +377,12 @@ std::span<const std::byte> LiveView::index_file(size_t space) const {
 std::span<const std::byte> LiveView::pool_file(size_t space) const {
   Region& file = *daemon_.spaces()[space].pool;
   return {file.data(), file.bytes()};
+}
+
+std::span<const std::byte> LiveView::near_file(size_t space) const {
+  Region* const file = daemon_.spaces()[space].near.get();
+  if (!file) return {};
+  return {file->data(), file->bytes()};
 }
 
 }  // namespace speckv

@@ -28,6 +28,7 @@ class LiveView : public watch::DaemonView {
   std::vector<watch::ThreadFacts> threads() const override;
   std::span<const std::byte> index_file(size_t space) const override;
   std::span<const std::byte> pool_file(size_t space) const override;
+  std::span<const std::byte> near_file(size_t space) const override;
 
  private:
   Daemon& daemon_;

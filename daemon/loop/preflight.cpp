@@ -18,7 +18,7 @@ namespace {
 
 // Log, epoll, timers, mailboxes, metrics, reserve: what there is in a daemon without sessions.
 constexpr uint64_t fds_of_daemon = 64;
-constexpr uint64_t fds_of_space = 6;   // pool and index: file and its clients' each, and a copy
+constexpr uint64_t fds_of_space = 9;   // pool, index, near: file and its clients', and a copy
 constexpr uint64_t fds_of_thread = 4;  // ring, mailbox
 
 bool in_memory(const config::Config& config) {
@@ -42,12 +42,15 @@ uint64_t memory_bytes_now(const config::Config& config) {
   for (const config::NamespaceConfig& space : config.namespaces) {
     if (in_memory(config) && !pool_is_there(config, space)) bytes += space.bytes;
     bytes += config::index_bytes_max(space);
+    if (config.pool.medium.numa_node < 0) bytes += space.near_bytes;  // else on a node of its own
   }
   return bytes;
 }
 
 Status check_machine(const config::Config& config) {
-  Status status = pool::check_numa_node(config.pool.medium.numa_node);
+  const MediumOptions& medium = config.pool.medium;
+  Status status = pool::check_numa_node(medium.numa_node);
+  if (status.ok()) status = pool::check_numa_node(medium.near_numa_node, "near_numa_node");
   if (!status.ok()) return status;
   if (!config.daemon.tables.empty()) {
     DIR* folder = opendir(config.daemon.tables.c_str());
@@ -59,7 +62,7 @@ Status check_machine(const config::Config& config) {
   status = Door::check(config.daemon.socket);
   if (status.error() == EADDRINUSE) return {};  // a daemon runs: what it has comes back first
   if (!status.ok()) return status;
-  status = pool::check_memory(memory_bytes_now(config), config.pool.medium.numa_node);
+  status = pool::check_memory(memory_bytes_now(config), medium.numa_node);
   if (!status.ok()) return {status.error(), "pools and indexes: " + status.text()};
   return {};
 }

@@ -40,6 +40,7 @@ void Server::Share::earn(uint64_t now_round, int64_t quantum) {
 bool Server::turn(uint64_t now_ns) {
   now_ns_ = now_ns;
   engine_.turn(now_ns);
+  for (Tenant& tenant : tenants_) tenant.space.shard->near_turn(now_ns);
   const bool some_were_encoded = collect();
   const bool some_came = collect_fetched() || some_were_encoded;
   for (Tenant& tenant : tenants_) serve_set_aside(tenant);
@@ -51,6 +52,7 @@ bool Server::turn(uint64_t now_ns) {
     cost += more;
   }
   tick();
+  serve_near();
   for (Tenant& tenant : tenants_) progress_ += tenant.space.shard->spill_turn(now_ns);
   tell_answered();
   return some_came || cost > 0;
@@ -180,7 +182,9 @@ bool Server::can_step(const Tenant& tenant) const {
 
 bool Server::has_work() const {
   for (const Tenant& tenant : tenants_)
-    if (can_step(tenant) || tenant.space.shard->spill_has_work()) return true;
+    if (can_step(tenant) || tenant.space.shard->spill_has_work() ||
+        (near_blocked_at_ != progress_ && tenant.space.shard->has_near_job()))
+      return true;
   return false;
 }
 
@@ -208,10 +212,11 @@ bool Server::collect() {
         shard = tenant.space.shard.get();
         break;
       }
-    if (!put) {  // it gave that back before, or never had it
+    if (!shard) {  // it gave that back before, or never had it
       counters_.engine_mistaken.fetch_add(1, std::memory_order_relaxed);
       continue;
     }
+    if (!put) continue;  // near memory's
     if (shard->is_over(*put)) settle(*shard);
     else want_step(*shard, *put);
   }
@@ -335,7 +340,7 @@ int Server::serve_key(Tenant& tenant, Client& client, const shm::Submission& sub
   const Asker asker{client.session->identity().id, client.session->identity().uid};
   switch (shm::Op(submission.op)) {
     case shm::Op::put:
-      return serve_put(shard, client, submission, registered, ret_flags, ret_put);
+      return serve_put(tenant, client, submission, registered, ret_flags, ret_put);
     case shm::Op::remove:
       return shard.remove(submission.key, *registered.layout);
     case shm::Op::hold:
@@ -359,15 +364,16 @@ int Server::serve_key(Tenant& tenant, Client& client, const shm::Submission& sub
   }
 }
 
-int Server::serve_put(Shard& shard, Client& client, const shm::Submission& submission,
+int Server::serve_put(Tenant& tenant, Client& client, const shm::Submission& submission,
                       const Session::Registered& registered, uint32_t* ret_flags, Put** ret_put) {
+  Shard& shard = *tenant.space.shard;
   Session& session = *client.session;
   const auto [layout, widths] = registered;
   if (shard.is_being_removed(submission.key)) return -EAGAIN;
   const std::span<const std::byte> arena =
       session.arena(submission.arena_offset, layout->block_bytes);
   if (arena.empty()) return -ERANGE;
-  session.drain_touches(shard_, [&](uint32_t block) { shard.touch(block, now_ns_); });
+  session.drain_touches(shard_, [&](uint32_t block) { touched(tenant, client, block); });
   const int result =
       shard.take_up({submission, layout, widths, arena, client.session, &client}, now_ns_, ret_put);
   if (result == 0 && !*ret_put) *ret_flags |= shm::completion_existed;
@@ -384,7 +390,8 @@ void Server::tick() {
   for (Tenant& tenant : tenants_) {
     Shard& shard = *tenant.space.shard;
     for (auto& client : tenant.clients) {
-      client->session->drain_touches(shard_, [&](uint32_t block) { shard.touch(block, now_ns_); });
+      client->session->drain_touches(shard_,
+                                     [&](uint32_t block) { touched(tenant, *client, block); });
       if (!client->doorbell.under_way) watch(*client);
       if (client->unsignalled) tell(*client);
     }

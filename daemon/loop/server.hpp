@@ -147,8 +147,11 @@ class Server {
             Put** ret_put);
   int serve_key(Tenant& tenant, Client& client, const shm::Submission& submission,
                 const Session::Registered& registered, uint32_t* ret_flags, Put** ret_put);
-  int serve_put(Shard& shard, Client& client, const shm::Submission& submission,
+  int serve_put(Tenant& tenant, Client& client, const shm::Submission& submission,
                 const Session::Registered& registered, uint32_t* ret_flags, Put** ret_put);
+  // server_near.cpp
+  void touched(Tenant& tenant, Client& client, uint32_t block);
+  void serve_near();
   // server_fetch.cpp
   int serve_hold(Tenant& tenant, Client& client, const shm::Submission& submission,
                  const Layout& layout);
@@ -194,6 +197,7 @@ class Server {
   std::vector<Client*> to_tell_;  // that got answers which they have not been woken for
   uint64_t progress_ = 1;         // moves when something that could not be done may be done now
   uint64_t moved_ns_ = 0;         // when the engine last took a job or gave one back
+  uint64_t near_blocked_at_ = 0;  // progress_ when the engine took no job for near memory
   std::vector<Tenant> tenants_;
   size_t next_ = 0;
   uint64_t round_ = 1;

@@ -52,6 +52,7 @@ std::string mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
 // Binds the map to one node. Requires: check_numa_node(node) was ok.
 Status bind_to_node(std::byte* data, uint64_t bytes, const MapOptions& options) {
+  if (options.numa_node < 0 && options.local) mbind(data, bytes, MPOL_LOCAL, nullptr, 0, 0);
   if (options.numa_node < 0) return {};
   bitmask* nodes =
       numa_bitmask_alloc(unsigned(std::max(numa_num_possible_nodes(), options.numa_node + 1)));
@@ -279,11 +280,11 @@ uint64_t mapped_page_bytes(const std::byte* data, uint64_t bytes) {
   return whole > 0 && huge_kib * 1024 >= whole ? huge_bytes : small_bytes;
 }
 
-Status check_numa_node(int node) {
+Status check_numa_node(int node, const char* key) {
   if (node < 0) return {};
-  const std::string what = "[pool] numa_node = " + std::to_string(node);
+  const std::string what = std::string("[pool] ") + key + " = " + std::to_string(node);
   if (numa_available() < 0)
-    return {ENODEV, what + ": this kernel has no NUMA support; remove numa_node"};
+    return {ENODEV, what + ": this kernel has no NUMA support; remove " + key};
   std::string there;
   for (int i = 0; i <= numa_max_node(); i++)
     if (numa_bitmask_isbitset(numa_all_nodes_ptr, unsigned(i)))

@@ -36,6 +36,8 @@ struct MapOptions {
   bool huge_pages = true;
   int numa_node = -1;
   bool move_pages = false;  // existing content: pages on another node are moved, where possible
+  // With numa_node -1: beside the processor that populates it, whatever its file system says.
+  bool local = false;
   // At its end the region's memory goes back, whoever else still has a descriptor of the file.
   bool give_back = false;
   uint64_t populated = UINT64_MAX;  // bytes that map() populates; the rest: populate_some()
@@ -99,11 +101,20 @@ Result<std::unique_ptr<Region>> make_session_region(uint64_t bytes, const MapOpt
 Result<std::unique_ptr<Region>> make_memfd_region(const std::string& name, uint64_t bytes,
                                                   const MapOptions& options);
 
+// How near memory is mapped: not where a pool that is bound to an expander's node lies.
+inline MapOptions near_options(const MediumOptions& options) {
+  MapOptions near;
+  near.huge_pages = options.huge_pages;
+  near.numa_node = options.near_numa_node;
+  near.local = true;
+  return near;
+}
+
 // Page size of the mapping at data, as /proc/self/smaps tells: 2 MiB only if every whole 2 MiB unit
 // of it is mapped by one huge entry.
 uint64_t mapped_page_bytes(const std::byte* data, uint64_t bytes);
 // An error when the node does not exist or has no memory. node -1 is always right.
-Status check_numa_node(int node);
+Status check_numa_node(int node, const char* key = "numa_node");
 // An error when memory for `bytes` more is not there, so that the allocation would end in the OOM
 // killer.
 Status check_memory(uint64_t bytes, int node);
@@ -122,6 +133,9 @@ class DeviceMedium : public Medium {
   }
   Result<std::unique_ptr<Region>> open_session(uint64_t bytes) final {
     return make_session_region(bytes, near_memory());
+  }
+  Result<std::unique_ptr<Region>> open_near(const std::string& name, uint64_t bytes) final {
+    return make_memfd_region(name, bytes, near_options(options_));
   }
   bool survives_daemon() const final { return true; }
 

@@ -26,6 +26,7 @@ struct MediumOptions {
   std::string kind = "shm";  // "shm", "memfd", "devdax", "extent"
   std::string path;  // shm: mount point or empty for the runtime directory; devdax, extent: device
   int numa_node = -1;        // bind pool memory to this node; -1: where it falls
+  int near_numa_node = -1;   // the same of near memory; -1: beside the daemon's processors
   bool huge_pages = true;    // ask for 2 MiB pages
   double emulated_gb_s = 0;  // throttle reported as *emulated*; 0: none
   uint64_t emulated_ns = 0;
@@ -87,6 +88,10 @@ class Medium {
   virtual Result<std::unique_ptr<Region>> open_index(const std::string& name, uint64_t bytes,
                                                      bool fresh) {
     return open_region(name, bytes, fresh);
+  }
+  // Near memory: DRAM, whatever else this medium is made of, that ends with the daemon. Always new.
+  virtual Result<std::unique_ptr<Region>> open_near(const std::string& name, uint64_t bytes) {
+    return open_region(name, bytes, true);
   }
   // What an earlier daemon left under this name, before anything is opened: its size, and its first
   // bytes. Returns: false when there is nothing, or the medium cannot tell.

@@ -25,6 +25,9 @@ class MemfdMedium : public Medium {
     }
     return region;
   }
+  Result<std::unique_ptr<Region>> open_near(const std::string& name, uint64_t bytes) override {
+    return make_memfd_region(name, bytes, near_options(options_));
+  }
   Result<std::unique_ptr<Region>> open_session(uint64_t bytes) override {
     return make_session_region(bytes, map_);
   }

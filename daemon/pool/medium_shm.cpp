@@ -98,9 +98,11 @@ Status make_mount_point(const std::string& path) {
 
 bool no_right(int error) { return error == EPERM || error == EACCES || error == ENOSYS; }
 
-// A file of ours: a pool, an index, or one that a daemon ended in the middle of making.
+// A file of ours: a pool, an index, near memory, or one that a daemon ended in the middle of
+// making.
 bool is_region_file(const std::string& name) {
-  return name.ends_with(".pool") || name.ends_with(".index") || name.starts_with(".new.");
+  return name.ends_with(".pool") || name.ends_with(".index") || name.ends_with(".near") ||
+         name.starts_with(".new.");
 }
 
 // Unlinks it; an index is marked as retired first, for clients that have it mapped.
@@ -131,6 +133,7 @@ class ShmMedium : public Medium {
 
   Result<std::unique_ptr<Region>> open_region(const std::string& name, uint64_t bytes,
                                               bool fresh) override;
+  Result<std::unique_ptr<Region>> open_near(const std::string& name, uint64_t bytes) override;
   Result<std::unique_ptr<Region>> open_session(uint64_t bytes) override {
     return make_session_region(bytes, {options_.huge_pages, options_.numa_node, false});
   }
@@ -146,9 +149,11 @@ class ShmMedium : public Medium {
  private:
   Status mount_or_find();
   int mount_tmpfs(uint64_t bytes, unsigned long flags);
-  Status make_room(uint64_t bytes);
+  Status make_room(uint64_t bytes, int numa_node);
   Result<Fd> reuse(const std::string& name, uint64_t bytes);
   Result<Fd> create(const std::string& name, uint64_t bytes, bool keep_old);
+  Result<Fd> create_empty(const std::string& name, uint64_t bytes);
+  Status rename_new(const std::string& name);
 
   MediumOptions options_;
   std::string path_;
@@ -211,8 +216,8 @@ Status ShmMedium::open() {
 
 // Sets the mount's limit to what is used now (old inodes that clients still hold included) plus
 // `bytes`.
-Status ShmMedium::make_room(uint64_t bytes) {
-  const Status memory = check_memory(bytes, options_.numa_node);
+Status ShmMedium::make_room(uint64_t bytes, int numa_node) {
+  const Status memory = check_memory(bytes, numa_node);
   if (!memory.ok()) return memory;
   struct statfs facts {};
   if (fstatfs(directory_.get(), &facts) != 0) return Status::from_errno("statfs " + path_);
@@ -235,7 +240,7 @@ Result<Fd> ShmMedium::reuse(const std::string& name, uint64_t bytes) {
   if (!S_ISREG(info.st_mode) || uint64_t(info.st_size) != bytes) return Fd();
   const uint64_t there = uint64_t(info.st_blocks) * 512;
   if (there < bytes) {  // a daemon that ended while it allocated
-    const Status room = make_room(bytes - there);
+    const Status room = make_room(bytes - there, options_.numa_node);
     if (!room.ok()) return room;
   }
   return file;
@@ -270,32 +275,69 @@ std::vector<std::string> ShmMedium::keep_only(std::span<const std::string> regio
   return told;
 }
 
+std::string temporary_name(const std::string& name) { return ".new." + name; }
+
+// A file of this size under a name of its own, with nothing in it.
+Result<Fd> ShmMedium::create_empty(const std::string& name, uint64_t bytes) {
+  const std::string temporary = temporary_name(name);
+  Fd file(openat(directory_.get(), temporary.c_str(),
+                 O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file.valid()) return Status::from_errno("creating " + path_ + "/" + name);
+  if (ftruncate(file.get(), off_t(bytes)) == 0) return file;
+  const Status status = Status::from_errno("sizing " + path_ + "/" + name);
+  unlinkat(directory_.get(), temporary.c_str(), 0);
+  return status;
+}
+
+Status ShmMedium::rename_new(const std::string& name) {
+  const std::string temporary = temporary_name(name);
+  if (renameat(directory_.get(), temporary.c_str(), directory_.get(), name.c_str()) == 0) return {};
+  return Status::from_errno("renaming " + temporary + " to " + path_ + "/" + name);
+}
+
 // A new file under a name of its own, allocated in full, then renamed: nobody ever sees half of it.
 // keep_old: the old inode lives until the rename, else it is unlinked first, so that both need not
 // fit.
 Result<Fd> ShmMedium::create(const std::string& name, uint64_t bytes, bool keep_old) {
-  const std::string full = path_ + "/" + name;
-  const std::string temporary = ".new." + name;
-  unlinkat(directory_.get(), temporary.c_str(), 0);  // of a daemon that ended half-way
+  unlinkat(directory_.get(), temporary_name(name).c_str(), 0);  // of a daemon that ended half-way
   if (!keep_old) unlinkat(directory_.get(), name.c_str(), 0);
-  const Status room = make_room(bytes);
+  const Status room = make_room(bytes, options_.numa_node);
   if (!room.ok()) return room;
-  Fd file(openat(directory_.get(), temporary.c_str(),
-                 O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file.valid()) return Status::from_errno("creating " + full);
-  int failed = ftruncate(file.get(), off_t(bytes)) == 0 ? 0 : errno;
-  if (!failed)
-    while ((failed = posix_fallocate(file.get(), 0, off_t(bytes))) == EINTR) {
-    }
+  auto file = create_empty(name, bytes);
+  if (!file.ok()) return file;
+  int failed;
+  while ((failed = posix_fallocate(file.value().get(), 0, off_t(bytes))) == EINTR) {
+  }
   if (failed) {
-    unlinkat(directory_.get(), temporary.c_str(), 0);
-    return Status(failed, "allocating " + std::to_string(bytes) + " bytes for " + full + ": " +
-                              std::strerror(failed) +
+    unlinkat(directory_.get(), temporary_name(name).c_str(), 0);
+    return Status(failed, "allocating " + std::to_string(bytes) + " bytes for " + path_ + "/" +
+                              name + ": " + std::strerror(failed) +
                               "; make the namespace smaller or free memory");
   }
-  if (renameat(directory_.get(), temporary.c_str(), directory_.get(), name.c_str()) != 0)
-    return Status::from_errno("renaming " + temporary + " to " + full);
+  const Status renamed = rename_new(name);
+  if (!renamed.ok()) return renamed;
   return file;
+}
+
+// Mapped, and so bound to its node, before a page of it is there: the mount's own policy would put
+// it beside the pool.
+Result<std::unique_ptr<Region>> ShmMedium::open_near(const std::string& name, uint64_t bytes) {
+  const Status named = check_region_name(name);
+  if (!named.ok()) return named;
+  unlinkat(directory_.get(), temporary_name(name).c_str(), 0);
+  unlinkat(directory_.get(), name.c_str(), 0);
+  const Status room = make_room(bytes, options_.near_numa_node);
+  if (!room.ok()) return room;
+  auto file = create_empty(name, bytes);
+  if (!file.ok()) return file.status();
+  const Status renamed = rename_new(name);
+  if (!renamed.ok()) return renamed;
+  Fd client(openat(clone_.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!client.valid()) return Status::from_errno("opening " + path_ + "/" + name + " read-only");
+  auto region = MappedRegion::map(std::move(file.value()), std::move(client), bytes, false,
+                                  near_options(options_));
+  if (!region.ok()) return region.status();
+  return std::unique_ptr<Region>(std::move(region.value()));
 }
 
 Result<std::unique_ptr<Region>> ShmMedium::open_region(const std::string& name, uint64_t bytes,

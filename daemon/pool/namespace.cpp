@@ -69,12 +69,34 @@ Status open_pool(Medium& medium, const WantedSpace& wanted, Namespace& space) {
   return {};
 }
 
+std::string near_name(const std::string& space_name) { return space_name + ".near"; }
+
+Status open_near(Medium& medium, uint64_t bytes, Namespace& space) {
+  if (bytes == 0) return {};
+  if (bytes / shm::unit_bytes < 1 + space.shards)
+    return {EINVAL, "namespace " + space.name + ": near_bytes = " + std::to_string(bytes) +
+                        " are too few: 2 MiB for itself and 2 MiB for each data thread"};
+  auto near = medium.open_near(near_name(space.name), bytes);
+  if (!near.ok()) return near.status();
+  space.near = std::move(near.value());
+  space.near_gate = std::make_unique<NearGate>();
+  auto* header = reinterpret_cast<shm::PoolHeader*>(space.near->data());
+  header->version = shm::pool_version;
+  header->shards = space.shards;
+  header->units = space.near_units();
+  header->pool_id = space.pool_id;
+  std::snprintf(header->namespace_name, sizeof header->namespace_name, "%s", space.name.c_str());
+  shm::store_release(header->magic, shm::near_magic);
+  return {};
+}
+
 }  // namespace
 
 std::string pool_name(const std::string& space_name) { return space_name + ".pool"; }
 
 Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64_t bytes,
-                                 uint64_t entries, uint32_t shards, bool has_below) {
+                                 uint64_t entries, uint32_t shards, bool has_below,
+                                 uint64_t near_bytes) {
   Namespace space;
   space.name = name;
   space.shards = shards;
@@ -82,6 +104,7 @@ Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64
   if (bytes < 4 * shm::unit_bytes || space.units < shards)
     return Status(EINVAL, "namespace " + name + ": " + std::to_string(bytes) +
                               " bytes are too few: at least 8 MiB and 2 MiB for each data thread");
+  medium.drop(near_name(name));  // the index that referred to it goes, too
   Status status = open_pool(medium, {name, bytes, entries}, space);
   if (!status.ok()) return status;
   space.buckets = buckets_for(entries, shards);
@@ -95,6 +118,8 @@ Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64
   if (getrandom(&epoch, sizeof epoch, 0) != sizeof epoch) return Status::from_errno("getrandom");
   IndexWriter::format(space.index->data(), shards, space.buckets, space.pool_id, epoch | 1,
                       has_below);
+  status = open_near(medium, near_bytes, space);
+  if (!status.ok()) return status;
   return space;
 }
 

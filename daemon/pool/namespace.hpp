@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// namespace.hpp - a tenant's two files: opened, and either formatted or taken over from an earlier
+// namespace.hpp - a tenant's files: opened, and either formatted or taken over from an earlier
 // daemon.
 //
 // Called by main before any thread runs. Never reads slots: that is journey/restart.cpp's.
@@ -10,6 +10,7 @@
 #include <string>
 
 #include "pool/medium.hpp"
+#include "pool/near_gate.hpp"
 #include "status.hpp"
 
 namespace speckv {
@@ -17,7 +18,9 @@ namespace speckv {
 struct Namespace {
   std::string name;
   std::unique_ptr<Region> pool, index;
-  uint64_t units = 0;  // without the header's
+  std::unique_ptr<Region> near;         // decoded copies of blocks; nullptr: it has none
+  std::unique_ptr<NearGate> near_gate;  // likewise
+  uint64_t units = 0;                   // without the header's
   uint32_t shards = 0;
   uint32_t buckets = 0;  // of one shard's index
   uint64_t pool_id = 0;
@@ -30,14 +33,21 @@ struct Namespace {
   uint64_t units_of(uint32_t shard) const {
     return 1 + units * (shard + 1) / shards - first_unit(shard);
   }
+  // The same of near memory. Requires: it has some.
+  uint64_t near_units() const { return near->bytes() / shm::unit_bytes - 1; }
+  uint64_t near_first_unit(uint32_t shard) const { return 1 + near_units() * shard / shards; }
+  uint64_t near_units_of(uint32_t shard) const {
+    return 1 + near_units() * (shard + 1) / shards - near_first_unit(shard);
+  }
 };
 
 // Of a namespace's pool in its medium.
 std::string pool_name(const std::string& space_name);
 
 // bytes: of the pool, header included. entries: blocks that the index has room for, at 80 % load.
-// has_below: there is a tier below it.
+// has_below: there is a tier below it. near_bytes: of near memory, header included; 0: none.
 Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64_t bytes,
-                                 uint64_t entries, uint32_t shards, bool has_below = false);
+                                 uint64_t entries, uint32_t shards, bool has_below = false,
+                                 uint64_t near_bytes = 0);
 
 }  // namespace speckv

@@ -50,7 +50,7 @@ Result<size_t> find_space(const std::vector<watch::SpaceFacts>& spaces, std::str
 }
 
 watch::NamespaceFiles files_of(const watch::DaemonView& view, size_t space) {
-  return {view.index_file(space), view.pool_file(space)};
+  return {view.index_file(space), view.pool_file(space), view.near_file(space)};
 }
 
 std::string text_of(const ordered_json& json) {

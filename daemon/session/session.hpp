@@ -33,8 +33,9 @@ class Session {
     uint64_t id = 0;
     uint32_t uid = 0, gid = 0;
     int32_t pid = 0;
-    uint32_t space = 0;   // number of its namespace
-    uint64_t number = 0;  // of this session in it: what its client is told
+    uint32_t space = 0;      // number of its namespace
+    uint64_t number = 0;     // of this session in it: what its client is told
+    bool reads_near = true;  // its library can read near memory
   };
   // Makes memory and event fds. arena_bytes: what the client gets. undertaker: outlives the session
   // and takes it at its end; nullptr: it goes where its last owner lets go of it.

@@ -31,13 +31,15 @@ std::optional<shm::Bucket> copy_bucket(const shm::Bucket& bucket) {
   return std::nullopt;
 }
 
-// The slot at offset if `bytes` of it lie within the pool.
-const std::byte* slot_at(std::span<const std::byte> pool, uint64_t offset, uint64_t payload_bytes) {
+// The slot of a ref if so many bytes of it lie within its file.
+const std::byte* slot_at(const NamespaceFiles& files, uint64_t ref, uint64_t payload_bytes) {
+  const std::span<const std::byte> file = shm::is_near(ref) ? files.near : files.pool;
+  const uint64_t offset = shm::ref_offset(ref);
   const uint64_t needed = sizeof(shm::SlotHeader) + payload_bytes;
-  if (offset % shm::slot_align_bytes || offset < shm::unit_bytes || offset > pool.size() ||
-      needed > pool.size() - offset)
+  if (offset % shm::slot_align_bytes || offset < shm::unit_bytes || offset > file.size() ||
+      needed > file.size() - offset)
     return nullptr;
-  return pool.data() + offset;
+  return file.data() + offset;
 }
 
 bool still(const std::byte* slot, uint64_t gen) {
@@ -47,11 +49,11 @@ bool still(const std::byte* slot, uint64_t gen) {
 
 // A slot with all the checks of a get but the decoding. layer: expected. Returns: "ok", "changed",
 // "corrupt: ...".
-std::string check_slot(std::span<const std::byte> pool, uint64_t offset, uint64_t gen,
+std::string check_slot(const NamespaceFiles& files, uint64_t ref, uint64_t gen,
                        const shm::Entry& entry, uint16_t layer, shm::SlotHeader* ret_header,
                        std::vector<std::byte>* ret_payload) {
-  const std::byte* slot = slot_at(pool, offset, 0);
-  if (!slot) return "corrupt: its offset lies outside the pool";
+  const std::byte* slot = slot_at(files, ref, 0);
+  if (!slot) return "corrupt: its offset lies outside its file";
   shm::copy_racing(ret_header, *reinterpret_cast<const shm::SlotHeader*>(slot));
   if (ret_header->gen != gen || (gen & 1)) return "changed";
   const char* wrong = nullptr;
@@ -59,8 +61,8 @@ std::string check_slot(std::span<const std::byte> pool, uint64_t offset, uint64_
   if (ret_header->fingerprint != entry.fingerprint) wrong = "corrupt: another layout";
   if (ret_header->layer != layer) wrong = "corrupt: another layer";
   if (ret_header->payload_bytes > SPECKV_SEGMENT_BYTES_MAX ||
-      !slot_at(pool, offset, ret_header->payload_bytes))
-    wrong = "corrupt: its length passes the pool's end";
+      !slot_at(files, ref, ret_header->payload_bytes))
+    wrong = "corrupt: its length passes its file's end";
   if (wrong) return still(slot, gen) ? wrong : "changed";
   ret_payload->assign(slot + sizeof(shm::SlotHeader),
                       slot + sizeof(shm::SlotHeader) + ret_header->payload_bytes);
@@ -86,13 +88,13 @@ SegmentState segment_state(const shm::SlotHeader& header, uint32_t layer, uint64
 }
 
 // What a block says of itself. Returns: nothing where the slot has changed meanwhile.
-std::optional<shm::RecordMeta> read_meta(std::span<const std::byte> pool, const shm::Entry& entry) {
-  const std::byte* slot = slot_at(pool, entry.ref, sizeof(shm::RecordMeta));
+std::optional<shm::RecordMeta> read_meta(const NamespaceFiles& files, const shm::Entry& entry) {
+  const std::byte* slot = slot_at(files, entry.ref, sizeof(shm::RecordMeta));
   if (!slot) return std::nullopt;
   shm::SlotHeader header;
   shm::copy_racing(&header, *reinterpret_cast<const shm::SlotHeader*>(slot));
   const uint64_t at = shm::meta_offset(header);
-  if (header.gen != entry.gen || !slot_at(pool, entry.ref, at + sizeof(shm::RecordMeta)))
+  if (header.gen != entry.gen || !slot_at(files, entry.ref, at + sizeof(shm::RecordMeta)))
     return std::nullopt;
   shm::RecordMeta meta;
   std::memcpy(&meta, slot + at, sizeof meta);
@@ -102,8 +104,8 @@ std::optional<shm::RecordMeta> read_meta(std::span<const std::byte> pool, const 
 }
 
 // The identity that a block's slot tells. Returns: nothing where the slot has changed meanwhile.
-std::optional<uint64_t> read_identity(std::span<const std::byte> pool, const shm::Entry& entry) {
-  const auto meta = read_meta(pool, entry);
+std::optional<uint64_t> read_identity(const NamespaceFiles& files, const shm::Entry& entry) {
+  const auto meta = read_meta(files, entry);
   return meta ? std::optional(meta->identity) : std::nullopt;
 }
 
@@ -122,15 +124,16 @@ void tell(const shm::RecordMeta& meta, BlockSummary* ret) {
   ret->raw_bytes = meta.raw_bytes;
 }
 
-BlockSummary summarise(std::span<const std::byte> pool, Keys& keys, const shm::Entry& entry) {
+BlockSummary summarise(const NamespaceFiles& files, Keys& keys, const shm::Entry& entry) {
   BlockSummary summary = summary_of(keys, entry);
   if (entry.flags & shm::entry_record) {
     shm::SlotHeader header;
     std::vector<std::byte> payload;
-    if (check_slot(pool, entry.ref, entry.gen, entry, shm::layer_record, &header, &payload) != "ok")
+    if (check_slot(files, entry.ref, entry.gen, entry, shm::layer_record, &header, &payload) !=
+        "ok")
       return summary;
   }
-  if (const auto meta = read_meta(pool, entry)) tell(*meta, &summary);
+  if (const auto meta = read_meta(files, entry)) tell(*meta, &summary);
   return summary;
 }
 
@@ -164,7 +167,7 @@ bool EntryWalk::step(uint64_t buckets, const std::function<bool(const shm::Entry
 uint64_t Keys::identity_of(const shm::Entry& entry) {
   const auto known = identities_.find(entry.fingerprint);
   if (known != identities_.end()) return known->second;
-  const std::optional<uint64_t> read = read_identity(pool_, entry);
+  const std::optional<uint64_t> read = read_identity(files_, entry);
   if (read) identities_[entry.fingerprint] = *read;
   return read.value_or(0);
 }
@@ -172,14 +175,13 @@ uint64_t Keys::identity_of(const shm::Entry& entry) {
 bool BlockLister::step(std::vector<BlockSummary>* ret_more) {
   return walk_.step(total_ < limit_ ? shown_buckets : counted_buckets,
                     [&](const shm::Entry& entry) {
-                      if (total_++ < limit_)
-                        ret_more->push_back(summarise(files_.pool, keys_, entry));
+                      if (total_++ < limit_) ret_more->push_back(summarise(files_, keys_, entry));
                       return true;
                     });
 }
 
 BlockFinder::BlockFinder(const NamespaceFiles& files, std::string_view prefix)
-    : keys_(files.pool), prefix_(prefix), walk_(files.index) {
+    : keys_(files), prefix_(prefix), walk_(files.index) {
   wrong_ = prefix.empty() || prefix.size() > 2 * SPECKV_KEY_BYTES ||
            prefix.find_first_not_of(hex_digits) != std::string_view::npos;
 }
@@ -210,7 +212,7 @@ bool BlockInspector::step() {
   if (layer_ == refs_.size()) return false;
   const shm::SegmentRef& ref = refs_[layer_];
   shm::SlotHeader header{};
-  std::string state = check_slot(pool_, ref.offset, ref.gen, entry_, layer_, &header, &payload_);
+  std::string state = check_slot(files_, ref.offset, ref.gen, entry_, layer_, &header, &payload_);
   if (state == "changed") detail_.state = state;
   detail_.segments.push_back(segment_state(header, layer_, ref.offset, ref.gen, std::move(state)));
   return ++layer_ < refs_.size();
@@ -219,10 +221,10 @@ bool BlockInspector::step() {
 // Its record, or its only segment. Returns: whether there are segments to look at.
 bool BlockInspector::begin() {
   begun_ = true;
-  detail_.summary = summarise(pool_, keys_, entry_);
+  detail_.summary = summarise(files_, keys_, entry_);
   const bool record = entry_.flags & shm::entry_record;
   shm::SlotHeader header{};
-  detail_.state = check_slot(pool_, entry_.ref, entry_.gen, entry_,
+  detail_.state = check_slot(files_, entry_.ref, entry_.gen, entry_,
                              record ? shm::layer_record : uint16_t(0), &header, &payload_);
   if (!record) {
     detail_.segments.push_back(segment_state(header, 0, entry_.ref, entry_.gen, detail_.state));

@@ -23,7 +23,7 @@
 namespace speckv::watch {
 
 struct NamespaceFiles {
-  std::span<const std::byte> index, pool;
+  std::span<const std::byte> index, pool, near;
 };
 
 // What a block says of itself beyond its entry.
@@ -55,13 +55,13 @@ struct BlockDetail {
 // walk over the whole index reads few slots.
 class Keys {
  public:
-  explicit Keys(std::span<const std::byte> pool) : pool_(pool) {}
+  explicit Keys(const NamespaceFiles& files) : files_(files) {}
   // Returns: of the entry's layout, or 0.
   uint64_t identity_of(const shm::Entry& entry);
   Key key_of(const shm::Entry& entry) { return masked(entry.key, layout_mask(identity_of(entry))); }
 
  private:
-  std::span<const std::byte> pool_;
+  const NamespaceFiles files_;
   std::map<uint64_t, uint64_t> identities_;
 };
 
@@ -84,7 +84,7 @@ class EntryWalk {
 class BlockLister {
  public:
   BlockLister(const NamespaceFiles& files, uint64_t limit)
-      : files_(files), limit_(limit), keys_(files.pool), walk_(files.index) {}
+      : files_(files), limit_(limit), keys_(files), walk_(files.index) {}
   bool step(std::vector<BlockSummary>* ret_more);
   uint64_t total() const { return total_; }  // entries seen, shown or not
 
@@ -121,14 +121,14 @@ class BlockFinder {
 class BlockInspector {
  public:
   BlockInspector(const NamespaceFiles& files, const shm::Entry& entry)
-      : pool_(files.pool), entry_(entry), keys_(files.pool) {}
+      : files_(files), entry_(entry), keys_(files) {}
   bool step();
   const BlockDetail& detail() const { return detail_; }
 
  private:
   bool begin();
 
-  const std::span<const std::byte> pool_;
+  const NamespaceFiles files_;
   const shm::Entry entry_;
   Keys keys_;
   BlockDetail detail_;

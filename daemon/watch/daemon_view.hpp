@@ -96,6 +96,17 @@ struct GuessFacts {
   uint64_t off_useful = 0, off_seen = 0;  // of the outcomes that turned it off last
 };
 
+// Memory above the pool, in which blocks stand decoded. bytes 0: there is none.
+struct NearFacts {
+  uint64_t bytes = 0, page_bytes = 0;
+  uint64_t blind_sessions = 0;  // that cannot read it: nothing is published meanwhile
+  // gauges
+  uint64_t blocks = 0, live_bytes = 0, limbo_blocks = 0, under_way = 0;
+  // counters. refused: blocks not read more than those that would go; failed: decoded in vain.
+  uint64_t brought_blocks = 0, evicted_blocks = 0, refused_blocks = 0, failed_blocks = 0;
+  uint64_t read_touches = 0;  // of read_touches, those of blocks that stood there
+};
+
 // One namespace, its shards summed up. Words are the stations'.
 struct SpaceFacts {
   std::string name, policy, preset;
@@ -133,6 +144,7 @@ struct SpaceFacts {
   uint64_t prefetches_under_way = 0, prefetch_keys_max = 0, prefetch_bytes_s = 0;
   uint64_t retained_blocks = 0, retained_bytes = 0, retained_bytes_max = 0, retain_refused = 0;
   uint64_t hints = 0;
+  NearFacts near;
   SpillFacts spill;
   SizeFacts size;
   std::vector<GuessFacts> guesses;  // none: nobody guesses
@@ -176,10 +188,11 @@ class DaemonView {
   virtual std::vector<SpaceFacts> spaces() const = 0;
   virtual std::vector<SessionFacts> sessions() const = 0;
   virtual std::vector<ThreadFacts> threads() const = 0;
-  // The two files of the n-th namespace as they are mapped. Data threads write there meanwhile:
+  // The files of the n-th namespace as they are mapped. Data threads write there meanwhile:
   // read them as a client would (shm/index.hpp, pool_format.hpp).
   virtual std::span<const std::byte> index_file(size_t space) const = 0;
   virtual std::span<const std::byte> pool_file(size_t space) const = 0;
+  virtual std::span<const std::byte> near_file(size_t) const { return {}; }  // empty: none
 };
 
 }  // namespace speckv::watch

@@ -135,6 +135,22 @@ ordered_json guesses_json(const std::vector<GuessFacts>& all) {
   return json;
 }
 
+ordered_json near_json(const NearFacts& facts) {
+  if (facts.bytes == 0) return nullptr;
+  return {{"bytes", facts.bytes},
+          {"page_bytes", facts.page_bytes},
+          {"blocks", facts.blocks},
+          {"live_bytes", facts.live_bytes},
+          {"limbo_blocks", facts.limbo_blocks},
+          {"under_way", facts.under_way},
+          {"blind_sessions", facts.blind_sessions},
+          {"brought_blocks", facts.brought_blocks},
+          {"evicted_blocks", facts.evicted_blocks},
+          {"refused_blocks", facts.refused_blocks},
+          {"failed_blocks", facts.failed_blocks},
+          {"read_touches", facts.read_touches}};
+}
+
 ordered_json space_json(const SpaceFacts& facts) {
   return {{"name", facts.name},
           {"policy", facts.policy},
@@ -201,9 +217,16 @@ ordered_json space_json(const SpaceFacts& facts) {
           {"retained_bytes", facts.retained_bytes},
           {"retained_bytes_max", facts.retained_bytes_max},
           {"retain_refused", facts.retain_refused},
-          {"hints", facts.hints},
-          {"spill", spill_json(facts.spill)},
-          {"size", size_json(facts.size)}};
+          {"hints", facts.hints}};
+}
+
+ordered_json with_tiers(ordered_json space, const SpaceFacts& facts) {
+  space["near"] = near_json(facts.near);
+  space["spill"] = spill_json(facts.spill);
+  space["size"] = size_json(facts.size);
+  space["guesses"] = guesses_json(facts.guesses);
+  space["given_up_slots"] = facts.given_up_slots;
+  return space;
 }
 
 // 64-bit fingerprints do not survive a JSON reader that has doubles only.
@@ -240,11 +263,8 @@ ordered_json status_json(const DaemonView& view) {
                       {"namespaces", ordered_json::array()},
                       {"sessions", ordered_json::array()},
                       {"threads", ordered_json::array()}};
-  for (const SpaceFacts& space : view.spaces()) {
-    status["namespaces"].push_back(space_json(space));
-    status["namespaces"].back()["guesses"] = guesses_json(space.guesses);
-    status["namespaces"].back()["given_up_slots"] = space.given_up_slots;
-  }
+  for (const SpaceFacts& space : view.spaces())
+    status["namespaces"].push_back(with_tiers(space_json(space), space));
   for (const SessionFacts& session : view.sessions())
     status["sessions"].push_back({{"id", session.id},
                                   {"uid", session.uid},
@@ -281,7 +301,8 @@ ordered_json block_json(const BlockSummary& block) {
 ordered_json detail_json(const BlockDetail& detail) {
   ordered_json json = block_json(detail.summary);
   json["block"] = detail.summary.entry.block;
-  json["offset"] = detail.summary.entry.ref;
+  json["region"] = shm::is_near(detail.summary.entry.ref) ? "near" : "pool";
+  json["offset"] = shm::ref_offset(detail.summary.entry.ref);
   json["gen"] = detail.summary.entry.gen;
   json["state"] = detail.state;
   const bool record = detail.summary.entry.flags & shm::entry_record;
@@ -291,7 +312,7 @@ ordered_json detail_json(const BlockDetail& detail) {
   for (const SegmentState& segment : detail.segments) {
     stored_bytes += shm::slot_bytes_for(uint64_t(segment.payload_bytes) + tail);
     segments.push_back({{"layer", segment.layer},
-                        {"offset", segment.offset},
+                        {"offset", shm::ref_offset(segment.offset)},
                         {"gen", segment.gen},
                         {"preset", codec::preset_name(segment.preset)},
                         {"first", segment.first},

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "watch/metrics_engine.hpp"
+#include "watch/metrics_near.hpp"
 #include "watch/metrics_speculate.hpp"
 #include "watch/metrics_spill.hpp"
 
@@ -310,6 +311,10 @@ std::string metrics_text(const DaemonView& view) {
          1);
   append<DaemonFacts>(&text, of_daemon, {daemon}, [](const DaemonFacts&) { return std::string(); });
   append<SpaceFacts>(&text, of_space, view.spaces(),
+                     [](const SpaceFacts& f) { return "namespace=\"" + escaped(f.name) + "\""; });
+  std::vector<SpaceFacts> near = view.spaces();
+  std::erase_if(near, [](const SpaceFacts& f) { return f.near.bytes == 0; });
+  append<SpaceFacts>(&text, of_near, near,
                      [](const SpaceFacts& f) { return "namespace=\"" + escaped(f.name) + "\""; });
   std::vector<SpaceFacts> spilled = view.spaces();
   std::erase_if(spilled, [](const SpaceFacts& f) { return f.spill.bytes == 0; });

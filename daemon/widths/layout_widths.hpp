@@ -45,6 +45,12 @@ class LayoutWidths {
   bool takes(uint64_t fingerprint) const {
     return fingerprint == equal_.fingerprint || fingerprint == current().fingerprint;
   }
+  // Returns: those that this fingerprint stands for, or nullptr.
+  const Widths* find(uint64_t fingerprint) const {
+    if (fingerprint == equal_.fingerprint) return &equal_;
+    const Widths& now = current();
+    return fingerprint == now.fingerprint ? &now : nullptr;
+  }
   // nullptr: nothing (more) to measure.
   KeyReach* reach() { return reach_ && reach_->wanted() ? reach_.get() : nullptr; }
 

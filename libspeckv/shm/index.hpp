@@ -48,7 +48,7 @@ enum EntryFlags : uint16_t {
 
 struct Entry {
   Key key;           // the block's address
-  uint64_t ref = 0;  // offset of the slot in the pool file
+  uint64_t ref = 0;  // region and offset of the slot (pool_format.hpp)
   uint64_t gen = 0;  // of that slot
   uint64_t fingerprint = 0;
   uint32_t block = 0;  // the daemon's number for it, for touches

@@ -6,6 +6,10 @@
 //   slab      = 1..32 neighbouring units: SlabHeader (4 KiB), then slots of one size
 //   slot      = SlotHeader (64 B) | payload | tail, padded to 64 B
 //
+// A namespace may have a second file of this format, *near* memory: DRAM in which blocks stand
+// decoded. It lives as long as its daemon. A ref (of an index entry, of a record) says in its upper
+// bits in which of the two a slot lies; blocks of the pool never refer to near memory.
+//
 // A slot holds a *segment* (K and V of one layer of one block) or a *record* (where the segments of
 // a block lie). Written by the daemon alone; clients map it read-only. A slot is complete while its
 // gen is even; gens are never used twice in a shard, across restarts too, so one 64-bit comparison
@@ -21,6 +25,7 @@
 namespace speckv::shm {
 
 constexpr uint64_t pool_magic = 0x31304c4f4f50564bull;  // "KVPOOL01"
+constexpr uint64_t near_magic = 0x31305241454e564bull;  // "KVNEAR01": the second file's header
 constexpr uint64_t slab_magic = 0x313042414c53564bull;  // "KVSLAB01"
 // 1: four lanes of CRC-32C for a checksum; 2: rowq without scales, q8sink nowhere; 3: anchors of
 // chanq under one shift a page; 4: rowq3 to rowq6 with cells of one width and no
@@ -55,6 +60,14 @@ struct SlabHeader {
   uint64_t check;  // mix64 of the fields above: a torn header is no header
 };
 static_assert(sizeof(SlabHeader) == 32);
+
+// Upper two bits of a ref: the region that its slot lies in; 0 is the pool, others have no meaning.
+// The rest is the offset of the slot there.
+constexpr uint32_t ref_region_shift = 62;
+constexpr uint64_t ref_near = 1ull << ref_region_shift;
+constexpr bool is_near(uint64_t ref) { return ref >> ref_region_shift == 1; }
+// Of a region without a meaning: one that lies outside of any file.
+constexpr uint64_t ref_offset(uint64_t ref) { return is_near(ref) ? ref - ref_near : ref; }
 
 constexpr uint16_t layer_record = 0xffff;  // SlotHeader.layer of a record
 
@@ -93,7 +106,7 @@ struct RecordMeta {
 static_assert(sizeof(RecordMeta) == 64);
 
 struct SegmentRef {
-  uint64_t offset;  // of the slot, from the start of the pool file
+  uint64_t offset;  // a ref: of the slot, from the start of its file
   uint64_t gen;
 };
 

@@ -15,7 +15,7 @@ namespace speckv::wire {
 
 constexpr uint32_t magic = 0x56504b53;  // "SKPV"
 constexpr uint16_t version_major = 1;
-constexpr uint16_t version_minor = 2;
+constexpr uint16_t version_minor = 3;
 constexpr uint32_t message_bytes_max = 32u << 10;
 
 enum class Type : uint16_t {
@@ -40,15 +40,25 @@ struct WireHeader {
 };
 static_assert(sizeof(WireHeader) == 16);
 
+// What a client can do beyond the first version, in its Hello. Bits that a daemon does not know are
+// abilities that it has no use for.
+enum Features : uint64_t {
+  // It reads slots of near memory (shm/pool_format.hpp). Since 1.3. While a session of a namespace
+  // cannot, no entry of its index refers there.
+  feature_near = 1
+};
+
 struct Hello {
   WireHeader header;
   char namespace_name[64];  // NUL-terminated
   uint64_t arena_bytes;     // 0: default
-  uint64_t reserved[3];
+  uint64_t features;        // enum Features
+  uint64_t reserved[2];
 };
 static_assert(sizeof(Hello) == 112);
 
-// Descriptors with Welcome, in this order; then one doorbell eventfd for each shard.
+// Descriptors with Welcome, in this order; then one doorbell eventfd for each shard, and last that
+// of near memory where near_bytes says so.
 enum Descriptor { fd_session = 0, fd_pool = 1, fd_index = 2, fd_event = 3, fd_doorbell = 4 };
 
 struct Welcome {
@@ -65,6 +75,7 @@ struct Welcome {
   uint64_t emulated_ps_per_byte;  // 0: as fast as it is
   uint64_t emulated_ns;           // for each segment read
   uint64_t pool_offset;           // where the pool begins in its descriptor; since 1.1
+  uint64_t near_bytes;            // 0: none, or a client that cannot read it; since 1.3
 };
 
 struct LayoutRequest {

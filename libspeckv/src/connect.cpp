@@ -29,6 +29,7 @@ int say_hello(const Session& session, int socket) {
   hello.header = wire_header(wire::Type::hello, sizeof hello);
   std::memcpy(hello.namespace_name, session.namespace_name, sizeof hello.namespace_name);
   hello.arena_bytes = session.arena_bytes;
+  hello.features = wire::feature_near;
   return send_message(socket, &hello, sizeof hello);
 }
 
@@ -77,7 +78,7 @@ int take_welcome(Session& session, Connection& connection, Message& message) {
   }
   const auto& welcome = message.as<wire::Welcome>();
   if (welcome.shards < 1 || welcome.shards > shm::shards_max ||
-      message.fds_count != wire::fd_doorbell + welcome.shards) {
+      message.fds_count != wire::fd_doorbell + welcome.shards + (welcome.near_bytes != 0)) {
     message.close_fds();
     return -EPROTO;
   }

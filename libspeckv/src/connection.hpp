@@ -40,6 +40,7 @@ struct Connection {
 
   Map session;
   Map pool;
+  Map near;  // of no bytes where the namespace has none
   Map index;
   uint32_t shards = 0;
   shm::IndexView views[shm::shards_max];
@@ -49,7 +50,7 @@ struct Connection {
   int doorbells[shm::shards_max];
   uint64_t hold_ns_max = 0;
   uint64_t pool_page_bytes = 0;
-  mutable Throttle throttle;  // of the pool's medium; inactive unless it is emulated
+  mutable Throttle throttle;  // of the pool's medium alone; inactive unless it is emulated
   // The wire's, by the session's; layout_refused. Another number: better widths.
   std::atomic<int16_t> layout_number[layouts_max];
 

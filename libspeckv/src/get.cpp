@@ -95,9 +95,20 @@ class GroupReader {
     view(lookup).prefetch(lookup.hash);
   }
 
+  const std::byte* slot_for_prefetch(const shm::Entry& entry, uint64_t bytes) const {
+    const Map& pool = connection_.pool;
+    if (entry.ref < pool.bytes && pool.bytes - entry.ref >= bytes) return pool.base + entry.ref;
+    return near_slot_for_prefetch(entry.ref, bytes);
+  }
+  [[gnu::noinline, gnu::cold]] const std::byte* near_slot_for_prefetch(uint64_t ref,
+                                                                       uint64_t bytes) const {
+    const uint64_t offset = ref - shm::ref_near, end = connection_.near.bytes;
+    return offset < end && end - offset >= bytes ? connection_.near.base + offset : nullptr;
+  }
+
   void prefetch_slot(const shm::Entry& entry) const {
-    if (entry.ref >= connection_.pool.bytes) return;
-    const std::byte* slot = connection_.pool.base + entry.ref;
+    const std::byte* slot = slot_for_prefetch(entry, 0);
+    if (!slot) return;
     for (int line = 0; line < 4; line++) __builtin_prefetch(slot + line * 64);
   }
 
@@ -105,8 +116,8 @@ class GroupReader {
   // by itself: the decoder reads ahead.
   void prefetch_payload(const shm::Entry& entry) const {
     const uint64_t bytes = std::min<uint64_t>(prefetch_bytes_, prefetch_bytes_max);
-    if (entry.ref >= connection_.pool.bytes || connection_.pool.bytes - entry.ref < bytes) return;
-    const std::byte* slot = connection_.pool.base + entry.ref;
+    const std::byte* slot = slot_for_prefetch(entry, bytes);
+    if (!slot) return;
     for (uint64_t at = 0; at < bytes; at += 64) __builtin_prefetch(slot + at);
   }
 

@@ -85,9 +85,9 @@ int check_session(const Connection& connection) {
   return 0;
 }
 
-int check_pool(const Connection& connection) {
-  const auto& header = *reinterpret_cast<const shm::PoolHeader*>(connection.pool.base);
-  if (header.magic != shm::pool_magic || header.version != shm::pool_version) return -EPROTO;
+int check_pool(const Connection& connection, const Map& map, uint64_t magic) {
+  const auto& header = *reinterpret_cast<const shm::PoolHeader*>(map.base);
+  if (header.magic != magic || header.version != shm::pool_version) return -EPROTO;
   if (header.shards != connection.shards) return -EPROTO;
   return 0;
 }
@@ -112,10 +112,17 @@ int map_all(Connection& connection, const wire::Welcome& welcome, const int* fds
   if (result == 0)
     result = map_file(fds[wire::fd_pool], welcome.pool_offset, welcome.pool_bytes, PROT_READ,
                       &connection.pool);
-  if (result == 0) result = check_pool(connection);
+  if (result == 0) result = check_pool(connection, connection.pool, shm::pool_magic);
   if (result == 0)
     result = map_file(fds[wire::fd_index], 0, welcome.index_bytes, PROT_READ, &connection.index);
   if (result == 0) result = check_index(connection);
+  return result;
+}
+
+int map_near(Connection& connection, uint64_t bytes, int fd) {
+  int result = check_file(fd, 0, bytes, false);
+  if (result == 0) result = map_file(fd, 0, bytes, PROT_READ, &connection.near);
+  if (result == 0) result = check_pool(connection, connection.near, shm::near_magic);
   return result;
 }
 
@@ -143,6 +150,7 @@ bool populate(Connection& connection, uint64_t most) {
   most -= populate_some(connection.session, MADV_POPULATE_WRITE, most);
   most -= populate_some(connection.index, MADV_POPULATE_READ, most);
   most -= populate_some(connection.pool, MADV_POPULATE_READ, most);
+  most -= populate_some(connection.near, MADV_POPULATE_READ, most);
   return most != 0;
 }
 
@@ -157,9 +165,13 @@ int map_connection(Connection& connection, const wire::Welcome& welcome, const i
   int result = 0;
   if (welcome.session_bytes < shm::session_arena_offset(welcome.shards) + shm::arena_chunk_bytes ||
       welcome.pool_bytes < shm::unit_bytes || welcome.pool_offset % huge_bytes ||
-      welcome.index_bytes < shm::index_header_bytes)
+      welcome.index_bytes < shm::index_header_bytes ||
+      (welcome.near_bytes && welcome.near_bytes < shm::unit_bytes))
     result = -EPROTO;
   if (result == 0) result = map_all(connection, welcome, fds);
+  const int near_fd = welcome.near_bytes ? fds[wire::fd_doorbell + welcome.shards] : -1;
+  if (result == 0 && near_fd >= 0) result = map_near(connection, welcome.near_bytes, near_fd);
+  if (near_fd >= 0) close(near_fd);
   for (int i : {wire::fd_session, wire::fd_pool, wire::fd_index}) close(fds[i]);
   if (result == 0) {
     const uint64_t chunks = connection.session_header().arena_bytes / shm::arena_chunk_bytes;

@@ -64,13 +64,24 @@ bool BlockReader::still_published(const shm::Entry& entry) const {
   return view.find(address, hash, &now) && now.ref == entry.ref && now.gen == entry.gen;
 }
 
-const std::byte* BlockReader::slot_at(uint64_t offset, uint64_t payload_bytes) const {
+// Of a ref that is none of the pool: a reader of the pool does not pay for it.
+[[gnu::noinline, gnu::cold]] const std::byte* BlockReader::near_slot_at(
+    uint64_t ref, uint64_t payload_bytes) const {
+  const uint64_t offset = ref - shm::ref_near, end = connection.near.bytes;
+  const uint64_t needed = sizeof(shm::SlotHeader) + payload_bytes;
+  if (!shm::is_near(ref) || offset % shm::slot_align_bytes || offset < shm::unit_bytes ||
+      offset > end || needed > end - offset)
+    return nullptr;
+  return connection.near.base + offset;
+}
+
+[[gnu::always_inline]] inline const std::byte* BlockReader::slot_at(uint64_t ref,
+                                                                    uint64_t payload_bytes) const {
   const uint64_t end = connection.pool.bytes;
   const uint64_t needed = sizeof(shm::SlotHeader) + payload_bytes;
-  if (offset % shm::slot_align_bytes || offset < shm::unit_bytes || offset > end ||
-      needed > end - offset)
-    return nullptr;
-  return connection.pool.base + offset;
+  if (ref % shm::slot_align_bytes || ref < shm::unit_bytes || ref > end || needed > end - ref)
+    return near_slot_at(ref, payload_bytes);
+  return connection.pool.base + ref;
 }
 
 bool BlockReader::unchanged(const std::byte* slot, uint64_t gen) const {
@@ -89,7 +100,7 @@ Outcome BlockReader::read(const shm::Entry& entry, const speckv_buf& buf, bool s
   if (entry.flags & shm::entry_record) return read_record(entry, buf, stream);
   const std::byte* slot = slot_at(entry.ref, 0);
   if (!slot) return Outcome::corrupt;
-  return read_segment(slot, entry.gen, 0, buf.views, stream);
+  return read_segment(entry.ref, slot, entry.gen, 0, buf.views, stream);
 }
 
 Outcome BlockReader::read_record(const shm::Entry& entry, const speckv_buf& buf,
@@ -117,14 +128,14 @@ Outcome BlockReader::read_record(const shm::Entry& entry, const speckv_buf& buf,
     if (!segment || (refs[i].gen & 1)) return Outcome::corrupt;
     // The guard goes on naming the record: the daemon frees a block as one.
     if (!unchanged(slot, entry.gen)) return Outcome::changed;
-    const Outcome outcome =
-        read_segment(segment, refs[i].gen, buf.layer_first + i, buf.views + 2 * i, stream);
+    const Outcome outcome = read_segment(refs[i].offset, segment, refs[i].gen, buf.layer_first + i,
+                                         buf.views + 2 * i, stream);
     if (outcome != Outcome::hit) return outcome;
   }
   return Outcome::hit;
 }
 
-Outcome BlockReader::read_segment(const std::byte* slot, uint64_t gen, uint32_t layer,
+Outcome BlockReader::read_segment(uint64_t ref, const std::byte* slot, uint64_t gen, uint32_t layer,
                                   const speckv_view* views, bool stream) const {
   read_step(4);
   shm::SlotHeader header;
@@ -133,13 +144,12 @@ Outcome BlockReader::read_segment(const std::byte* slot, uint64_t gen, uint32_t 
   if (header.gen != gen) return Outcome::changed;
   const bool first = header.flags & shm::slot_first;
   const codec::SegmentPlan& plan = info.stored[header.flags & shm::slot_preset_mask][first];
-  const auto offset = uint64_t(slot - connection.pool.base);
   if (!(header.key == address) || header.fingerprint != widths.fingerprint ||
       header.layer != layer || plan.bytes == 0 || header.payload_bytes != plan.bytes ||
-      !slot_at(offset, plan.bytes))
+      !slot_at(ref, plan.bytes))
     return misfit(slot, gen);
   read_step(5);
-  const uint64_t start_ns = connection.throttle.active() ? now_ns() : 0;
+  const uint64_t start_ns = connection.throttle.active() && !shm::is_near(ref) ? now_ns() : 0;
   const codec::SegmentOut out{plane_of(views[0]), plane_of(views[1])};
   const std::span payload(slot + sizeof(shm::SlotHeader), plan.bytes);
   const codec::ChanTable* tables =

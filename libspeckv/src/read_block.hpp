@@ -51,12 +51,13 @@ struct BlockReader {
 
  private:
   bool still_published(const shm::Entry& entry) const;
-  const std::byte* slot_at(uint64_t offset, uint64_t payload_bytes) const;
+  const std::byte* near_slot_at(uint64_t ref, uint64_t payload_bytes) const;
+  const std::byte* slot_at(uint64_t ref, uint64_t payload_bytes) const;
   bool unchanged(const std::byte* slot, uint64_t gen) const;
   // A header that does not fit: changed if its gen moved on, else corrupt.
   Outcome misfit(const std::byte* slot, uint64_t gen) const;
   Outcome read_record(const shm::Entry& entry, const speckv_buf& buf, bool stream) const;
-  Outcome read_segment(const std::byte* slot, uint64_t gen, uint32_t layer,
+  Outcome read_segment(uint64_t ref, const std::byte* slot, uint64_t gen, uint32_t layer,
                        const speckv_view* views, bool stream) const;
 };
 

@@ -26,6 +26,7 @@ void give_back(void* table, size_t bytes) {
 
 void discard(Connection& connection) {
   unmap(connection.pool);
+  unmap(connection.near);
   unmap(connection.index);
   unmap(connection.session);
   close_descriptors(connection);
@@ -40,6 +41,7 @@ void reclaim(Session& session) {
       continue;
     if (connection.readers_now() != 0) continue;
     unmap(connection.pool);
+    unmap(connection.near);
     unmap(connection.index);
     if (connection.holders.load() == 0) discard(connection);
   }

@@ -14,7 +14,7 @@
 
 namespace speckv::lib {
 
-constexpr uint32_t fds_max = wire::fd_doorbell + 64;
+constexpr uint32_t fds_max = wire::fd_doorbell + 64 + 1;  // doorbells, near memory
 
 struct Message {
   alignas(8) std::byte bytes[4096];

@@ -148,6 +148,8 @@ void print_block(const ordered_json& info) {
                       " stored, ratio " + ratio(number(info, "raw_bytes"), stored));
   else line("bytes", human_bytes(stored) + " stored");
   line("state", text(info, "state"));
+  if (info.contains("region") && info.at("region") == "near")
+    line("read from", "near memory: a decoded copy, shown here; the pool has the block, too");
   std::vector<std::vector<std::string>> rows{
       {"layer", "preset", "first", "bytes", "offset", "gen", "state"}};
   for (const ordered_json& segment : info.at("segments"))

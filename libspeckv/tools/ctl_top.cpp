@@ -73,6 +73,42 @@ double rate(const Moment* before, const Moment& now, const char* list, size_t i,
   return step > 0 ? step / (now.at_s - before->at_s) : 0;
 }
 
+// The same of a tier of the i-th namespace, which may be null.
+double tier_rate(const Moment* before, const Moment& now, size_t i, const char* tier,
+                 const char* field) {
+  if (!before || i >= before->status.at("namespaces").size() || now.at_s <= before->at_s) return 0;
+  const ordered_json& old = before->status.at("namespaces").at(i).at(tier);
+  if (old.is_null()) return 0;
+  const double step = value(now.status.at("namespaces").at(i).at(tier), field) - value(old, field);
+  return step > 0 ? step / (now.at_s - before->at_s) : 0;
+}
+
+std::string share_of(const ordered_json& tier) {
+  char full[16];
+  std::snprintf(full, sizeof full, "%.1f %%",
+                100 * value(tier, "live_bytes") / value(tier, "bytes"));
+  return full;
+}
+
+// Memory above the pool, of the namespaces that have some.
+std::string draw_near(const Moment* before, const Moment& now) {
+  std::vector<std::vector<std::string>> rows{
+      {"NEAR", "BLOCKS", "BYTES", "FULL", "HIT/s", "IN/s", "OUT/s", "REFUSED/s", "STATE"}};
+  const ordered_json& spaces = now.status.at("namespaces");
+  for (size_t i = 0; i < spaces.size(); i++) {
+    const ordered_json& near = spaces.at(i).at("near");
+    if (near.is_null()) continue;
+    const auto per_s = [&](const char* field) {
+      return human_count(tier_rate(before, now, i, "near", field));
+    };
+    rows.push_back({spaces.at(i).at("name").get<std::string>(), human_count(value(near, "blocks")),
+                    human_bytes(value(near, "live_bytes")), share_of(near), per_s("read_touches"),
+                    per_s("brought_blocks"), per_s("evicted_blocks"), per_s("refused_blocks"),
+                    value(near, "blind_sessions") > 0 ? "off: an old client" : "ok"});
+  }
+  return rows.size() == 1 ? "" : table(rows) + "\n";
+}
+
 // The tiers below, of the namespaces that have one.
 std::string draw_spill(const Moment* before, const Moment& now) {
   std::vector<std::vector<std::string>> rows{
@@ -81,19 +117,11 @@ std::string draw_spill(const Moment* before, const Moment& now) {
   for (size_t i = 0; i < spaces.size(); i++) {
     const ordered_json& spill = spaces.at(i).at("spill");
     if (spill.is_null()) continue;
-    const auto per_s = [&](const char* field) {
-      if (!before || i >= before->status.at("namespaces").size()) return 0.0;
-      const ordered_json& old = before->status.at("namespaces").at(i).at("spill");
-      if (old.is_null() || now.at_s <= before->at_s) return 0.0;
-      return std::max(0.0, (value(spill, field) - value(old, field)) / (now.at_s - before->at_s));
-    };
-    char full[16];
-    std::snprintf(full, sizeof full, "%.1f %%",
-                  100 * value(spill, "live_bytes") / value(spill, "bytes"));
+    const auto per_s = [&](const char* field) { return tier_rate(before, now, i, "spill", field); };
     const bool reads = value(spill, "read_breaker") == 0,
                writes = value(spill, "write_breaker") == 0;
     rows.push_back({spaces.at(i).at("name").get<std::string>(), human_count(value(spill, "blocks")),
-                    human_bytes(value(spill, "live_bytes")), full,
+                    human_bytes(value(spill, "live_bytes")), share_of(spill),
                     human_bytes(per_s("demoted_bytes")), human_bytes(per_s("promoted_bytes")),
                     human_count(per_s("failed_blocks")), human_count(per_s("unwritten_blocks")),
                     value(spill, "scanning") > 0 ? "starting"
@@ -128,7 +156,7 @@ std::string draw(const Moment* before, const Moment& now) {
          human_bytes(per_s("compressed_stored_bytes")), human_count(per_s("read_touches")),
          human_count(per_s("evicted_blocks")), human_count(per_s("failed_blocks"))});
   }
-  text += table(rows) + "\n" + draw_spill(before, now);
+  text += table(rows) + "\n" + draw_near(before, now) + draw_spill(before, now);
   rows = {{"THREAD", "WAKEUPS/s", "ENTRIES/s", "REJECTED/s"}};
   const ordered_json& threads = now.status.at("threads");
   for (size_t i = 0; i < threads.size(); i++)

@@ -16,6 +16,7 @@ constexpr double near_limit = 0.9;       // of a quota
 constexpr double stalled_ms_max = 5000;  // as /healthz and the watchdog have it
 constexpr double waste_max = 0.02;       // of a pool
 constexpr double failed_max = 0.01;      // of puts
+constexpr double near_failed_max = 0.2;  // of blocks brought near: some leave the pool meanwhile
 constexpr double huge_page_bytes = 2 << 20;
 
 double number(const ordered_json& object, const char* field) {
@@ -254,6 +255,22 @@ void check_clients(const ordered_json& status, Findings* ret) {
         "something else than libspeckv talks to the socket");
 }
 
+// Memory above the pool, where there is some.
+void check_near(const ordered_json& space, Findings* ret) {
+  if (!has(space, "near") || space.at("near").is_null()) return;
+  const ordered_json& near = space.at("near");
+  const std::string check = "near memory of " + word(space, "name");
+  const bool off = number(near, "blind_sessions") > 0;
+  add(ret, !off, check,
+      off ? format("off: %.0f sessions cannot read it", number(near, "blind_sessions"))
+          : format("%.0f blocks stand decoded", number(near, "blocks")),
+      "a libspeckv from before wire 1.3 is in use: install the daemon's, or set near_bytes = 0");
+  if (number(near, "failed_blocks") > near_failed_max * number(near, "brought_blocks"))
+    add(ret, false, check,
+        format("%.0f blocks were decoded in vain", number(near, "failed_blocks")),
+        "they left the pool meanwhile, or do not fit: raise near_after_hits or near_bytes");
+}
+
 // The tier below the pool, where there is one.
 void check_spill(const ordered_json& space, Findings* ret) {
   if (!has(space, "spill") || space.at("spill").is_null()) return;
@@ -311,6 +328,7 @@ std::vector<Finding> judge(const ordered_json& status, const Machine& machine) {
     check_pages(space, &findings);
     check_room(space, &findings);
     check_troubles(space, &findings);
+    check_near(space, &findings);
     check_spill(space, &findings);
     check_guesses(space, &findings);
   }

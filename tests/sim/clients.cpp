@@ -4,6 +4,9 @@
 #include <cerrno>
 #include <cstring>
 
+#include <utility>
+
+#include "kill_switch.hpp"
 #include "shm/atomics.hpp"
 #include "simulation.hpp"
 
@@ -28,7 +31,14 @@ enum Action : uint32_t {
 
 void Simulation::connect(Client& client) {
   client.owner = ++owners_;
-  client.session = daemon_->connect(client.space, arena_bytes_);
+  client.session = daemon_->connect(client.space, arena_bytes_, !client.old);
+  // Control tells it where the index is once no entry refers to what it cannot read.
+  const uint64_t to_live = std::exchange(stores_to_live, 0);
+  for (int turn = 0; client.old && !daemon_->near_is_closed(client.space); turn++) {
+    demand(turn < 100, "an old client waits for near memory for ever");
+    daemon_turn();
+  }
+  stores_to_live = to_live;
   if (!client.scribbles)
     client.library = std::make_unique<LibrarySession>(daemon_->memory_of(*client.session), layouts_,
                                                       random_.next());
@@ -46,6 +56,7 @@ void Simulation::disconnect(Client& client) {
   client.holds.clear();
   client.retained.clear();
   client.library.reset();
+  daemon_->ended(*client.session);
   client.session->end();
   client.session.reset();
 }
@@ -188,13 +199,18 @@ void Simulation::hold(Client& client) {
   const uint32_t lives = daemon_->lives();
   const uint64_t refused_before =
       daemon_->alive() ? daemon_->counters(client.space).holds_refused.load() : 0;
+  const auto reads_open = [&] {  // a tier that was slow is asked for nothing for a while
+    return sizes_.spill_units && daemon_->alive() &&
+           daemon_->shard(client.space).spill()->io_counters().read_breaker != 0;
+  };
+  const bool open_before = reads_open();
   const int result = speckv_hold(client.library->handle(), first.layout, SPECKV_KEYS(keys), count,
                                  hold_ns, wait_ns, hits, &number);
   say(text("client %u: hold %s and %u more: %d, %llx", client.number, first.text().c_str(),
            count - 1, result, (unsigned long long)number));
   if (result < 0 || !daemon_->alive() || daemon_->lives() != lives) return;
-  const bool strict = sizes_.spill_units && !disks_failed_ && !client.scribbles &&
-                      !daemon_->shard(client.space).spill()->scanning() &&
+  const bool strict = sizes_.spill_units && !disks_failed_ && !client.scribbles && !open_before &&
+                      !reads_open() && !daemon_->shard(client.space).spill()->scanning() &&
                       daemon_->counters(client.space).holds_refused == refused_before;
   for (uint32_t i = 0; i < count && strict; i++)
     if (!hits[i])

@@ -45,6 +45,12 @@ std::vector<Server::Space> Daemon::make_shards(uint64_t now_ns) {
     options.holds_max = sizes_.holds_max;
     options.retained_bytes_max = sizes_.units * shm::unit_bytes / 4;
     options.engine = engine_.get();
+    space.gate = std::make_unique<NearGate>();
+    if (sizes_.near_units) {  // whatever an earlier daemon had there
+      space.near = std::make_unique<PlainRegion>((sizes_.near_units + 1) * shm::unit_bytes);
+      options.near = NearOptions{space.near->data(), space.gate.get(), 1, sizes_.near_units,
+                                 sizes_.near_after_hits};
+    }
     if (sizes_.spill_units) {
       SpillOptions spill;
       spill.fd = int(&space - spaces_.data());
@@ -95,6 +101,7 @@ void Daemon::kill() {
     spaces_[i].lost_memory = false;
   }
   stores_to_live = 0;
+  brought_before_ = brought_near();
   io_->died();
   server_.reset();
   shards_.clear();
@@ -121,8 +128,9 @@ bool Daemon::run(const std::function<void()>& what) {
   return alive();
 }
 
-std::shared_ptr<Session> Daemon::connect(uint32_t space, uint64_t arena_bytes) {
-  const Session::Identity identity{++sessions_, 1000, 0, 0, space, sessions_};
+std::shared_ptr<Session> Daemon::connect(uint32_t space, uint64_t arena_bytes, bool reads_near) {
+  const Session::Identity identity{++sessions_, 1000, 0, 0, space, sessions_, reads_near};
+  if (!reads_near) spaces_[space].gate->close();
   auto made = Session::create(identity, medium_, 1, arena_bytes);
   demand(made.ok(), "no session: " + made.status().text());
   std::shared_ptr<Session> session = made.value();
@@ -134,17 +142,24 @@ std::shared_ptr<Session> Daemon::connect(uint32_t space, uint64_t arena_bytes) {
   return session;
 }
 
+void Daemon::ended(const Session& session) {
+  if (!session.identity().reads_near && alive()) spaces_[session.identity().space].gate->open();
+}
+
 SharedMemory Daemon::memory_of(const Session& session) {
   const auto arena = session.arena(0, 1);
   auto* memory = const_cast<std::byte*>(arena.data()) - shm::session_arena_offset(1);
   Space& space = spaces_[session.identity().space];
+  const bool near = space.near && session.identity().reads_near;
   return {memory,
           session.memory_bytes(),
           session.arena_bytes(),
           space.pool->data(),
           space.pool->bytes(),
           space.index->data(),
-          space.index->bytes()};
+          space.index->bytes(),
+          near ? space.near->data() : nullptr,
+          near ? space.near->bytes() : 0};
 }
 
 // Readers see zeros there.
@@ -160,6 +175,22 @@ uint64_t Daemon::gone(uint32_t space) const {
   if (shards_.empty()) return sum;
   const ShardCounters& counters = shards_[space]->counters();
   return sum + counters.evicted + counters.lost + counters.not_restored;
+}
+
+bool Daemon::brings_near() const {
+  for (const Shard* shard : shards_) {
+    if (shard->counters().near_under_way) return true;
+    if (!shard->near()) continue;
+    for (const NearBring& bring : shard->near()->brings)
+      if (bring.used) return true;
+  }
+  return false;
+}
+
+uint64_t Daemon::brought_near() const {
+  uint64_t sum = brought_before_;
+  for (const Shard* shard : shards_) sum += shard->counters().near_brought;
+  return sum;
 }
 
 uint64_t Daemon::dropped(uint32_t space) const {
@@ -181,20 +212,29 @@ void Daemon::demand_balance(uint32_t space) {
   const ShardCounters& counters = shards_[space]->counters();
   const std::byte* file = spaces_[space].index->data();
   const shm::IndexView view(file, 0);
-  uint64_t entries = 0, slots = 0;
+  uint64_t entries = 0, slots = 0, near_entries = 0, near_slots = 0;
   for (uint32_t i = 0; i < view.buckets(); i++)
     for (uint32_t at = 0; at < shm::bucket_entries; at++) {
       if (!view.bucket(i).head.tags[at]) continue;
       const shm::Entry& entry = view.bucket(i).entries[at];
       entries++;
-      slots += 1 + (entry.flags & shm::entry_record ? entry.layers : 0);
+      const uint64_t of_it = 1 + (entry.flags & shm::entry_record ? entry.layers : 0);
+      slots += of_it;
+      near_entries += shm::is_near(entry.ref);
+      if (shm::is_near(entry.ref)) near_slots += of_it;
     }
-  uint64_t live_slots = 0, live_bytes = 0;
+  uint64_t live_slots = 0, live_bytes = 0, near_live = 0, near_bytes = 0;
   const_cast<SlabPool&>(shards_[space]->slabs())
       .for_each_live_slot([&](uint64_t, uint32_t slot_bytes, uint32_t) {
         live_slots++;
         live_bytes += slot_bytes;
       });
+  if (const Near* near = shards_[space]->near())
+    const_cast<SlabPool&>(near->slabs)
+        .for_each_live_slot([&](uint64_t, uint32_t slot_bytes, uint32_t) {
+          near_live++;
+          near_bytes += slot_bytes;
+        });
   const auto equal = [space](const char* what, uint64_t got, uint64_t expected) {
     demand(got == expected, text("space %u, all quiet: %s are %llu, expected %llu", space, what,
                                  (unsigned long long)got, (unsigned long long)expected));
@@ -206,6 +246,12 @@ void Daemon::demand_balance(uint32_t space) {
   equal("counters.puts_quarantined", counters.puts_quarantined, 0);
   equal("counters.held_blocks", counters.held_blocks, 0);
   equal("counters.limbo_blocks", counters.limbo_blocks, 0);
+  equal("counters.near_blocks", counters.near_blocks, near_entries);
+  equal("slots of near memory in use", near_live, near_slots);
+  equal("counters.near_bytes", counters.near_bytes, near_bytes);
+  equal("counters.near_limbo", counters.near_limbo, 0);
+  equal("counters.near_under_way", counters.near_under_way, 0);
+  equal("near: brought - evicted", counters.near_brought - counters.near_evicted, near_entries);
   const SpillStore* below = shards_[space]->spill();
   const uint64_t promoted = below ? below->counters().promoted.load() : 0;
   uint64_t fetched = 0, settled = 0;

@@ -23,6 +23,7 @@ struct DaemonSizes {
   uint32_t spaces = 1, units = 8, buckets = 16, blocks_max = 64, jobs_max = 16, holds_max = 64;
   uint32_t spill_units = 0, spill_entries = 0;  // of the tier below; 0: there is none
   uint64_t demote_ahead_bytes = 0, speculation_bytes_s = 0;
+  uint32_t near_units = 0, near_after_hits = 1;  // memory above the pool; 0: there is none
   std::string policy = "lru";
 };
 
@@ -38,7 +39,10 @@ class Daemon {
   // Returns: false, it died meanwhile.
   bool run(const std::function<void()>& what);
 
-  std::shared_ptr<Session> connect(uint32_t space, uint64_t arena_bytes);
+  // reads_near: its library can; one that cannot must not see the index before near_is_closed().
+  std::shared_ptr<Session> connect(uint32_t space, uint64_t arena_bytes, bool reads_near);
+  void ended(const Session& session);  // what control does for one
+  bool near_is_closed(uint32_t space) const { return spaces_[space].gate->is_closed(1); }
   SharedMemory memory_of(const Session& session);
   void lose_unit(uint32_t space, uint32_t unit);
 
@@ -57,12 +61,15 @@ class Daemon {
   // Blocks that are in no tier any more, in all its lives.
   uint64_t dropped(uint32_t space) const;
   uint32_t lives() const { return lives_; }
+  bool brings_near() const;       // a block is on its way there, or the gauge says so still
+  uint64_t brought_near() const;  // copies, in all its lives
   // Demands that what the counters say is what lies in the index and in the slabs.
   void demand_balance(uint32_t space);
 
  private:
   struct Space {
-    std::unique_ptr<PlainRegion> pool, index, file;
+    std::unique_ptr<PlainRegion> pool, index, file, near;
+    std::unique_ptr<NearGate> gate;
     std::unique_ptr<SimDisk> disk;
     uint64_t gone_before = 0, lost_before = 0, dropped_before = 0;
     bool lost_memory = false;
@@ -81,6 +88,7 @@ class Daemon {
   std::vector<Shard*> shards_;
   uint64_t sessions_ = 0;
   uint32_t lives_ = 0;
+  uint64_t brought_before_ = 0;
 };
 
 }  // namespace speckv::sim

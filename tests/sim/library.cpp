@@ -29,6 +29,7 @@ void connect(Connection& connection, const SharedMemory& memory) {
   connection.shards = 1;
   connection.session = {memory.session, memory.session_bytes, memory.session_bytes};
   connection.pool = {memory.pool, memory.pool_bytes, memory.pool_bytes};
+  connection.near = {memory.near, memory.near_bytes, memory.near_bytes};
   connection.index = {memory.index, memory.index_bytes, memory.index_bytes};
   connection.views[0] = shm::IndexView(memory.index, 0);
   connection.doorbells[0] = -1;

@@ -18,6 +18,8 @@ struct SharedMemory {
   uint64_t pool_bytes;
   std::byte* index;
   uint64_t index_bytes;
+  std::byte* near;  // nullptr: none, or a library that cannot read it
+  uint64_t near_bytes;
 };
 
 class LibrarySession {

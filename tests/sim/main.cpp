@@ -44,7 +44,7 @@ double cpu_seconds() {
 
 struct Outcome {
   std::string contradiction;  // empty: none
-  uint64_t operations = 0, steps = 0, hits = 0;
+  uint64_t operations = 0, steps = 0, hits = 0, brought = 0;
   uint32_t clients = 0, lives = 0;
 };
 
@@ -64,6 +64,7 @@ Outcome run(uint64_t seed, const Limits& limits) {
   outcome.hits = simulation.hits();
   outcome.clients = simulation.clients();
   outcome.lives = simulation.lives();
+  outcome.brought = simulation.brought_near();
   return outcome;
 }
 
@@ -131,14 +132,16 @@ int run_all(uint64_t first, uint64_t count) {
     sum.operations += outcome.operations;
     sum.hits += outcome.hits;
     sum.lives += outcome.lives;
+    sum.brought += outcome.brought;
   }
   const double seconds = cpu_seconds() - before;
   std::printf(
-      "%llu seeds from %llu: %llu operations, %llu blocks read, %llu kills; %.1f CPU "
+      "%llu seeds from %llu: %llu operations, %llu blocks read, %llu brought near, %llu kills; "
+      "%.1f CPU "
       "seconds, %.0f operations a CPU minute\n",
       (unsigned long long)count, (unsigned long long)first, (unsigned long long)sum.operations,
-      (unsigned long long)sum.hits, (unsigned long long)(sum.lives - count), seconds,
-      double(sum.operations) / seconds * 60);
+      (unsigned long long)sum.hits, (unsigned long long)sum.brought,
+      (unsigned long long)(sum.lives - count), seconds, double(sum.operations) / seconds * 60);
   return 0;
 }
 

@@ -41,6 +41,7 @@ void Simulation::choose() {
     sizes_.demote_ahead_bytes = random_.chance(700) ? uint64_t(64) << 20 : random_.below(8 << 20);
   }
   keys_ = random_.chance(300) ? uint32_t(random_.range(1, 6)) : uint32_t(random_.range(8, 160));
+  choose_near();
   choose_layouts();
   choose_rates();
   steps_max_ = random_.range(400, 3'000);
@@ -52,9 +53,19 @@ void Simulation::choose() {
     Client& client = clients_.back();
     client.number = i;
     client.space = uint32_t(random_.below(sizes_.spaces));
+    client.old = old_clients_ && i % old_clients_ == 1;
     client.scribbles = i > 0 && random_.chance(200) && may(scribblers);
     connect(client);
   }
+}
+
+// By numbers of its own: seeds are what they were before there was near memory.
+void Simulation::choose_near() {
+  Random random(seed_ + 0x4ea4);
+  if (!may(near_memory) || !random.chance(450)) return;
+  sizes_.near_units = uint32_t(random.range(3, 10));
+  sizes_.near_after_hits = uint32_t(random.range(1, 3));
+  old_clients_ = random.chance(300) ? 2 : 0;
 }
 
 void Simulation::choose_layouts() {
@@ -274,11 +285,13 @@ void Simulation::end() {
                  daemon_->counters(space).retained_blocks == 0,
              "no session is left, and blocks are held or retained");
   }
-  for (int turn = 0; turn < 4000 && daemon_->server().under_way(); turn++) {
-    now_ns += 1'000'000;  // what is cold goes down still
+  const auto at_work = [this] { return daemon_->server().under_way() || daemon_->brings_near(); };
+  for (int turn = 0; turn < 4000 && at_work(); turn++) {
+    now_ns += 1'000'000;  // what is cold goes down still, what is hot comes near
+    daemon_->engine().complete_all();
     daemon_turn();
   }
-  demand(daemon_->server().under_way() == 0, "all quiet, and puts or disks are at work");
+  demand(!at_work(), "all quiet, and puts, disks or near memory are at work");
   demand(daemon_->server().sessions() == 0, "all sessions ended, and the server has some");
   demand(daemon_->server().leaving() == 0, "all sessions ended, and some are leaving still");
   demand(daemon_->server().counters().engine_mistaken == 0, "the engine gave back what it had not");

@@ -30,8 +30,9 @@ enum Feature : uint32_t {
   parts = 1024,
   disk_faults = 2048,
   power = 4096,
+  near_memory = 8192,
 };
-constexpr uint32_t all_features = 8191;
+constexpr uint32_t all_features = 16383;
 
 struct Limits {
   uint32_t clients = UINT32_MAX;
@@ -52,6 +53,7 @@ class Simulation : public World {
   uint32_t clients() const { return uint32_t(clients_.size()); }
   uint64_t hits() const { return hits_; }
   uint32_t lives() const { return daemon_->lives(); }
+  uint64_t brought_near() const { return daemon_->brought_near(); }
 
   void while_reading() override;
   bool while_waiting() override;
@@ -66,6 +68,7 @@ class Simulation : public World {
   struct Client {
     uint32_t number = 0, space = 0, owner = 0;  // owner: of holds, new with each session
     bool scribbles = false;
+    bool old = false;  // of a library that cannot read near memory
     std::shared_ptr<Session> session;
     std::unique_ptr<LibrarySession> library;
     std::map<uint64_t, Pending> pending;
@@ -79,6 +82,7 @@ class Simulation : public World {
 
   // simulation.cpp
   void choose();
+  void choose_near();
   void choose_rates();
   void choose_layouts();
   bool may(Feature feature) const { return limits_.features & feature; }
@@ -122,7 +126,7 @@ class Simulation : public World {
   std::vector<speckv_layout> layouts_;
   std::vector<BlockBytes> blocks_;
   std::vector<std::vector<BlockBytes>> batch_;
-  uint32_t keys_ = 0;
+  uint32_t keys_ = 0, old_clients_ = 0;  // old: every so manieth client; 0: none
   uint64_t arena_bytes_ = 0, steps_max_ = 0;
   std::unique_ptr<Daemon> daemon_;
   Oracle oracle_;

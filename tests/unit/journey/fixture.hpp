@@ -66,7 +66,13 @@ class Space {
     engine_ = std::move(engine);
     restart();
   }
-  // A new daemon's view: fresh index, same pool bytes.
+  // The same, with near memory above the pool.
+  void use_near(uint64_t units, uint32_t after_hits = 2) {
+    near_units_ = units;
+    near_after_hits_ = after_hits;
+    restart();
+  }
+  // A new daemon's view: fresh index and near memory, same pool bytes.
   void restart() {
     shard_.reset();
     index_.assign(shm::index_file_bytes(1, buckets_), std::byte{0});
@@ -81,6 +87,9 @@ class Space {
     options.holds_max = 8;
     options.size_samples = size_samples;
     options.engine = engine_.get();
+    near_.assign((near_units_ ? near_units_ + 1 : 0) * shm::unit_bytes, std::byte{0});
+    if (near_units_)
+      options.near = NearOptions{near_.data(), &gate, 1, near_units_, near_after_hits_};
     shard_ = std::make_unique<Shard>(options);
   }
 
@@ -121,11 +130,11 @@ class Space {
       uint64_t offset = entry.ref, gen = entry.gen;
       if (entry.flags & shm::entry_record) {
         const auto* refs = reinterpret_cast<const shm::SegmentRef*>(
-            pool_ + entry.ref + sizeof(shm::SlotHeader) + sizeof(shm::RecordMeta));
+            reinterpret_cast<const std::byte*>(slot(entry.ref) + 1) + sizeof(shm::RecordMeta));
         offset = refs[layer].offset;
         gen = refs[layer].gen;
       }
-      const auto* header = reinterpret_cast<const shm::SlotHeader*>(pool_ + offset);
+      const auto* header = slot(offset);
       if (header->gen != gen || (gen & 1))
         return ::testing::AssertionFailure() << "gen of layer " << layer;
       codec::Preset preset;
@@ -146,9 +155,15 @@ class Space {
 
   // From the next restart() on.
   uint32_t blocks_max = 1024, size_samples = 0;
+  NearGate gate;
 
   Shard& shard() { return *shard_; }
   std::byte* pool() { return pool_; }
+  // Where a ref leads.
+  const shm::SlotHeader* slot(uint64_t ref) {
+    const std::byte* file = shm::is_near(ref) ? near_.data() : pool_;
+    return reinterpret_cast<const shm::SlotHeader*>(file + shm::ref_offset(ref));
+  }
   std::byte* index() { return index_.data(); }
 
  private:
@@ -156,7 +171,9 @@ class Space {
   uint64_t pool_bytes_, units_;
   uint32_t buckets_;
   const char* policy_;
-  std::vector<std::byte> index_;
+  std::vector<std::byte> index_, near_;
+  uint64_t near_units_ = 0;
+  uint32_t near_after_hits_ = 2;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Shard> shard_;
   LayoutTable layouts_;

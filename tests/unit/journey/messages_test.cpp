@@ -37,7 +37,7 @@ TEST(Messages, HelloChecks) {
   hello.namespace_name[3] = 0;
   EXPECT_TRUE(parse_hello(bytes(hello), sizeof hello, &parsed).ok());
   EXPECT_EQ(parse_hello(bytes(hello), sizeof hello - 8, &parsed).error(), EBADMSG);
-  hello.reserved[2] = 1;
+  hello.reserved[1] = 1;
   EXPECT_EQ(parse_hello(bytes(hello), sizeof hello, &parsed).error(), EINVAL);
 }
 

@@ -132,7 +132,7 @@ TEST_F(Requests, info_of_damaged_headers_never_leaves_the_pool) {
     return inspector.detail().state;
   };
   EXPECT_EQ(with_damage([](auto* header, auto&) { header->payload_bytes = 1u << 30; }),
-            "corrupt: its length passes the pool's end");
+            "corrupt: its length passes its file's end");
   EXPECT_EQ(with_damage([](auto* header, auto&) { header->gen += 2; }), "changed");
   EXPECT_EQ(with_damage([](auto* header, auto&) { header->key.word[0]++; }),
             "corrupt: another key");
@@ -141,7 +141,7 @@ TEST_F(Requests, info_of_damaged_headers_never_leaves_the_pool) {
   EXPECT_EQ(with_damage([](auto*, shm::Entry& entry) { entry.ref = FakeView::pool_bytes - 64; }),
             "changed");
   EXPECT_EQ(with_damage([](auto*, shm::Entry& entry) { entry.ref = 1ull << 60; }),
-            "corrupt: its offset lies outside the pool");
+            "corrupt: its offset lies outside its file");
   EXPECT_EQ(with_damage([](auto*, shm::Entry& entry) { entry.layers = 200; }),
             "corrupt: the record has another number of layers");
 }
