@@ -96,6 +96,7 @@ void suite_evict(Report& report);
 void suite_size(Report& report);
 void suite_codec(Report& report);
 void suite_get(Report& report);
+void suite_near(Report& report);
 void suite_put(Report& report);
 void suite_exists(Report& report);
 void suite_redis(Report& report);

@@ -34,6 +34,7 @@ constexpr std::array kSuites = {
                suite_speculate},
     NamedSuite{"codec", "encode and decode beside memcpy, lz4, zstd, ggml", suite_codec},
     NamedSuite{"get", "reads out of a live pool beside memcpy", suite_get},
+    NamedSuite{"near", "reads of blocks that stand decoded in near memory", suite_near},
     NamedSuite{"put", "what a put costs its caller, and what goes through", suite_put},
     NamedSuite{"redis", "the same objects through Redis; overhead over memcpy", suite_redis},
     NamedSuite{"spill", "the tier below the pool beside fio on the same file", suite_spill},

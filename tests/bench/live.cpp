@@ -82,8 +82,11 @@ std::string Live::start(const Options& options, const LiveOptions& live) {
                       << "\"\nmetrics = \"\"\nlog_level = \"warn\"\nencode_threads = "
                       << live.encode_threads << "\n[session]\narena_bytes = " << live.arena_bytes
                       << "\narena_bytes_max = " << live.arena_bytes
+                      << "\n[pool]\nemulated_gb_s = " << std::fixed << live.emulated_gb_s
+                      << "\nemulated_ns = " << live.emulated_ns
                       << "\n[[namespace]]\nname = \"default\"\nbytes = " << live.pool_bytes
-                      << "\npolicy = \"" << live.policy << "\"\n"
+                      << "\npolicy = \"" << live.policy << "\"\nnear_bytes = " << live.near_bytes
+                      << "\n"
                       << (live.index_entries
                               ? "index_entries = " +
                                     std::to_string(std::max(live.index_entries, kIndexEntriesMin)) +
@@ -96,6 +99,7 @@ std::string Live::start(const Options& options, const LiveOptions& live) {
   const std::string why =
       daemon_.start({daemon, "--config", file}, dir_.path() + "/speckvd.log", socket);
   if (!why.empty()) return why;
+  ask_ = options.build_bin + "/speckvctl --socket " + socket + " status --json";
   speckv_open_args args{};
   args.size = sizeof args;
   args.socket_path = socket.c_str();
@@ -104,6 +108,19 @@ std::string Live::start(const Options& options, const LiveOptions& live) {
   args.timeout_ms = 30'000;  // a busy machine is no reason to skip rows
   const int result = speckv_open(&args, &session_);
   return result == 0 ? "" : std::string("speckv_open: ") + std::strerror(-result);
+}
+
+uint64_t Live::near_blocks() const {
+  FILE* const pipe = popen(ask_.c_str(), "r");
+  if (!pipe) return 0;
+  std::string text;
+  char part[4096];
+  for (size_t got; (got = std::fread(part, 1, sizeof part, pipe)) > 0;) text.append(part, got);
+  pclose(pipe);
+  std::erase_if(text, [](char c) { return c == ' ' || c == '\n'; });
+  const size_t near = text.find("\"near\":{"), at = text.find("\"blocks\":", near);
+  if (near == std::string::npos || at == std::string::npos) return 0;
+  return std::strtoull(text.c_str() + at + 9, nullptr, 10);
 }
 
 uint32_t Live::add(const speckv_layout& layout) {

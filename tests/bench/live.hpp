@@ -43,6 +43,9 @@ struct LiveOptions {
   uint32_t encode_threads = 0;  // beside the data thread
   std::string spill_path;       // a tier below the pool
   uint64_t spill_bytes = 0;
+  uint64_t near_bytes = 0;   // of memory above the pool
+  double emulated_gb_s = 0;  // of the pool's link; 0: as it is
+  uint64_t emulated_ns = 0;
 };
 
 class Live {
@@ -64,11 +67,14 @@ class Live {
   double daemon_cpu_s(const std::string& thread = "") const { return daemon_.cpu_s(thread); }
   void pause() { daemon_.signal(SIGSTOP); }
   void resume() { daemon_.signal(SIGCONT); }
+  // Blocks that stand in near memory, by speckvctl; 0 also where there is none.
+  uint64_t near_blocks() const;
   // "shm pool of 512MiB, 2MiB pages"
   std::string setting() const;
 
  private:
   TempDir dir_;
+  std::string ask_;  // the command that prints the daemon's status
   Process daemon_;
   speckv_session* session_ = nullptr;
 };
