@@ -11,7 +11,7 @@ static_assert(sizeof(struct speckv_cmd) == 80, "what fits into an SQE of 128 byt
 static_assert(offsetof(struct speckv_cmd, heads) == 40);
 static_assert(offsetof(struct speckv_cmd, checksum) == 64);
 static_assert(sizeof(struct speckv_engine_info) == 72);
-static_assert(offsetof(struct speckv_engine_info, reserved) == 48);
+static_assert(offsetof(struct speckv_engine_info, reserved) == 56);
 static_assert(sizeof(struct speckv_engine_descriptor) == 64);
 static_assert(sizeof(struct speckv_engine_completion) == 64);
 

@@ -181,6 +181,18 @@ void speckv_engines_settle(void)
 	mutex_unlock(&speckv_engines_lock);
 }
 
+/* engine->lock held. What is over has given its tag back. */
+static u32 in_flight_of(const struct speckv_engine *engine, const struct speckv_file *file)
+{
+	u32 i, tag, count = 0;
+
+	for (i = 0; i < SPECKV_QUEUES; i++)
+		for (tag = 0; tag < SPECKV_RING_SLOTS; tag++)
+			count += engine->queues[i].ring.busy[tag] &&
+				 engine->queues[i].jobs[tag].file == file;
+	return count;
+}
+
 static void tell_caps(const struct speckv_engine *engine, struct speckv_engine_info *info)
 {
 	const struct speckv_caps *caps = &engine->caps;
@@ -224,6 +236,7 @@ long speckv_engine_tell(struct speckv_file *file, struct speckv_engine_info *inf
 	if (!rc) {
 		spin_lock(&engine->lock);
 		tell_caps(engine, info);
+		info->in_flight = in_flight_of(engine, file);
 		spin_unlock(&engine->lock);
 	}
 	if (engine)

@@ -5,6 +5,9 @@
 #include <sys/ioctl.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
+#include <utility>
 
 #include <spdlog/spdlog.h>
 
@@ -22,6 +25,28 @@ Result<speckv_engine_info> attach(int fd) {
   return Status::from_errno("attaching the driver's codec engine");
 }
 
+// A daemon that died left commands with the engine, which may still write to slots that are free
+// now. Each has a deadline, and after that a reset.
+void wait_for_earlier(int fd) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(15);
+  bool told = false;
+  for (;;) {
+    speckv_engine_info info{};
+    if (ioctl(fd, SPECKV_IOC_ENGINE, &info) != 0 || info.in_flight == 0) return;
+    if (!std::exchange(told, true))
+      spdlog::info("the engine still works on {} commands of an earlier daemon: waiting for them",
+                   info.in_flight);
+    if (std::chrono::steady_clock::now() > until) {
+      spdlog::warn(
+          "{} commands of an earlier daemon have no end: what the engine writes for them spoils "
+          "blocks, which readers then miss; unbind it and start speckvd again",
+          info.in_flight);
+      return;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> Engines::region_names(const config::Config& config) {
@@ -35,6 +60,7 @@ std::vector<std::string> Engines::region_names(const config::Config& config) {
 Status Engines::open(const config::Config& config, Medium& medium) {
   numa_node_ = config.pool.medium.numa_node;
   devices_.resize(config.daemon.data_threads);
+  if (medium.engine_fd() >= 0) wait_for_earlier(medium.engine_fd());
   if (config.engine.kind == "cpu") return {};
   const Status status = open_device(config, medium);
   if (!status.ok()) spdlog::warn("[engine] kind = device: {}: the cpu encodes", status.text());

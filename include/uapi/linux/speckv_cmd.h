@@ -189,7 +189,13 @@ enum speckv_engine_state {
  * @widths: out; slots of widths in table memory
  * @resets: out; function resets so far
  * @commands: out; commands that ended
+ * @in_flight: out; commands of this file that may still read or write, whoever gave them: those of
+ *	a process that died, and those past their deadline, until the engine has answered a reset
+ * @pad: must be 0
  * @reserved: must be 0
+ *
+ * Whoever takes a file over from a process that died waits until @in_flight is 0 before it uses
+ * extents anew that this one may have named.
  *
  * ENODEV: there is no such engine.
  */
@@ -209,7 +215,9 @@ struct speckv_engine_info {
 	__u16 widths;
 	__u32 resets;
 	__aligned_u64 commands;
-	__aligned_u64 reserved[3];
+	__u32 in_flight;
+	__u32 pad;
+	__aligned_u64 reserved[2];
 };
 
 #endif /* _UAPI_LINUX_SPECKV_CMD_H */

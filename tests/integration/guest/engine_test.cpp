@@ -7,6 +7,7 @@
 // Each segment is encoded again by the daemon and compared (check_one_in = 1); and what clients
 // read is compared with what a daemon without an engine gives them.
 #include <fcntl.h>
+#include <signal.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -208,6 +209,38 @@ TEST_F(Engine, OneThatIsDeafLosesItsSlotsAndIsTakenBackWhenBoundAnew) {
   tell_driver("unbind", address);
   tell_driver("bind", address);
   EXPECT_TRUE(eventually([&] { return field("engines_live") == 1; })) << daemon_->log();
+}
+
+// Puts through the daemon's death; then everything again, and reads it.
+int put_through_a_death(const std::string& path) {
+  RealClient client(path, "default", presets[0]);
+  if (client.opened() != 0) return 1;
+  const uint64_t before = client.client().stats().reconnects;
+  uint64_t number = 0;
+  while (number < blocks && client.put(number) == 0) number++;
+  if (number == blocks || !client.reconnected(before)) return 2;
+  for (number = 0; number < blocks; number++)
+    if (client.put(number) != 0) return 3;
+  for (number = 0; number < blocks; number++)
+    if (client.get(number) < 0) return 4;
+  return 0;
+}
+
+// The next one has its extents, and the engine still writes to them.
+TEST_F(Engine, ADaemonThatIsKilledLeavesNoCommandToTheNext) {
+  DaemonOptions options = engine_daemon("device", 5000);
+  options.keeper = true;
+  begin(options);
+  ASSERT_TRUE(device_is_told("slow count=all after=40 ms=1000"));
+  const pid_t client =
+      spawn_as(uid_one, [&] { return put_through_a_death(daemon_->socket_path()); });
+  ASSERT_TRUE(
+      eventually([&] { return field("commands") > 45 && field("commands_under_way") > 0; }));
+  ASSERT_EQ(::kill(listener(daemon_->socket_path()), SIGKILL), 0);
+  EXPECT_TRUE(logged("commands of an earlier daemon: waiting for them")) << daemon_->log();
+  ASSERT_TRUE(device_is_told("heal"));
+  EXPECT_EQ(wait_for(client), 0) << daemon_->log();
+  EXPECT_EQ(field("lies"), 0u);
 }
 
 }  // namespace

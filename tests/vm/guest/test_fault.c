@@ -235,6 +235,7 @@ static void give_up(const char *fault)
 	EXPECT_ERRNO(command(pool.control, &cmd), ENODEV);
 	info = engine_info(pool.control);
 	EXPECT_EQ(info.state, SPECKV_ENGINE_DEAD);
+	EXPECT_EQ(info.in_flight, 1); /* the one without an end */
 	free_extent(pool.control, pool.to.handle);
 	EXPECT_EQ(engine_counter("lends_busy"), 2); /* it may still write there */
 	engine_fault("heal");
