@@ -11,8 +11,8 @@ export JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 PRESET ?= release
 
-.PHONY: help run test test-all sim test-vm test-fpga fpga demo-cxl bench quality install deps
-.PHONY: format format-check lint clean calibrate test-llama-server
+.PHONY: help run test test-all sim test-vm test-fpga fpga demo-cxl demo-engine bench quality
+.PHONY: install deps format format-check lint clean calibrate test-llama-server
 .PHONY: test-engines bench-engines bench-engine bench-peers test-chaos
 
 help: ## this list
@@ -72,6 +72,10 @@ fpga: ## [fpga/full] a million pages, every seeded fault, place and route: an ho
 demo-cxl: ## [tests/vm/e2e/e2e] a CXL card in QEMU: put, get, crash, pull the card
 	@tools/need build test vm
 	@tests/vm/e2e/e2e --demo
+
+demo-engine: ## [tests/vm/e2e/e2e] a codec engine in QEMU: it encodes, is reset, lies, falls silent
+	@tools/need build test vm fpga
+	@tests/vm/e2e/e2e --demo-engine
 
 bench: ## [tests/bench/run] every number of the design, as ratios side by side
 	@tools/need build test bench

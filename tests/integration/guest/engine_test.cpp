@@ -6,68 +6,17 @@
 //
 // Each segment is encoded again by the daemon and compared (check_one_in = 1); and what clients
 // read is compared with what a daemon without an engine gives them.
-#include <fcntl.h>
 #include <signal.h>
-#include <termios.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
-#include "guest.hpp"
+#include "engine_guest.hpp"
 
 namespace speckv::test {
 namespace {
 
-constexpr uint64_t blocks = real_blocks / 3;
-constexpr uint32_t presets[] = {SPECKV_PRESET_NEAR_LOSSLESS, SPECKV_PRESET_BALANCED,
-                                SPECKV_PRESET_COMPACT};
-
-// One line to the device process, answered by one.
-bool device_is_told(const std::string& line) {
-  const int port = open("/dev/ttyS2", O_RDWR | O_NOCTTY | O_CLOEXEC);
-  if (port < 0) return false;
-  termios raw{};
-  tcgetattr(port, &raw);
-  cfmakeraw(&raw);
-  tcsetattr(port, TCSANOW, &raw);
-  const std::string words = line + "\n";
-  std::string answer;
-  char c = 0;
-  if (write(port, words.data(), words.size()) == ssize_t(words.size()))
-    while (read(port, &c, 1) == 1 && c != '\n') answer += c;
-  close(port);
-  return answer.rfind("ok", 0) == 0;
-}
-
-DaemonOptions engine_daemon(const char* kind, uint32_t deadline_ms = 2000) {
-  DaemonOptions options = extent_daemon();
-  options.more += std::string("[engine]\nkind = \"") + kind + "\"\ncheck_one_in = 1\n" +
-                  "deadline_ms = " + std::to_string(deadline_ms) + "\n";
-  return options;
-}
-
-// What a client puts, and reads back, of each preset: each has blocks of its own.
-struct Story {
-  int stored = 0, read = 0;
-  uint64_t sums[std::size(presets)][blocks] = {};
-};
-
-int put_and_read(const std::string& path, Story* story) {
-  for (size_t i = 0; i < std::size(presets); i++) {
-    RealClient client(path, "default", presets[i]);
-    if (client.opened() != 0) return 1;
-    for (uint64_t number = 0; number < blocks; number++)
-      story->stored += client.put(i * blocks + number) == 0;
-    for (uint64_t number = 0; number < blocks; number++) {
-      const int result = client.get(i * blocks + number);
-      if (result != 0 && result != 1) continue;  // 1: these presets lose a little
-      story->read++;
-      story->sums[i][number] = client.block().sum();
-    }
-  }
-  return 0;
-}
+constexpr uint64_t blocks = engine_blocks_max;
 
 class Engine : public ::testing::Test {
  protected:
@@ -83,15 +32,14 @@ class Engine : public ::testing::Test {
         << "extents that nobody holds are given back, and nothing stays lent";
   }
   // All of it, by a client of another uid.
-  Story* tell_story() {
-    auto* story = static_cast<Story*>(shared_memory(sizeof(Story)));
-    EXPECT_EQ(run_as(uid_one, [&] { return put_and_read(daemon_->socket_path(), story); }), 0);
-    EXPECT_EQ(story->stored, int(blocks * std::size(presets))) << daemon_->log();
-    EXPECT_EQ(story->read, int(blocks * std::size(presets)));
+  EngineStory* tell_story() {
+    EngineStory* story = tell_engine_story(daemon_->socket_path(), blocks);
+    EXPECT_TRUE(story->is_whole()) << story->stored << " stored, " << story->read << " read\n"
+                                   << daemon_->log();
     return story;
   }
   // The same without an engine.
-  Story* cpu_story() {
+  EngineStory* cpu_story() {
     if (daemon_) daemon_->stop();
     begin(engine_daemon("cpu"));
     return tell_story();
@@ -100,11 +48,8 @@ class Engine : public ::testing::Test {
     return eventually([&] { return daemon_->log().find(text) != std::string::npos; });
   }
   uint64_t field(const char* name) const { return status_field(daemon_->socket_path(), name); }
-  static void expect_same(const Story* one, const Story* other) {
-    for (size_t i = 0; i < std::size(presets); i++)
-      for (uint64_t number = 0; number < blocks; number++)
-        ASSERT_EQ(one->sums[i][number], other->sums[i][number])
-            << "preset " << presets[i] << ", block " << number;
+  static void expect_same(const EngineStory* one, const EngineStory* other) {
+    EXPECT_TRUE(one->reads_like(*other));
   }
   void print(const char* what) const {
     std::printf(
@@ -121,7 +66,7 @@ class Engine : public ::testing::Test {
 
 TEST_F(Engine, WhatItStoresIsWhatTheCpuStores) {
   begin(engine_daemon("device"));
-  const Story* story = tell_story();
+  const EngineStory* story = tell_story();
   print("the engine");
   const uint64_t segments = field("encoded_segments");
   EXPECT_GT(segments, 600u) << "of 756; the first ones are the cpu's, until tables are loaded";
@@ -143,11 +88,11 @@ class EngineFault : public Engine, public ::testing::WithParamInterface<Wrong> {
 // In the middle of puts: each is answered, and what is read is what the cpu makes of it. The engine
 // is set aside, tried, and trusted again.
 TEST_P(EngineFault, CostsAClientNothingButTime) {
-  const Story* right = cpu_story();
+  const EngineStory* right = cpu_story();
   daemon_->stop();
   begin(engine_daemon("device", 300));
   ASSERT_TRUE(device_is_told(std::string(GetParam().fault) + " after=200"));
-  const Story* story = tell_story();
+  const EngineStory* story = tell_story();
   EXPECT_TRUE(eventually([&] { return field("engines_live") == 1; })) << daemon_->log();
   print(GetParam().fault);
   EXPECT_TRUE(logged("codec engine set aside: ")) << daemon_->log();
@@ -162,7 +107,7 @@ TEST_P(EngineFault, CostsAClientNothingButTime) {
   const uint64_t before = field("encoded_segments");
   EXPECT_EQ(run_as(uid_one,
                    [&] {
-                     RealClient client(daemon_->socket_path(), "default", presets[0]);
+                     RealClient client(daemon_->socket_path(), "default", engine_presets[0]);
                      for (uint64_t number = 1000; number < 1020; number++)
                        if (client.put(number) != 0) return 1;
                      return 0;
@@ -193,11 +138,11 @@ void tell_driver(const char* what, const std::string& text) {
 // Neither its own reset nor the function's is answered: nobody knows what it still writes. Its
 // slots are given up, the rest goes on; unbound and bound anew it is the daemon's again.
 TEST_F(Engine, OneThatIsDeafLosesItsSlotsAndIsTakenBackWhenBoundAnew) {
-  const Story* right = cpu_story();
+  const EngineStory* right = cpu_story();
   daemon_->stop();
   begin(engine_daemon("device", 300));
   ASSERT_TRUE(device_is_told("deaf after=200"));
-  const Story* story = tell_story();
+  const EngineStory* story = tell_story();
   print("deaf");
   EXPECT_GE(field("given_up_slots"), 1u);
   EXPECT_EQ(field("failed_blocks"), 0u);
@@ -213,7 +158,7 @@ TEST_F(Engine, OneThatIsDeafLosesItsSlotsAndIsTakenBackWhenBoundAnew) {
 
 // Puts through the daemon's death; then everything again, and reads it.
 int put_through_a_death(const std::string& path) {
-  RealClient client(path, "default", presets[0]);
+  RealClient client(path, "default", engine_presets[0]);
   if (client.opened() != 0) return 1;
   const uint64_t before = client.client().stats().reconnects;
   uint64_t number = 0;

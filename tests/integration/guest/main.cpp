@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// main.cpp - guest_test [--demo] [gtest options]: prints TAP, or the demo's story.
+// main.cpp - guest_test [--demo | --demo-engine BACKEND] [gtest options]: prints TAP, or a demo's
+// story.
 //
 // A failure's text comes as comments under its line. Exit status: 0 only if all passed.
 #include <gtest/gtest.h>
@@ -9,7 +10,8 @@
 
 namespace speckv::test {
 int tell_demo();
-}
+int tell_engine_demo(const char* backend);
+}  // namespace speckv::test
 
 namespace {
 
@@ -41,6 +43,8 @@ int main(int count, char** values) {
   testing::InitGoogleTest(&count, values);
   setvbuf(stdout, nullptr, _IOLBF, 0);
   if (count > 1 && !std::strcmp(values[1], "--demo")) return speckv::test::tell_demo();
+  if (count > 2 && !std::strcmp(values[1], "--demo-engine"))
+    return speckv::test::tell_engine_demo(values[2]);
   testing::TestEventListeners& listeners = testing::UnitTest::GetInstance()->listeners();
   delete listeners.Release(listeners.default_result_printer());
   listeners.Append(new Tap);

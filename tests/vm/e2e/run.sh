@@ -40,6 +40,11 @@ if wanted demo; then
 	exit $status
 fi
 
+if wanted demo-engine; then
+	in_root /bin/guest_test --demo-engine "$(cat /t/backend)"
+	exit $status
+fi
+
 # Here groups of version 2 have the memory controller; many a machine of today has version 1's.
 if wanted cgroup; then
 	mount -t cgroup2 cgroup2 /t/root/sys/fs/cgroup || fail "control groups of version 2"

@@ -5,10 +5,14 @@
 # Sourced by vm-test, which has $repo and $work. QEMU sees only what lies under its root, so that is
 # where sockets are. SPECKV_DEVICE names another program.
 
+# engines_build [BACKEND] - golden, or verilated or both, which need the program with the RTL.
 engines_build() {
+	local name=speckv-device
+	engine_backend=${1:-golden}
+	[ "$engine_backend" = golden ] || name=speckv-device-rtl
 	engine_root=${RIG_ROOT:-/var/cache/speckv-rig}
-	engine_program=${SPECKV_DEVICE:-$repo/build/release/bin/speckv-device}
-	(cd "$repo" && tools/build release speckv-device engine_cases) >"$work/engine.build" 2>&1 ||
+	engine_program=${SPECKV_DEVICE:-$repo/build/release/bin/$name}
+	(cd "$repo" && tools/build release "$name" engine_cases) >"$work/engine.build" 2>&1 ||
 		{ cat "$work/engine.build" >&2 && return 1; }
 	"$repo/build/release/bin/engine_cases" "$work/engine-cases"
 }
@@ -20,7 +24,7 @@ engine_start() {
 	local socket
 	engine_folder=$(mktemp -d -p "$engine_root/rig" engine.XXXXXX)
 	echo "$engine_folder" >>"$work/engine.folders"
-	"$engine_program" --socket "$engine_folder/engine.sock" \
+	"$engine_program" --backend "$engine_backend" --socket "$engine_folder/engine.sock" \
 		--control "$engine_folder/control.sock" >"$engine_folder/log" 2>&1 &
 	engine_pid=$!
 	for _ in $(seq 100); do [ -S "$engine_folder/control.sock" ] || sleep 0.1; done
