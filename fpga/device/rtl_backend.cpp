@@ -85,7 +85,8 @@ void RtlBackend::write(uint32_t offset, uint32_t value) {
 
 bool RtlBackend::work(const Bus& bus) {
   {
-    const std::lock_guard lock(lock_);
+    std::unique_lock lock(lock_);
+    stepped_.wait(lock, [this] { return resets_waiting_ == 0; });
     is_stepping_ = true;
     std::swap(mailbox_, applying_);
   }
@@ -119,7 +120,10 @@ std::optional<uint8_t> RtlBackend::take_interrupt() {
 
 void RtlBackend::reset() {
   std::unique_lock lock(lock_);
+  // Else a work() that follows the other at once would go first, again and again.
+  ++resets_waiting_;
   stepped_.wait(lock, [this] { return !is_stepping_; });
+  --resets_waiting_;
   engine_->power_on();
   for (RtlMemory& memory : memory_) memory.power_on();
   written_.power_on();
@@ -129,6 +133,8 @@ void RtlBackend::reset() {
   is_reset_pending_ = false;
   look(NoBus());
   mirror_ = said_;
+  lock.unlock();
+  stepped_.notify_all();
 }
 
 uint64_t RtlBackend::cycles() const {

@@ -90,12 +90,15 @@ TEST_F(Rtl, AResetOfTheFunctionWhileAJobIsUnderWay) {
     set_layout(shape);
     host_.submit(descriptor(shape, true, false));
     std::atomic<bool> is_over = false;
+    std::atomic<uint64_t> steps = 0;
     std::thread worker([&] {
-      while (!is_over) (void)backend_->work(map_);
+      for (; !is_over; ++steps) (void)backend_->work(map_);
     });
     const uint64_t begin = rtl().cycles();
     while (rtl().cycles() < begin + 300 * uint64_t(i)) std::this_thread::yield();
+    const uint64_t before = steps;
     backend_->reset();
+    EXPECT_LE(steps, before + 100) << "it waits for the step under way, not for a pause";
     const auto target = host_.at(Host::data + (3 << 20), 64 << 10);
     std::ranges::fill(target, std::byte{0});
     const uint64_t after = rtl().cycles();
