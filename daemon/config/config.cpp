@@ -77,7 +77,7 @@ std::string describe_medium(const PoolConfig& pool) {
 
 std::string describe_engine(const Config& config) {
   const EngineConfig& engine = config.engine;
-  if (engine.kind == "cpu") return "cpu";
+  if (!may_have_device(config)) return "cpu";
   return engine.kind + ", 1 of " + std::to_string(engine.check_one_in) +
          " segments checked, answers within " + std::to_string(engine.deadline_ms) + " ms, " +
          format_bytes(engine.staging_bytes * config.daemon.data_threads) + " of staging";
@@ -149,6 +149,10 @@ std::string describe_space(const NamespaceConfig& space, const Config& config) {
 }
 
 }  // namespace
+
+bool may_have_device(const Config& config) {
+  return config.engine.kind != "cpu" && config.pool.medium.kind == "extent";
+}
 
 uint64_t index_bytes_max(const NamespaceConfig& space) {
   const uint64_t buckets = 2 * space.index_entries / shm::bucket_entries + limits::data_threads_max;
@@ -248,7 +252,7 @@ uint64_t size_memory_bytes(const NamespaceConfig& space, uint32_t shards) {
 
 // Of a device: a place of staging memory for each command, and what is encoded again to compare.
 uint64_t engine_memory_bytes(const Config& config) {
-  if (config.engine.kind == "cpu") return 0;
+  if (!may_have_device(config)) return 0;
   return 2 * config.engine.staging_bytes * config.daemon.data_threads;
 }
 

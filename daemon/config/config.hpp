@@ -68,7 +68,7 @@ struct PoolConfig {
 
 // Who encodes: docs/driver.md, "The daemon on an engine".
 struct EngineConfig {
-  std::string kind = "cpu";  // "cpu", "device"
+  std::string kind = "auto";  // "auto": what is faster, "cpu", "device"
   uint32_t check_one_in = limits::check_one_in_default;
   uint32_t deadline_ms = limits::engine_deadline_ms_default;
   uint64_t staging_bytes = limits::staging_bytes_default;  // of each data thread
@@ -187,6 +187,8 @@ uint32_t size_samples_of_shard(const NamespaceConfig& space, uint32_t shards);
 uint64_t size_memory_bytes(const NamespaceConfig& space, uint32_t shards);
 uint64_t speculation_memory_bytes(const NamespaceConfig& space);
 uint64_t engine_memory_bytes(const Config& config);
+// Whether a codec engine is wanted where one can be.
+bool may_have_device(const Config& config);
 // The most memory that this configuration can ever take: pool, indexes, arenas,
 // widths. Bytes.
 uint64_t memory_bytes_max(const Config& config);

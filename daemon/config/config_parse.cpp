@@ -13,7 +13,7 @@ namespace {
 constexpr std::string_view log_levels[] = {"trace", "debug", "info", "warn", "error", "off"};
 constexpr std::string_view media[] = {"shm", "memfd", "devdax", "extent"};
 constexpr std::string_view sections[] = {"daemon", "pool", "engine", "session", "namespace"};
-constexpr std::string_view engines[] = {"cpu", "device"};
+constexpr std::string_view engines[] = {"auto", "cpu", "device"};
 
 void read_path(TableReader& table, std::string_view key, uint32_t bytes_max, std::string* ret) {
   std::string path;

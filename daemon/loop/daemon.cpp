@@ -114,7 +114,7 @@ Status Daemon::start_threads() {
   const uint32_t workers = encoders.count;
   spdlog::info("encode_threads {}", encoders.text);
   if (!encoders.warning.empty()) spdlog::warn("{}", encoders.warning);
-  const Status engines = engines_.open(config_, *medium_);
+  const Status engines = engines_.open(config_, *medium_, workers);
   if (!engines.ok()) return engines;
   undertaker_ = std::make_unique<Undertaker>();
   hold_rooms_.push_back(std::make_unique<HoldRoom>(*config_.session.holds_max));

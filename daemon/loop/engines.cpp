@@ -11,6 +11,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include "loop/engine_choice.hpp"
+#include "loop/io_ring.hpp"
+
 namespace speckv {
 
 namespace {
@@ -51,20 +54,46 @@ void wait_for_earlier(int fd) {
 
 std::vector<std::string> Engines::region_names(const config::Config& config) {
   std::vector<std::string> names;
-  if (config.engine.kind == "cpu") return names;
+  if (!config::may_have_device(config)) return names;
   for (uint32_t shard = 0; shard < config.daemon.data_threads; shard++)
     names.push_back(staging_name(shard));
   return names;
 }
 
-Status Engines::open(const config::Config& config, Medium& medium) {
+Status Engines::open(const config::Config& config, Medium& medium, uint32_t workers) {
   numa_node_ = config.pool.medium.numa_node;
   devices_.resize(config.daemon.data_threads);
   if (medium.engine_fd() >= 0) wait_for_earlier(medium.engine_fd());
-  if (config.engine.kind == "cpu") return {};
-  const Status status = open_device(config, medium);
-  if (!status.ok()) spdlog::warn("[engine] kind = device: {}: the cpu encodes", status.text());
+  if (!config::may_have_device(config)) return {};
+  const bool is_choice = config.engine.kind == "auto";
+  Status status = open_device(config, medium);
+  if (status.ok() && is_choice) status = choose(workers);
+  if (!status.ok())
+    spdlog::log(is_choice ? spdlog::level::info : spdlog::level::warn,
+                "[engine] kind = {}: {}: the cpu encodes", config.engine.kind, status.text());
   return {};
+}
+
+// Presets that the cpu encodes faster are not the engine's.
+Status Engines::choose(uint32_t workers) {
+  IoRing ring;
+  Status status = ring.open(true);
+  if (status.ok()) status = ring.attach();
+  if (!status.ok()) return status;
+  const auto shards = uint32_t(devices_.size());
+  bool any = false;
+  for (const EngineRates& rates :
+       measure_engines(*devices_[0], ring, workers / shards, numa_node_)) {
+    spdlog::info("{}: the engine encodes {:.0f} MB/s, the cpu {:.0f} MB/s: {}", rates.preset,
+                 rates.device_bytes_s / 1e6, rates.cpu_bytes_s / 1e6,
+                 rates.is_device_faster() ? "the engine" : "the cpu");
+    any = any || rates.is_device_faster();
+    for (auto& device : devices_)
+      if (device && !rates.is_device_faster()) device->can.encoders &= ~(1u << uint32_t(rates.k));
+  }
+  if (any) return {};
+  std::fill(devices_.begin(), devices_.end(), std::nullopt);
+  return {ENOTSUP, "the codec engine is faster with no preset"};
 }
 
 // A queue pair and an equal part of table memory for each data thread, as far as there are any.

@@ -22,7 +22,8 @@ class Engines {
   // Names of the regions that engines have in the medium: keep_only() keeps these, too.
   static std::vector<std::string> region_names(const config::Config& config);
 
-  Status open(const config::Config& config, Medium& medium);
+  // workers: encode threads of all data threads.
+  Status open(const config::Config& config, Medium& medium, uint32_t workers);
   // The driver's engine may have been bound anew. Control thread, at any time; an error is no news:
   // data threads try it by themselves.
   void attach_again() const;
@@ -31,6 +32,7 @@ class Engines {
 
  private:
   Status open_device(const config::Config& config, Medium& medium);
+  Status choose(uint32_t workers);
   Status open_staging(const config::Config& config, Medium& medium, uint32_t shard);
 
   int numa_node_ = -1, fd_ = -1;

@@ -175,6 +175,7 @@ watch::DaemonFacts LiveView::daemon() const {
   facts.isolation = daemon_.medium().isolation();
   facts.medium_kind = daemon_.medium().kind();
   facts.isolation_kind = daemon_.medium().isolation_kind();
+  facts.engine_wanted = config.engine.kind;
   facts.survives_daemon = daemon_.medium().survives_daemon();
   facts.emulated = config.pool.medium.emulated_gb_s > 0 || config.pool.medium.emulated_ns > 0;
   facts.pid = getpid();

@@ -23,6 +23,7 @@ struct DaemonFacts {
   std::string version, codec_isa, config_source, socket;
   std::string medium, isolation;            // Medium::describe() and isolation(), for people
   std::string medium_kind, isolation_kind;  // for programs
+  std::string engine_wanted;                // [engine] kind
   bool survives_daemon = false;             // stored blocks outlive the process
   bool emulated = false;  // the medium is throttled: no figure of it is a measurement
   int32_t pid = 0;

@@ -22,6 +22,7 @@ ordered_json daemon_json(const DaemonFacts& facts) {
           {"isolation", facts.isolation},
           {"medium_kind", facts.medium_kind},
           {"isolation_kind", facts.isolation_kind},
+          {"engine_wanted", facts.engine_wanted},
           {"survives_daemon", facts.survives_daemon},
           {"emulated", facts.emulated},
           {"codec_isa", facts.codec_isa},

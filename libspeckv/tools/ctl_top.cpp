@@ -73,14 +73,19 @@ double rate(const Moment* before, const Moment& now, const char* list, size_t i,
   return step > 0 ? step / (now.at_s - before->at_s) : 0;
 }
 
-// The same of a tier of the i-th namespace, which may be null.
+// The same of a part of the i-th one, which may be null.
+double part_rate(const Moment* before, const Moment& now, const char* list, size_t i,
+                 const char* part, const char* field) {
+  if (!before || i >= before->status.at(list).size() || now.at_s <= before->at_s) return 0;
+  const ordered_json old = before->status.at(list).at(i).value(part, ordered_json());
+  if (old.is_null()) return 0;
+  const double step = value(now.status.at(list).at(i).at(part), field) - value(old, field);
+  return step > 0 ? step / (now.at_s - before->at_s) : 0;
+}
+
 double tier_rate(const Moment* before, const Moment& now, size_t i, const char* tier,
                  const char* field) {
-  if (!before || i >= before->status.at("namespaces").size() || now.at_s <= before->at_s) return 0;
-  const ordered_json& old = before->status.at("namespaces").at(i).at(tier);
-  if (old.is_null()) return 0;
-  const double step = value(now.status.at("namespaces").at(i).at(tier), field) - value(old, field);
-  return step > 0 ? step / (now.at_s - before->at_s) : 0;
+  return part_rate(before, now, "namespaces", i, tier, field);
 }
 
 std::string share_of(const ordered_json& tier) {
@@ -132,6 +137,28 @@ std::string draw_spill(const Moment* before, const Moment& now) {
   return rows.size() == 1 ? "" : table(rows) + "\n";
 }
 
+// Codec engines, of threads that have one.
+std::string draw_engines(const Moment* before, const Moment& now) {
+  std::vector<std::vector<std::string>> rows{{"ENGINE", "STATE", "SEGMENTS/s", "RAW/s", "STORED/s",
+                                              "BY CPU/s", "COMPARED/s", "ERRORS", "SET ASIDE"}};
+  const ordered_json& threads = now.status.at("threads");
+  for (size_t i = 0; i < threads.size(); i++) {
+    const ordered_json engine = threads.at(i).value("engine", ordered_json::object());
+    const std::string state = engine.value("state", "none");
+    if (state == "none") continue;
+    const auto per_s = [&](const char* field) {
+      return part_rate(before, now, "threads", i, "engine", field);
+    };
+    rows.push_back(
+        {threads.at(i).at("shard").dump(), state, human_count(per_s("encoded_segments")),
+         human_bytes(per_s("encoded_raw_bytes")), human_bytes(per_s("encoded_stored_bytes")),
+         human_count(per_s("segments_by_cpu")), human_count(per_s("checked_segments")),
+         human_count(value(engine, "lies") + value(engine, "late") + value(engine, "errors")),
+         human_count(value(engine, "set_aside"))});
+  }
+  return rows.size() == 1 ? "" : table(rows) + "\n";
+}
+
 std::string draw(const Moment* before, const Moment& now) {
   const ordered_json& daemon = now.status.at("daemon");
   std::string text = "speckvd " + daemon.at("version").get<std::string>() + "   up " +
@@ -156,7 +183,8 @@ std::string draw(const Moment* before, const Moment& now) {
          human_bytes(per_s("compressed_stored_bytes")), human_count(per_s("read_touches")),
          human_count(per_s("evicted_blocks")), human_count(per_s("failed_blocks"))});
   }
-  text += table(rows) + "\n" + draw_near(before, now) + draw_spill(before, now);
+  text += table(rows) + "\n" + draw_near(before, now) + draw_spill(before, now) +
+          draw_engines(before, now);
   rows = {{"THREAD", "WAKEUPS/s", "ENTRIES/s", "REJECTED/s"}};
   const ordered_json& threads = now.status.at("threads");
   for (size_t i = 0; i < threads.size(); i++)

@@ -150,6 +150,39 @@ void check_threads(const ordered_json& status, Findings* ret) {
   }
 }
 
+// The codec engine of each data thread that has one, and one that is wanted and not there.
+void check_engines(const ordered_json& status, Findings* ret) {
+  const ordered_json& daemon = status.at("daemon");
+  bool any = false;
+  for (const ordered_json& thread : status.at("threads")) {
+    if (!has(thread, "engine") || word(thread.at("engine"), "state") == "none") continue;
+    any = true;
+    const ordered_json& engine = thread.at("engine");
+    const bool live = word(engine, "state") == "live";
+    const std::string numbers =
+        format("%.0f segments encoded, %.0f compared, %.0f wrong answers, %.0f late",
+               number(engine, "encoded_segments"), number(engine, "checked_segments"),
+               number(engine, "lies"), number(engine, "late"));
+    add(ret, live, "codec engine of thread " + thread.at("shard").dump(),
+        live ? numbers : "set aside: " + word(engine, "reason") + "; " + numbers,
+        "the cpu encodes meanwhile, and it is tried again by itself; "
+        "/sys/bus/pci/drivers/speckv/*/speckv has the driver's view; one that is dead there: "
+        "unbind it and bind it anew");
+    if (number(engine, "lies") > 0 && live)
+      add(ret, false, "answers of the codec engine", numbers,
+          "it lied before: set check_one_in = 1 until it is known why");
+  }
+  if (!any && has(daemon, "engine_wanted") && word(daemon, "engine_wanted") == "device")
+    add(ret, false, "codec engine", "[engine] kind = device, and the driver has none",
+        "docs/driver.md: is it in /sys/bus/pci/drivers/speckv? then restart speckvd");
+  for (const ordered_json& space : status.at("namespaces"))
+    if (has(space, "given_up_slots") && number(space, "given_up_slots") > 0)
+      add(ret, false, "slots of " + word(space, "name"),
+          format("%.0f are out of use: a codec engine may still write there",
+                 number(space, "given_up_slots")),
+          "unbind that engine, then restart speckvd: it keeps the blocks");
+}
+
 // One quota: what is used, its limit, what it refused.
 void check_quota(const ordered_json& object, const std::string& owner, const char* what,
                  const char* used, const char* limit, const char* refused, Findings* ret) {
@@ -324,6 +357,7 @@ std::vector<Finding> judge(const ordered_json& status, const Machine& machine) {
   check_memory(daemon, &findings);
   check_pins(daemon, &findings);
   check_threads(status, &findings);
+  check_engines(status, &findings);
   for (const ordered_json& space : status.at("namespaces")) {
     check_pages(space, &findings);
     check_room(space, &findings);

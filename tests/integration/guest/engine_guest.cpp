@@ -24,10 +24,8 @@ bool device_is_told(const std::string& line) {
 }
 
 DaemonOptions engine_daemon(const char* kind, uint32_t deadline_ms) {
-  DaemonOptions options = extent_daemon();
-  options.more += std::string("[engine]\nkind = \"") + kind + "\"\ncheck_one_in = 1\n" +
-                  "deadline_ms = " + std::to_string(deadline_ms) + "\n";
-  return options;
+  return extent_daemon("64MiB", std::string("kind = \"") + kind + "\"\ncheck_one_in = 1\n" +
+                                    "deadline_ms = " + std::to_string(deadline_ms) + "\n");
 }
 
 bool EngineStory::reads_like(const EngineStory& other) const {

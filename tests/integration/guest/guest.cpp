@@ -311,7 +311,7 @@ bool poison(uint64_t offset) {
   return done;
 }
 
-DaemonOptions extent_daemon(const std::string& bytes_each) {
+DaemonOptions extent_daemon(const std::string& bytes_each, const std::string& engine) {
   DaemonOptions options;
   options.medium = "extent";
   options.pool_lines = "path = \"/dev/speckv0\"";
@@ -322,7 +322,8 @@ DaemonOptions extent_daemon(const std::string& bytes_each) {
   options.data_threads = 1;
   options.uid = uid_speckv;
   options.more = "[[namespace]]\nname = \"two\"\nbytes = \"" + bytes_each +
-                 "\"\npreset = \"exact\"\nuids = [" + std::to_string(uid_two) + "]\n";
+                 "\"\npreset = \"exact\"\nuids = [" + std::to_string(uid_two) + "]\n[engine]\n" +
+                 engine;
   return options;
 }
 

@@ -89,6 +89,8 @@ bool pull_card();              // by QEMU's own port; returns when the kernel ha
 bool poison(uint64_t offset);  // of the region, through the driver
 
 // An extent daemon as its own user, with the namespaces `default` of uid_one and `two` of uid_two.
-DaemonOptions extent_daemon(const std::string& bytes_each = "64MiB");
+// engine: lines of [engine].
+DaemonOptions extent_daemon(const std::string& bytes_each = "64MiB",
+                            const std::string& engine = "kind = \"cpu\"\n");
 
 }  // namespace speckv::test

@@ -204,7 +204,8 @@ class ConfigMistakes : public ::testing::TestWithParam<Mistake> {};
 
 TEST(Config, an_engine_of_the_driver) {
   const Config plain = good("");
-  EXPECT_EQ(plain.engine.kind, "cpu");
+  EXPECT_EQ(plain.engine.kind, "auto");
+  EXPECT_FALSE(may_have_device(plain)) << "shm has none";
   const Config config = good(R"(
 [pool]
 medium = "extent"
@@ -241,7 +242,8 @@ const Mistake mistakes[] = {
     {"[engine]\nstaging_bytes = \"5MiB\"",
      "t.toml:2:17: [engine] staging_bytes must be a multiple of 2MiB: a command has so much"},
     {"[engine]\nkind = \"gpu\"",
-     "t.toml:2:8: [engine] kind = \"gpu\" is none of \"cpu\", \"device\"; did you mean \"cpu\"?"},
+     "t.toml:2:8: [engine] kind = \"gpu\" is none of \"auto\", \"cpu\", \"device\"; did you mean "
+     "\"cpu\"?"},
     {"[session]\nzzz = 1",
      "t.toml:2:1: unknown key in [session]: \"zzz\"; known are arena_bytes_max arena_bytes "
      "arenas_bytes_max "

@@ -18,6 +18,7 @@ ordered_json healthy() {
   return ordered_json::parse(R"({
     "daemon": {"version": "1", "medium": "devdax, throttled", "isolation": "by uid",
       "medium_kind": "extent", "isolation_kind": "exports", "survives_daemon": true,
+      "engine_wanted": "device",
       "emulated": false, "codec_isa": "AVX2", "sessions_max": 64, "malformed_messages": 0,
       "layouts_substituted": 0, "arenas_bytes": 1, "arenas_bytes_max": 1073741824,
       "scrapers": 1, "metrics_connections_max": 16, "held_blocks": 1, "holds_max": 100,
@@ -31,13 +32,14 @@ ordered_json healthy() {
       "sessions_max": 8, "sessions_refused": 0, "held_blocks": 1, "holds_max": 100,
       "holds_refused": 0, "fds": 7, "fds_max": 100, "fds_refused": 0,
       "prefetches_under_way": 1, "prefetch_keys_max": 100, "prefetch_over_limit": 0,
-      "retained_bytes": 10, "retained_bytes_max": 1000, "retain_refused": 0,
+      "retained_bytes": 10, "retained_bytes_max": 1000, "retain_refused": 0, "given_up_slots": 0,
       "spill": {"path": "/disk/spill", "read_breaker": 0, "write_breaker": 0,
         "damaged_blocks": 0, "unwritten_blocks": 0, "demoted_blocks": 100, "dropped_blocks": 0},
       "guesses": {"hint": {"off": 0, "off_useful": 0, "off_seen": 0},
         "child": {"off": 0, "off_useful": 0, "off_seen": 0}}}],
     "sessions": [{"id": 1, "pid": 7, "dropped_completions": 0}],
-    "threads": [{"shard": 0, "stalled_ms": 40}]})");
+    "threads": [{"shard": 0, "stalled_ms": 40, "engine": {"state": "live", "reason": "it is gone",
+      "encoded_segments": 9, "checked_segments": 3, "lies": 0, "late": 0}}]})");
 }
 
 Machine machine() {
@@ -66,6 +68,22 @@ TEST(Doctor, NothingIsWrongWithAHealthyDaemonOnExtents) {
   Machine swapping = machine();
   swapping.swap = true;
   EXPECT_EQ(troubles(healthy(), swapping), "") << "memory of a device is never swapped out";
+}
+
+TEST(Doctor, AnEngineThatIsSetAsideIsFound) {
+  const auto expect = [](const char* text, const std::function<void(ordered_json&)>& change) {
+    ordered_json status = healthy();
+    change(status);
+    const std::string found = troubles(status, machine());
+    EXPECT_EQ(found.rfind(text, 0), 0u) << found;
+  };
+  expect("codec engine of thread 0: set aside: it is gone; 9 segments encoded, 3 compared, 0 wrong",
+         [](auto& s) { s["threads"][0]["engine"]["state"] = "aside"; });
+  expect("answers of the codec engine: 9 segments encoded, 3 compared, 2 wrong",
+         [](auto& s) { s["threads"][0]["engine"]["lies"] = 2; });
+  expect("codec engine: [engine] kind = device, and the driver has none",
+         [](auto& s) { s["threads"][0]["engine"]["state"] = "none"; });
+  expect("slots of a: 4 are out of use", [](auto& s) { s["namespaces"][0]["given_up_slots"] = 4; });
 }
 
 TEST(Doctor, EveryTroubleIsFoundByItsField) {

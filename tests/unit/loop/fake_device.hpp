@@ -48,7 +48,8 @@ class FakeDevice : public Io {
   std::map<Operation*, speckv_cmd> under_way;  // in no order
   std::vector<Operation*> haunting;            // without an answer
   std::map<Operation*, speckv_cmd> haunted;
-  bool refuses = false;  // there is no room to ask
+  bool completes_by_itself = false;  // in reap()
+  bool refuses = false;              // there is no room to ask
   bool is_dead = false, is_resetting = false;
   uint64_t encodes = 0, loads = 0, probes = 0;
   std::map<uint64_t, uint64_t> loaded;  // offset in table memory -> bytes
@@ -75,7 +76,12 @@ class FakeDevice : public Io {
   int cancel(Operation*) override { return -ENOSYS; }
   int signal(int) override { return 0; }
   void wait(uint64_t) override {}
-  void reap(std::vector<Operation*>*) override {}
+  void reap(std::vector<Operation*>* ret_completed) override {
+    while (completes_by_itself && !under_way.empty()) {
+      ret_completed->push_back(under_way.begin()->first);
+      complete(under_way.begin()->first);
+    }
+  }
   int command(Operation* operation, int fd, uint32_t call,
               std::span<const std::byte> words) override {
     if (refuses) return -EAGAIN;
