@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "assert.hpp"
+#include "pool/huge_vector.hpp"
 #include "shm/key.hpp"
 
 namespace speckv {
@@ -37,7 +38,9 @@ class SpillMap {
   };
   static_assert(sizeof(Entry) == 48);
 
-  explicit SpillMap(uint32_t entries_max) : entries_(entries_max), heads_(entries_max, none) {
+  explicit SpillMap(uint32_t entries_max)
+      : entries_(make_huge_vector(entries_max, Entry{})),
+        heads_(make_huge_vector(entries_max, none)) {
     for (uint32_t i = 0; i < entries_max; i++)
       entries_[i].next_of_hash = i + 1 < entries_max ? i + 1 : none;
     unused_ = entries_max ? 0 : none;
@@ -56,9 +59,21 @@ class SpillMap {
     while (at != none && entries_[at].hash != hash) at = entries_[at].next_of_hash;
     return at;
   }
-  // It will be looked for.
+  // It will be looked for: of many, each call for all of them fetches what the next one needs:
+  // where they hang, the first block that hangs there, the second one.
   void expect(uint64_t hash) const {
     if (!heads_.empty()) __builtin_prefetch(&heads_[place(hash)]);
+  }
+  void expect_first(uint64_t hash) const {
+    if (heads_.empty()) return;
+    const uint32_t first = heads_[place(hash)];
+    if (first != none) __builtin_prefetch(&entries_[first]);
+  }
+  void expect_second(uint64_t hash) const {
+    if (heads_.empty()) return;
+    const uint32_t first = heads_[place(hash)];
+    const uint32_t second = first == none ? none : entries_[first].next_of_hash;
+    if (second != none) __builtin_prefetch(&entries_[second]);
   }
   // Adds it to the list that begins at *list. Requires: not full(), and the hash is not there.
   uint32_t insert(uint64_t hash, uint32_t* list) {
@@ -110,7 +125,9 @@ class SpillMap {
   }
 
  private:
-  uint64_t place(uint64_t hash) const { return mix64(hash) % heads_.size(); }
+  uint64_t place(uint64_t hash) const {
+    return uint64_t((static_cast<unsigned __int128>(mix64(hash)) * heads_.size()) >> 64);
+  }
   void unhash(uint32_t number) {
     uint32_t* link_to = &heads_[place(entries_[number].hash)];
     while (*link_to != number) {

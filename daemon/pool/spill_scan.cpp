@@ -133,23 +133,28 @@ bool SpillStore::scan_unit(ScanSlot& slot) {
 
 // Returns: false when the map is full.
 bool SpillStore::take_page(const spill::Page& page, uint32_t unit) {
+  // A block costs a few misses of the cache, one after the other; a page's are waited for together.
+  std::array<uint64_t, spill::entries_per_page> hashes;
   for (uint32_t i = 0; i < page.head.entries; i++) {
-    const uint64_t hash = hash_key(page.entries[i].key);
-    map_.expect(hash);
-    if (witness_) witness_->expect(hash);
+    hashes[i] = hash_key(page.entries[i].key);
+    map_.expect(hashes[i]);
+    if (witness_) witness_->expect(hashes[i]);
   }
+  for (uint32_t i = 0; i < page.head.entries; i++) map_.expect_first(hashes[i]);
+  for (uint32_t i = 0; i < page.head.entries; i++) map_.expect_second(hashes[i]);
   scan_entries_ += page.head.entries;
   for (uint32_t i = 0; i < page.head.entries; i++) {
     if (page.entries[i].flags & spill::entry_dead) continue;
     if (map_.full()) return false;
-    take_entry(page.entries[i], unit, uint16_t(page.head.page * spill::entries_per_page + i));
+    take_entry(page.entries[i], hashes[i], unit,
+               uint16_t(page.head.page * spill::entries_per_page + i));
   }
   return true;
 }
 
 // Requires: the map has room. A version that does not count is marked dead.
-void SpillStore::take_entry(const spill::TableEntry& found, uint32_t unit, uint16_t number) {
-  const uint64_t hash = hash_key(found.key);
+void SpillStore::take_entry(const spill::TableEntry& found, uint64_t hash, uint32_t unit,
+                            uint16_t number) {
   const uint32_t other = map_.find(hash);
   bool stale = witness_ && witness_->is_stale(found.key, found.content);
   if (other != SpillMap::none) {
@@ -160,7 +165,7 @@ void SpillStore::take_entry(const spill::TableEntry& found, uint32_t unit, uint1
   }
   // One that is stale has a number only until its page says that it is dead; its hash is nobody's.
   const uint64_t as = stale ? mix64(hash ^ (uint64_t(unit) << 20) ^ number ^ 0x57a1e) : hash;
-  if (map_.find(as) != SpillMap::none) return;
+  if (stale && map_.find(as) != SpillMap::none) return;
   const uint32_t fresh = map_.insert(as, &units_[unit].list);
   SpillMap::Entry& entry = map_.at(fresh);
   entry.content = found.content;

@@ -259,7 +259,7 @@ class SpillStore {
   void scan_in_order();
   bool scan_unit(ScanSlot& slot);
   bool take_page(const spill::Page& page, uint32_t unit);
-  void take_entry(const spill::TableEntry& found, uint32_t unit, uint16_t number);
+  void take_entry(const spill::TableEntry& found, uint64_t hash, uint32_t unit, uint16_t number);
   void drop_unit(uint32_t unit);
   void end_scan();
 
