@@ -133,6 +133,7 @@ bool Connection::on_hello(const std::byte* message, size_t bytes) {
   if (status.ok() && session_)
     status = {EALREADY, "this connection has a session already: open another one"};
   if (!status.ok()) return send_error(status.error(), status.text()) && session_;
+  deadline_.cancel();  // from here on it is the daemon that lets it wait
   return open_session(hello);
 }
 
@@ -145,7 +146,6 @@ bool Connection::open_session(const wire::Hello& hello) {
     return false;
   }
   session_ = session.value();
-  deadline_.cancel();
   control_.waiting_.erase(*place_);
   place_.reset();
   watch_process();

@@ -4,10 +4,14 @@
 //
 // How: a real daemon; clients of several uids where the test may become them.
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 
 #include "clients.hpp"
@@ -45,6 +49,45 @@ TEST_F(Limits, SilentConnectionIsToldAndClosed) {
   EXPECT_EQ(silent.error(), ETIMEDOUT);
   EXPECT_NE(silent.text().find("hello"), std::string::npos) << silent.text();
   EXPECT_EQ(silent.receive(), 0) << "and hung up";
+}
+
+// Stands still until this object ends.
+class FrozenThread {
+ public:
+  FrozenThread(pid_t process, const std::string& wanted) {
+    const std::string folder = "/proc/" + std::to_string(process) + "/task";
+    for (const auto& task : std::filesystem::directory_iterator(folder)) {
+      std::string name;
+      std::getline(std::ifstream(task.path() / "comm"), name);
+      if (name == wanted) thread_ = std::atoi(task.path().filename().c_str());
+    }
+    frozen_ = thread_ > 0 && ptrace(PTRACE_SEIZE, thread_, 0, 0) == 0 &&
+              ptrace(PTRACE_INTERRUPT, thread_, 0, 0) == 0 &&
+              waitpid(thread_, nullptr, __WALL) == thread_;
+  }
+  ~FrozenThread() {
+    if (frozen_) ptrace(PTRACE_DETACH, thread_, 0, 0);
+  }
+  bool frozen() const { return frozen_; }
+
+ private:
+  pid_t thread_ = -1;
+  bool frozen_ = false;
+};
+
+// Its hello is there; that it waits for room is not its own silence.
+TEST_F(Limits, WhoWaitsForRoomIsNotTakenForSilent) {
+  DaemonOptions options;
+  options.session_lines = "hello_ms_max = 50\n";
+  options.namespace_lines = "arenas_bytes_max = \"1MiB\"\n";
+  begin(options);
+  auto first = std::make_unique<Wire>(path());
+  ASSERT_EQ(first->hello("default", 1 << 20), 0) << first->text();
+  const FrozenThread keeps_it(daemon_->pid(), "speckv-data-0");
+  if (!keeps_it.frozen()) GTEST_SKIP() << "ptrace is forbidden here";
+  first.reset();
+  Wire second(path());
+  EXPECT_EQ(second.hello("default", 1 << 20), ENOBUFS) << second.text();
 }
 
 TEST_F(Limits, IdleSocketsOfOneUserLockNobodyOut) {
