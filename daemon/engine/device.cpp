@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "codec/checksum.hpp"
 #include "engine/device_command.hpp"
 #include "engine/device_engine.hpp"
 #include "shm/atomics.hpp"
@@ -16,7 +17,6 @@ namespace speckv {
 
 bool DeviceEngine::start(EncodeJob* job) {
   job->retry = Retry::none;
-  if (job->work == Work::decode) return cpu_->start(job);
   if (!job->by_cpu && is_live()) {
     const Offer answer = offer(job);
     if (answer != Offer::not_taken) return answer == Offer::taken;
@@ -28,7 +28,10 @@ bool DeviceEngine::start(EncodeJob* job) {
 
 DeviceEngine::Offer DeviceEngine::offer(EncodeJob* job) {
   speckv_cmd words;
-  if (!encode_command(*job, options_.can, &words) || !name_target(*job, &words))
+  const bool encodes = job->work == Work::encode;
+  if (!codec_command(*job, options_.can, &words)) return Offer::not_taken;
+  if (encodes ? !name(job->out, &words.target, &words.target_offset)
+              : !name(job->stored, &words.source, &words.source_offset))
     return Offer::not_taken;
   Command* const command = free_command();
   if (!command) return Offer::full;
@@ -36,30 +39,33 @@ DeviceEngine::Offer DeviceEngine::offer(EncodeJob* job) {
     begin_load(*job);
     return Offer::not_taken;
   }
-  // The client may write its arena meanwhile: from here on there is one version of it.
-  std::memcpy(stage_of(*command).data(), job->raw.data(), job->raw.size());
-  shm::release_fence();  // after the odd gen, before the device's first byte
-  words.source = options_.staging.handle;
-  words.source_offset = stage_offset(*command);
+  if (encodes) {
+    // The client may write its arena meanwhile: from here on there is one version of it.
+    std::memcpy(stage_of(*command).data(), job->raw.data(), job->raw.size());
+    shm::release_fence();  // after the odd gen, before the device's first byte
+  }
+  (encodes ? words.source : words.target) = options_.staging.handle;
+  (encodes ? words.source_offset : words.target_offset) = stage_offset(*command);
   command->words = words;
   command->job = job;
-  if (ask(*command, Task::encode)) return Offer::taken;
+  if (ask(*command, encodes ? Task::encode : Task::decode)) return Offer::taken;
   release(*command);
   return Offer::not_taken;
 }
 
-// Whole beats are written: what is behind the last one's end is the slot's, too.
-bool DeviceEngine::name_target(const EncodeJob& job, speckv_cmd* words) const {
+// Whole beats are moved: what is behind the last one's end is the slot's, too.
+bool DeviceEngine::name(std::span<const std::byte> slot, __u64* ret_handle,
+                        __u64* ret_offset) const {
   const auto after = std::upper_bound(
-      options_.extents.begin(), options_.extents.end(), job.out.data(),
+      options_.extents.begin(), options_.extents.end(), slot.data(),
       [](const std::byte* at, const DeviceExtent& each) { return at < each.data; });
   if (after == options_.extents.begin()) return false;
   const DeviceExtent& extent = *(after - 1);
-  const auto offset = uint64_t(job.out.data() - extent.data);
-  if (offset % 64 || offset >= extent.bytes || job.out.size() + 63 > extent.bytes - offset)
+  const auto offset = uint64_t(slot.data() - extent.data);
+  if (offset % 64 || offset >= extent.bytes || slot.size() + 63 > extent.bytes - offset)
     return false;
-  words->target = extent.handle;
-  words->target_offset = offset;
+  *ret_handle = extent.handle;
+  *ret_offset = offset;
   return true;
 }
 
@@ -125,6 +131,9 @@ bool DeviceEngine::completed(Operation* operation) {
     case Task::encode:
       encoded(command);
       break;
+    case Task::decode:
+      decoded(command);
+      break;
     case Task::load:
       loaded(command);
       break;
@@ -148,7 +157,12 @@ void DeviceEngine::give_back(Command& command, Retry retry) {
     job->by_cpu = true;
     add(facts_.device.again);
   }
-  done_.push_back(job);
+  if (retry != Retry::none && job->work == Work::decode) {
+    job->retry = Retry::none;  // nothing but the cpu writes to where that goes
+    decode_again_.push_back(job);
+  } else {
+    done_.push_back(job);
+  }
   release(command);
 }
 
@@ -160,6 +174,12 @@ void DeviceEngine::encoded(Command& command) {
   // The cpu says it again: a refusal costs bytes, so a device cannot have it by a lie.
   if (status == SPECKV_STATUS_OK) return ended_well(command);
   if (status == SPECKV_STATUS_REFUSED) return give_back(command, Retry::here);
+  ended_badly(command);
+}
+
+// It has ended, and says why.
+void DeviceEngine::ended_badly(Command& command) {
+  const uint32_t status = status_of(command);
   add(facts_.device.errors);
   if (status == SPECKV_STATUS_TABLE) tables_.forget();
   else if (status == SPECKV_STATUS_READ_ERROR || status == SPECKV_STATUS_WRITE_ERROR ||
@@ -183,16 +203,65 @@ void DeviceEngine::ended_well(Command& command) {
 }
 
 // A sample is encoded again; of any other one it is asked whether it keeps its preset's promise.
+// What lies in the pool is summed by ourselves: that the device says the same is a part of its
+// answer.
+void DeviceEngine::decoded(Command& command) {
+  if (command.operation.result < 0) return without_answer(command);
+  EncodeJob& job = *command.job;
+  if (!is_live()) return give_back(command, Retry::here);
+  if (status_of(command) != SPECKV_STATUS_OK) return ended_badly(command);
+  codec::Checksum stored;
+  codec::checksum_update(stored, job.stored.data(), job.stored.size());
+  job.stored_checksum = codec::checksum_final(stored);
+  // Else it may have changed meanwhile.
+  if (job.stored_checksum != command.operation.detail) return give_back(command, Retry::here);
+  if (done_bytes(command) != job.out.size()) {
+    add(facts_.device.lies);
+    set_aside(Mistrust::lied);
+    return give_back(command, Retry::here);
+  }
+  codec::Checksum sum;
+  const auto bytes = ptrdiff_t(job.out.size());
+  codec::checksum_rows(
+      sum, {job.out.data(), bytes, stage_of(command).data(), bytes, job.out.size(), 1, false});
+  job.checksum = codec::checksum_final(sum);
+  job.refusal = codec::Refusal::none;
+  if (segments_++ % options_.check_one_in == 0) return begin_check(command, true);
+  decode_checked(command);
+}
+
+// Of its shadow, if it has one, the answer is there. Other stored bytes have another answer.
+void DeviceEngine::decode_checked(Command& command) {
+  EncodeJob& job = *command.job;
+  const EncodeJob& shadow = command.shadow;
+  if (!shadow.out.empty() && shadow.stored_checksum == job.stored_checksum) {
+    add(facts_.device.checked);
+    if (shadow.checksum != job.checksum ||
+        std::memcmp(shadow.out.data(), job.out.data(), job.out.size()) != 0) {
+      add(facts_.device.lies);
+      set_aside(Mistrust::lied);
+    }
+  }
+  command.shadow.out = {};
+  if (!is_live()) return give_back(command, Retry::here);
+  good_++;
+  add(facts_.device.decoded);
+  add(facts_.device.decoded_bytes, job.out.size());
+  give_back(command, Retry::none);
+}
+
 void DeviceEngine::begin_check(Command& command, bool is_sample) {
   const EncodeJob& job = *command.job;
   if (is_sample && !command.scratch) command.scratch.reset(new std::byte[stage_bytes]);
   EncodeJob& shadow = command.shadow;
+  shadow.work = job.work;
+  shadow.stored = job.stored;
   shadow.layout = job.layout;
   shadow.preset = job.preset;
   shadow.tables = job.tables;
   shadow.layer = job.layer;
   shadow.first = job.first;
-  shadow.raw = stage_of(command).first(job.raw.size());
+  shadow.raw = stage_of(command).first(job.raw.size());  // of a decode none
   shadow.out = is_sample ? std::span(command.scratch.get(), job.out.size()) : job.out;
   shadow.bound_only = !is_sample;
   command.to_check = true;
@@ -202,6 +271,7 @@ void DeviceEngine::begin_check(Command& command, bool is_sample) {
 void DeviceEngine::start_shadows() {
   for (Command& command : commands_)
     if (command.to_check && cpu_->start(&command.shadow)) command.to_check = false;
+  while (!decode_again_.empty() && cpu_->start(decode_again_.back())) decode_again_.pop_back();
 }
 
 bool DeviceEngine::is_shadow(const EncodeJob* job) const {
@@ -247,7 +317,9 @@ void DeviceEngine::reap(std::vector<EncodeJob*>* ret_completed) {
         continue;
       }
       const auto first = reinterpret_cast<uintptr_t>(commands_.data());
-      checked(commands_[(reinterpret_cast<uintptr_t>(job) - first) / sizeof(Command)]);
+      Command& command = commands_[(reinterpret_cast<uintptr_t>(job) - first) / sizeof(Command)];
+      if (job->work == Work::decode) decode_checked(command);
+      else checked(command);
       more = true;  // another one may have room now
     }
   }

@@ -8,6 +8,9 @@
 // nobody waits for them. Tables are loaded before the first command that names them; until they are
 // there, their segments are the cpu's.
 //
+// A decode goes the other way: from the slot to staging memory, and from there to where it is
+// wanted. What of it fails is done by the cpu at once.
+//
 // Nothing that it wrote is handed out before it was checked: that it ended well, with the length
 // that was asked for; one segment in check_one_in is encoded again by the cpu and compared, with
 // its checksum. An answer that is wrong, none within the deadline, or a reset: the device is set

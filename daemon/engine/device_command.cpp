@@ -10,9 +10,7 @@ namespace {
 
 using codec::CodecId;
 
-bool takes_codec(const speckv_engine_info& can, CodecId id) {
-  return can.encoders >> uint32_t(id) & 1;
-}
+bool has(uint32_t codecs, CodecId id) { return codecs >> uint32_t(id) & 1; }
 
 // How capability bits count tokens and channels; -1: not at all.
 int tokens_bit(uint32_t tokens) {
@@ -35,26 +33,31 @@ bool takes_shape(const speckv_layout& desc, const speckv_engine_info& can) {
 bool takes_codecs(const EncodeJob& job, const speckv_engine_info& can) {
   const codec::Preset& preset = *job.preset;
   if (preset.k == CodecId::raw && preset.v == CodecId::raw) return false;
-  if (!takes_codec(can, preset.k) || !takes_codec(can, preset.v)) return false;
-  if (job.first && !takes_codec(can, preset.first)) return false;
+  const uint32_t codecs = job.work == Work::encode ? can.encoders : can.decoders;
+  if (!has(codecs, preset.k) || !has(codecs, preset.v)) return false;
+  if (job.first && !has(codecs, preset.first)) return false;
   if (codec::is_chanq(preset.v) || (job.first && codec::is_chanq(preset.first))) return false;
-  return !codec::is_chanq(preset.k) || job.tables;
+  return !codec::is_chanq(preset.k) || (job.tables && job.tables_id);
 }
 
 }  // namespace
 
 bool needs_tables(const EncodeJob& job) { return codec::is_chanq(job.preset->k); }
 
-bool encode_command(const EncodeJob& job, const speckv_engine_info& can, speckv_cmd* ret) {
+bool codec_command(const EncodeJob& job, const speckv_engine_info& can, speckv_cmd* ret) {
   const speckv_layout& desc = job.layout->desc;
   if (!takes_shape(desc, can) || !takes_codecs(job, can)) return false;
-  if (job.raw.size() > SPECKV_CMD_BYTES_MAX || job.out.size() > SPECKV_CMD_BYTES_MAX) return false;
-  if (!(can.operations >> SPECKV_CMD_ENCODE & 1)) return false;
+  const bool encodes = job.work == Work::encode;
+  const size_t raw_bytes = encodes ? job.raw.size() : job.out.size();
+  const size_t stored_bytes = encodes ? job.out.size() : job.stored.size();
+  if (raw_bytes != size_t{2} * desc.kv_heads * desc.block_tokens * desc.head_dim * 2) return false;
+  if (raw_bytes > SPECKV_CMD_BYTES_MAX || stored_bytes > SPECKV_CMD_BYTES_MAX) return false;
   *ret = speckv_cmd{};
-  ret->opcode = SPECKV_CMD_ENCODE;
+  ret->opcode = encodes ? SPECKV_CMD_ENCODE : SPECKV_CMD_DECODE;
+  if (!(can.operations >> ret->opcode & 1)) return false;
   ret->flags = SPECKV_CMD_NOWAIT;
   ret->bf16 = desc.dtype == SPECKV_DTYPE_BF16;
-  ret->bytes = uint32_t(job.out.size());
+  ret->bytes = uint32_t(stored_bytes);
   ret->heads = uint16_t(desc.kv_heads);
   ret->pages = uint16_t(desc.block_tokens / desc.page_tokens);
   ret->head_dim = uint16_t(desc.head_dim);

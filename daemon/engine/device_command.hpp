@@ -10,11 +10,11 @@
 
 namespace speckv {
 
-// ENCODE of this job, but for where its bytes lie, its widths, its theta and its deadline.
-// Returns: false when the engine does not take its shape or its codecs, or when there is nothing to
-// compress: raw bytes would only be copied once more. What a bounded preset promises is not the
-// engine's to keep.
-bool encode_command(const EncodeJob& job, const speckv_engine_info& can, speckv_cmd* ret);
+// ENCODE or DECODE of this job, but for where its bytes lie, its widths, its theta and its
+// deadline. Returns: false when the engine does not take its shape or its codecs, or when there is
+// nothing to code: raw bytes would only be copied once more. What a bounded preset promises is not
+// the engine's to keep.
+bool codec_command(const EncodeJob& job, const speckv_engine_info& can, speckv_cmd* ret);
 
 // Whether what it stores depends on tables (DeviceTables).
 bool needs_tables(const EncodeJob& job);

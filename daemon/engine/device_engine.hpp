@@ -16,7 +16,7 @@ namespace speckv {
 
 // A place of the staging memory, and what is under way from there.
 struct DeviceCommand {
-  enum class Task : uint8_t { none, encode, load, self_test, probe };
+  enum class Task : uint8_t { none, encode, decode, load, self_test, probe };
   Operation operation;
   Task task = Task::none;
   speckv_cmd words{};
@@ -47,6 +47,7 @@ class DeviceEngine final : public Engine {
     facts_.workers = cpu_->facts().workers;
     facts_.device.standing = Standing::live;
     done_.reserve(commands_.size());
+    decode_again_.reserve(commands_.size());
     cpu_done_.reserve(cpu_->jobs_max() + commands_.size());
   }
 
@@ -84,7 +85,7 @@ class DeviceEngine final : public Engine {
   }
 
   Offer offer(EncodeJob* job);
-  bool name_target(const EncodeJob& job, speckv_cmd* words) const;
+  bool name(std::span<const std::byte> slot, __u64* ret_handle, __u64* ret_offset) const;
   void begin_load(const EncodeJob& job);
   bool ask(Command& command, Task task);
   void release(Command& command);
@@ -96,6 +97,9 @@ class DeviceEngine final : public Engine {
 
   void encoded(Command& command);
   void ended_well(Command& command);
+  void ended_badly(Command& command);
+  void decoded(Command& command);
+  void decode_checked(Command& command);
   void begin_check(Command& command, bool is_sample);
   void start_shadows();
   void checked(Command& command);
@@ -132,6 +136,7 @@ class DeviceEngine final : public Engine {
   std::vector<Command> commands_;
   Command& own_;  // for probes and self-tests
   std::vector<EncodeJob*> done_, cpu_done_;
+  std::vector<EncodeJob*> decode_again_;  // by the cpu, when it has room
   Standing standing_ = Standing::live;
   uint64_t segments_ = 0;  // that it was given, for the choice of those that are checked
   uint64_t now_ns_ = 0, retry_ns_ = 0, pause_ns_ = pause_ns_min;

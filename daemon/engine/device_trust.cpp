@@ -45,6 +45,11 @@ void DeviceEngine::without_answer(Command& command) {
   if (late) {
     command.unanswered = true;
     unanswered_++;
+    if (command.task == Task::decode) {  // it may still write to its own place alone
+      command.job->by_cpu = true;
+      add(facts_.device.again);
+      decode_again_.push_back(std::exchange(command.job, nullptr));
+    }
     return begin_probe();
   }
   if (command.job) give_back(command, gone ? Retry::elsewhere : Retry::here);

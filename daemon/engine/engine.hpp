@@ -74,7 +74,8 @@ struct DeviceFacts {
   std::atomic<Mistrust> reason{Mistrust::nothing};                   // why it was set aside last
   std::atomic<uint64_t> commands{0};                                 // that it was given
   std::atomic<uint64_t> segments{0}, raw_bytes{0}, stored_bytes{0};  // that it encoded
-  std::atomic<uint64_t> by_cpu{0};   // segments that it did not take, or not now
+  std::atomic<uint64_t> decoded{0}, decoded_bytes{0};  // segments that it decoded, raw
+  std::atomic<uint64_t> by_cpu{0};                     // segments that it did not take, or not now
   std::atomic<uint64_t> again{0};    // segments that it had, and that were done again without it
   std::atomic<uint64_t> checked{0};  // segments that were encoded again to be compared
   std::atomic<uint64_t> lies{0}, late{0}, errors{0};  // answers: wrong, none in time, no success

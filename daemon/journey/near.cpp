@@ -172,9 +172,11 @@ bool Shard::prepare_near(const NearBring& bring, NearJob& job) {
   const shm::SlotHeader& source = *slot(bring.sources[job.layer]);
   const Layout& layout = *bring.layout;
   job.work = Work::decode;
+  job.by_cpu = false;
   job.layout = &layout;
   job.preset = &job.from;
   job.tables = bring.widths->tables.get();
+  job.tables_id = bring.widths->fingerprint;
   job.first = source.flags & shm::slot_first;
   const bool known =
       codec::preset_for(layout.desc, source.flags & shm::slot_preset_mask, &job.from) &&

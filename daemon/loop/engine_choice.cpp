@@ -40,8 +40,13 @@ speckv_layout usual_layout(uint32_t preset) {
 // One engine, as a data thread asks it.
 class Bench {
  public:
-  Bench(Engine& engine, Io* io, const Layout& layout, std::span<std::byte> out)
-      : engine_(engine), io_(io), jobs_(jobs_at_once), raw_(layout.segment_raw_bytes) {
+  // pool: where what is stored lies.
+  Bench(Engine& engine, Io* io, const Layout& layout, Work work, std::span<std::byte> pool)
+      : engine_(engine),
+        io_(io),
+        jobs_(jobs_at_once),
+        raw_(layout.segment_raw_bytes),
+        decoded_(jobs_at_once * layout.stored_raw_bytes) {
     for (size_t i = 0; i < raw_.size(); i += 2) {  // values of one octave
       const auto bits = uint16_t((mix64(i) & 0x83ff) | 0x3800);
       std::memcpy(&raw_[i], &bits, 2);
@@ -54,7 +59,14 @@ class Bench {
       job.tables = widths.tables.get();
       job.tables_id = widths.fingerprint;
       job.raw = raw_;
-      job.out = out.subspan(i * (out.size() / jobs_.size()), layout.stored_bytes[0]);
+      job.out = pool.subspan(i * (pool.size() / jobs_.size()), layout.stored_bytes[0]);
+      if (work == Work::decode) {
+        encode_now(job);
+        job.work = work;
+        job.stored = job.out;
+        job.raw = {};
+        job.out = std::span(decoded_).subspan(i * layout.stored_raw_bytes, layout.stored_raw_bytes);
+      }
       free_.push_back(&job);
     }
   }
@@ -101,7 +113,7 @@ class Bench {
   Io* io_;
   std::deque<EncodeJob> jobs_;
   std::vector<EncodeJob*> free_;
-  std::vector<std::byte> raw_;
+  std::vector<std::byte> raw_, decoded_;
   bool is_well_ = true;
 };
 
@@ -112,21 +124,21 @@ double bytes_s(Bench& bench, uint64_t raw_bytes) {
   return double(raw_bytes) * segments_measured * 1e9 / double(ns);
 }
 
-double of_device(const DeviceOptions& options, Io& io, const Layout& layout) {
+double of_device(const DeviceOptions& options, Io& io, const Layout& layout, Work work,
+                 std::span<std::byte> pool) {
   DeviceOptions halves = options;
-  halves.staging.bytes = options.staging.bytes / (2 * stage_bytes) * stage_bytes;
+  halves.staging.bytes -= pool.size();
   halves.extents = {options.staging};
   halves.check_one_in = limits::check_one_in_max;
   const auto engine = make_device_engine(halves, make_cpu_engine());
   engine->attach(io);
-  const std::span<std::byte> out(options.staging.data + halves.staging.bytes,
-                                 options.staging.bytes - halves.staging.bytes);
-  Bench bench(*engine, &io, layout, out);
+  Bench bench(*engine, &io, layout, work, pool);
   const DeviceFacts& facts = engine->facts().device;
-  for (uint32_t tries = 0; facts.segments == 0 && tries < tries_max; tries++)
+  const auto& its_own = work == Work::encode ? facts.segments : facts.decoded;
+  for (uint32_t tries = 0; its_own == 0 && tries < tries_max; tries++)
     if (!bench.run(1)) return 0;
   const uint64_t by_cpu = facts.by_cpu;
-  const double rate = facts.segments ? bytes_s(bench, layout.segment_raw_bytes) : 0;
+  const double rate = its_own ? bytes_s(bench, layout.segment_raw_bytes) : 0;
   // Nothing of it is under way when it ends.
   const uint64_t end_ns = monotonic_ns() + measure_ns_max;
   std::vector<EncodeJob*> ignored;
@@ -140,10 +152,10 @@ double of_device(const DeviceOptions& options, Io& io, const Layout& layout) {
   return facts.by_cpu == by_cpu && facts.standing == Standing::live ? rate : 0;
 }
 
-double of_cpu(const Layout& layout, uint32_t workers, int numa_node) {
+double of_cpu(const Layout& layout, Work work, std::span<std::byte> pool, uint32_t workers,
+              int numa_node) {
   const auto engine = make_cpu_engine(workers, numa_node);
-  std::vector<std::byte> out(jobs_at_once * layout.stored_raw_bytes);
-  Bench bench(*engine, nullptr, layout, out);
+  Bench bench(*engine, nullptr, layout, work, pool);
   if (!bench.run(jobs_at_once)) return 0;  // warm
   const double rate = bytes_s(bench, layout.segment_raw_bytes);
   engine->stop();
@@ -156,14 +168,18 @@ std::vector<EngineRates> measure_engines(const DeviceOptions& options, Io& io, u
                                          int numa_node) {
   std::vector<EngineRates> all;
   LayoutTable layouts;
+  const uint64_t half = options.staging.bytes / (2 * stage_bytes) * stage_bytes;
+  const std::span<std::byte> pool(options.staging.data + half, options.staging.bytes - half);
   for (const uint32_t preset :
        {SPECKV_PRESET_LOSSLESS, SPECKV_PRESET_Q8, SPECKV_PRESET_NEAR_LOSSLESS,
         SPECKV_PRESET_BALANCED, SPECKV_PRESET_COMPACT, SPECKV_PRESET_TIGHT}) {
     const auto made = layouts.add(usual_layout(preset), preset, "measure");
     if (!made.ok()) continue;
     const Layout& layout = *made.value();
-    all.push_back({std::string(codec::preset_name(preset)), layout.preset.k,
-                   of_device(options, io, layout), of_cpu(layout, workers, numa_node)});
+    for (const Work work : {Work::encode, Work::decode})
+      all.push_back({std::string(codec::preset_name(preset)), layout.preset.k, work,
+                     of_device(options, io, layout, work, pool),
+                     of_cpu(layout, work, pool, workers, numa_node)});
   }
   return all;
 }

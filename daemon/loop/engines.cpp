@@ -84,12 +84,14 @@ Status Engines::choose(uint32_t workers) {
   bool any = false;
   for (const EngineRates& rates :
        measure_engines(*devices_[0], ring, workers / shards, numa_node_)) {
-    spdlog::info("{}: the engine encodes {:.0f} MB/s, the cpu {:.0f} MB/s: {}", rates.preset,
-                 rates.device_bytes_s / 1e6, rates.cpu_bytes_s / 1e6,
-                 rates.is_device_faster() ? "the engine" : "the cpu");
-    any = any || rates.is_device_faster();
+    const bool is_faster = rates.is_device_faster(), encodes = rates.work == Work::encode;
+    spdlog::info("{}: the engine {} {:.0f} MB/s, the cpu {:.0f} MB/s: {}", rates.preset,
+                 encodes ? "encodes" : "decodes", rates.device_bytes_s / 1e6,
+                 rates.cpu_bytes_s / 1e6, is_faster ? "the engine" : "the cpu");
+    any = any || is_faster;
     for (auto& device : devices_)
-      if (device && !rates.is_device_faster()) device->can.encoders &= ~(1u << uint32_t(rates.k));
+      if (device && !is_faster)
+        (encodes ? device->can.encoders : device->can.decoders) &= ~(1u << uint32_t(rates.k));
   }
   if (any) return {};
   std::fill(devices_.begin(), devices_.end(), std::nullopt);

@@ -335,6 +335,8 @@ static watch::DeviceFacts facts_of(const DeviceFacts& device) {
   facts.segments = read(device.segments);
   facts.raw_bytes = read(device.raw_bytes);
   facts.stored_bytes = read(device.stored_bytes);
+  facts.decoded = read(device.decoded);
+  facts.decoded_bytes = read(device.decoded_bytes);
   facts.by_cpu = read(device.by_cpu);
   facts.again = read(device.again);
   facts.checked = read(device.checked);

@@ -167,6 +167,7 @@ struct DeviceFacts {
   bool is_gone = false;        // that was it: there is no such engine any more
   uint64_t commands = 0, under_way = 0;
   uint64_t segments = 0, raw_bytes = 0, stored_bytes = 0;
+  uint64_t decoded = 0, decoded_bytes = 0;
   uint64_t by_cpu = 0, again = 0, checked = 0;
   uint64_t lies = 0, late = 0, errors = 0;
   uint64_t tables = 0, set_aside = 0, self_tests = 0;

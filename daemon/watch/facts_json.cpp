@@ -248,6 +248,8 @@ ordered_json engine_json(const DeviceFacts& device) {
           {"encoded_segments", device.segments},
           {"encoded_raw_bytes", device.raw_bytes},
           {"encoded_stored_bytes", device.stored_bytes},
+          {"decoded_segments", device.decoded},
+          {"decoded_raw_bytes", device.decoded_bytes},
           {"segments_by_cpu", device.by_cpu},
           {"segments_again", device.again},
           {"checked_segments", device.checked},

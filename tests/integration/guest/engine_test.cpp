@@ -18,6 +18,23 @@ namespace {
 
 constexpr uint64_t blocks = engine_blocks_max;
 
+// Each block often, and the same each time.
+int read_until_near(const std::string& path, uint64_t* ret_read) {
+  RealClient client(path, "default", engine_presets[1]);
+  if (client.opened() != 0) return 1;
+  std::vector<uint64_t> sums(blocks);
+  for (uint64_t number = 0; number < blocks; number++)
+    if (client.put(number) != 0) return 2;
+  for (int round = 0; round < 30; round++)
+    for (uint64_t number = 0; number < blocks; number++) {
+      if (client.get(number) < 0) return 3;
+      if (round && client.block().sum() != sums[number]) return 4;
+      sums[number] = client.block().sum();
+      ++*ret_read;
+    }
+  return 0;
+}
+
 class Engine : public ::testing::Test {
  protected:
   void begin(const DaemonOptions& options) {
@@ -95,12 +112,28 @@ TEST_F(Engine, WhatItStoresIsWhatTheCpuStores) {
 TEST_F(Engine, AutoMeasuresBoth) {
   begin(engine_daemon("auto"));
   for (const char* preset : {"lossless", "q8", "near-lossless", "balanced", "compact", "tight"})
-    EXPECT_TRUE(logged((std::string(preset) + ": the engine encodes ").c_str())) << daemon_->log();
-  EXPECT_EQ(daemon_->log().find("encodes 0 MB/s"), std::string::npos) << daemon_->log();
+    for (const char* work : {": the engine encodes ", ": the engine decodes "})
+      EXPECT_TRUE(logged((std::string(preset) + work).c_str())) << daemon_->log();
+  EXPECT_EQ(daemon_->log().find("codes 0 MB/s"), std::string::npos) << daemon_->log();
   const EngineStory* story = tell_story();
   print("auto");
   EXPECT_EQ(field("lies") + field("late") + field("set_aside"), 0u);
   expect_same(story, cpu_story());
+}
+
+// Near memory: what is read often stands there decoded, by the engine; what clients read of it is
+// what they read before.
+TEST_F(Engine, WhatItDecodesIsWhatTheCpuDecodes) {
+  DaemonOptions options = engine_daemon("device", 5000);
+  options.namespace_lines += "\nnear_bytes = \"64MiB\"";
+  begin(options);
+  auto* good = static_cast<uint64_t*>(shared_memory(sizeof(uint64_t)));
+  EXPECT_EQ(run_as(uid_one, [&] { return read_until_near(daemon_->socket_path(), good); }), 0);
+  EXPECT_TRUE(eventually([&] { return field("brought_blocks") > 0; })) << daemon_->log();
+  print("near");
+  std::printf("# near: %lu segments decoded by the engine\n", field("decoded_segments"));
+  EXPECT_GT(field("decoded_segments"), 0u);
+  EXPECT_EQ(field("lies") + field("late") + field("set_aside"), 0u);
 }
 
 // What it does wrong, and what of it the daemon counts.

@@ -76,6 +76,7 @@ class Device : public ::testing::Test {
     job->layer = slot % 3;
     job->first = first;
     job->by_cpu = false;
+    job->work = Work::encode;
     job->bytes.resize(layout_->segment_raw_bytes);
     const bool bf16 = layout_->desc.dtype == SPECKV_DTYPE_BF16;
     for (size_t i = 0; i < job->bytes.size(); i += 2) {

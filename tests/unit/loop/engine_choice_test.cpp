@@ -37,10 +37,11 @@ TEST(EngineChoice, MeasuresBothAndGivesTheCpuWhatTheEngineDoesNotTake) {
   options.fd = 5;
   options.can = FakeDevice::can();
   options.can.encoders &= ~(1u << uint32_t(codec::CodecId::xpack));
+  options.can.decoders &= ~(1u << uint32_t(codec::CodecId::xpack));
   options.staging = {staging.data(), staging.bytes(), 9};
   options.tables = {0, 2, 0, 256};
   const std::vector<EngineRates> all = measure_engines(options, io, 0, -1);
-  ASSERT_EQ(all.size(), 6u);
+  ASSERT_EQ(all.size(), 12u) << "each way";
   for (const EngineRates& rates : all) {
     SCOPED_TRACE(rates.preset);
     EXPECT_GT(rates.cpu_bytes_s, 0);
@@ -53,6 +54,7 @@ TEST(EngineChoice, MeasuresBothAndGivesTheCpuWhatTheEngineDoesNotTake) {
   }
   EXPECT_TRUE(io.under_way.empty());
   EXPECT_GE(io.encodes, 5u * 64);
+  EXPECT_GE(io.decodes, 5u * 64);
   EXPECT_GT(io.loads, 4u);
 }
 

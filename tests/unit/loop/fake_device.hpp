@@ -51,7 +51,7 @@ class FakeDevice : public Io {
   bool completes_by_itself = false;  // in reap()
   bool refuses = false;              // there is no room to ask
   bool is_dead = false, is_resetting = false;
-  uint64_t encodes = 0, loads = 0, probes = 0;
+  uint64_t encodes = 0, decodes = 0, loads = 0, probes = 0;
   std::map<uint64_t, uint64_t> loaded;  // offset in table memory -> bytes
 
   static speckv_engine_info can() {
@@ -149,6 +149,7 @@ class FakeDevice : public Io {
     }
     if (cmd.opcode == SPECKV_CMD_NOP) return probes++, 0;
     if (cmd.opcode == SPECKV_CMD_LOAD) return load(cmd);
+    if (cmd.opcode == SPECKV_CMD_DECODE) return decode(operation, cmd, fault);
     EXPECT_EQ(cmd.opcode, SPECKV_CMD_ENCODE);
     return encode(operation, cmd, fault);
   }
@@ -167,9 +168,7 @@ class FakeDevice : public Io {
     return (!cmd.rotated || loaded.contains(theta)) && widths != loaded.end() &&
            widths->second == slots * SPECKV_ENGINE_WIDTHS_BYTES;
   }
-  int encode(Operation* operation, const speckv_cmd& cmd, Fault fault) {
-    encodes++;
-    if (!has_tables(cmd)) return SPECKV_STATUS_TABLE << SPECKV_RESULT_STATUS_SHIFT;
+  static speckv_layout words_of(const speckv_cmd& cmd) {
     speckv_layout words{};
     words.size = sizeof words;
     words.dtype = cmd.bf16 ? SPECKV_DTYPE_BF16 : SPECKV_DTYPE_F16;
@@ -178,6 +177,30 @@ class FakeDevice : public Io {
     words.head_dim = cmd.head_dim;
     words.page_tokens = cmd.tokens;
     words.block_tokens = uint32_t(cmd.tokens) * cmd.pages;
+    return words;
+  }
+  int decode(Operation* operation, const speckv_cmd& cmd, Fault fault) {
+    decodes++;
+    if (!has_tables(cmd)) return SPECKV_STATUS_TABLE << SPECKV_RESULT_STATUS_SHIFT;
+    const speckv_layout words = words_of(cmd);
+    const codec::Preset preset{codec::CodecId(cmd.codec_k), codec::CodecId(cmd.codec_v),
+                               codec::CodecId(cmd.codec_first)};
+    const ptrdiff_t token = 2 * cmd.head_dim, head = token * words.block_tokens;
+    const auto raw_bytes = uint32_t(2 * head) * cmd.heads;
+    std::byte* to = at(cmd.target, cmd.target_offset, raw_bytes);
+    operation->detail =
+        codec::decode_segment(words, preset, 0, cmd.flags & SPECKV_CMD_FIRST,
+                              {at(cmd.source, cmd.source_offset, cmd.bytes), cmd.bytes},
+                              {{to, token, head, 2}, {to + head * cmd.heads, token, head, 2}},
+                              false, tables ? tables->data() : nullptr);
+    if (fault == Fault::garbage || fault == Fault::lie) to[raw_bytes / 2] ^= std::byte(0x10);
+    if (fault == Fault::checksum) operation->detail ^= 1;
+    return int(fault == Fault::length ? raw_bytes - 32 : raw_bytes);
+  }
+  int encode(Operation* operation, const speckv_cmd& cmd, Fault fault) {
+    encodes++;
+    if (!has_tables(cmd)) return SPECKV_STATUS_TABLE << SPECKV_RESULT_STATUS_SHIFT;
+    const speckv_layout words = words_of(cmd);
     const codec::Preset preset{codec::CodecId(cmd.codec_k), codec::CodecId(cmd.codec_v),
                                codec::CodecId(cmd.codec_first)};
     const ptrdiff_t token = 2 * cmd.head_dim, head = token * words.block_tokens;
