@@ -5,6 +5,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
+#include <system_error>
+#include <thread>
 
 #include <spdlog/spdlog.h>
 
@@ -122,54 +125,87 @@ Status Daemon::start_threads() {
     hold_rooms_.push_back(std::make_unique<HoldRoom>(*space.holds_max, hold_rooms_[0].get()));
   std::vector<std::vector<LostRange>> lost;  // before anybody looks for blocks there
   for (Namespace& space : spaces_) lost.push_back(LossWatch::take_lost(space));
+  std::vector<Made> made;
+  for (uint32_t shard = 0; shard < shards; shard++)
+    made.push_back(make_shards(shard, workers * (shard + 1) / shards - workers * shard / shards));
+  restore(made);
   for (uint32_t shard = 0; shard < shards; shard++) {
-    auto engine = engines_.make(shard, workers * (shard + 1) / shards - workers * shard / shards);
-    std::vector<DataThread::Space> parts;
-    uint64_t guaranteed = 0;
     for (size_t i = 0; i < spaces_.size(); i++) {
-      Namespace& space = spaces_[i];
-      ShardOptions options;
-      options.pool = space.pool->data();
-      options.index = space.index->data();
-      options.shard = shard;
-      options.first_unit = space.first_unit(shard);
-      options.units = space.units_of(shard);
-      options.blocks_max = uint32_t(config_.namespaces[i].index_entries / shards + 1);
-      options.policy = config_.namespaces[i].policy;
-      options.hold_room = hold_rooms_[i + 1].get();
-      options.holds_max = holds_of_shard(*config_.namespaces[i].holds_max, shards);
-      options.retained_bytes_max = config_.namespaces[i].retained_bytes_max / shards;
-      options.size_samples = config::size_samples_of_shard(config_.namespaces[i], shards);
-      options.hold_ns_max = config_.session.hold_ms_max * 1'000'000;
-      options.engine = engine.get();
-      if (space.near)
-        options.near =
-            NearOptions{space.near->data(), space.near_gate.get(), space.near_first_unit(shard),
-                        space.near_units_of(shard), config_.namespaces[i].near_after_hits};
-      spills_.tell(config_, i, shard, &options);
-      options.on_measured = [this] { control_->measured(); };  // sessions come after control_
-      auto part = std::make_unique<Shard>(options);
-      if (space.taken_over) {
-        const uint64_t restored = part->restore(monotonic_ns());
+      Shard& part = *made[shard].parts[i].shard;
+      if (spaces_[i].taken_over)
         spdlog::info(
             "namespace {} shard {}: {} blocks restored, {} dropped for want of index entries",
-            space.name, shard, restored, part->counters().not_restored.load());
-      }
-      for (const LostRange& range : lost[i]) part->lose(range.offset, range.bytes);
-      parts.push_back({std::move(part), reinterpret_cast<shm::IndexHeader*>(space.index->data()),
-                       config_.namespaces[i].prefetch_keys_max / shards + 1,
-                       config_.namespaces[i].prefetch_bytes_s / shards,
-                       config_.namespaces[i].prefetch_bytes_s_min / shards});
-      guaranteed += config_.namespaces[i].prefetch_bytes_s_min;
+            spaces_[i].name, shard, part.counters().restored.load(),
+            part.counters().not_restored.load());
+      for (const LostRange& range : lost[i]) part.lose(range.offset, range.bytes);
     }
-    threads_.push_back(std::make_unique<DataThread>(shard, std::move(parts), std::move(engine)));
+    threads_.push_back(std::make_unique<DataThread>(shard, std::move(made[shard].parts),
+                                                    std::move(made[shard].engine)));
     const uint64_t prefetch_bytes_s = config_.session.prefetch_bytes_s;
     if (prefetch_bytes_s != limits::not_limited)
-      threads_.back()->share_prefetch((prefetch_bytes_s - guaranteed) / shards);
+      threads_.back()->share_prefetch((prefetch_bytes_s - made[shard].guaranteed) / shards);
     Status status = threads_.back()->start();
     if (!status.ok()) return status;
   }
   return {};
+}
+
+// A data thread's part of each namespace.
+Daemon::Made Daemon::make_shards(uint32_t shard, uint32_t workers) {
+  const uint32_t shards = config_.daemon.data_threads;
+  Made made;
+  made.engine = engines_.make(shard, workers);
+  for (size_t i = 0; i < spaces_.size(); i++) {
+    Namespace& space = spaces_[i];
+    const config::NamespaceConfig& wanted = config_.namespaces[i];
+    ShardOptions options;
+    options.pool = space.pool->data();
+    options.index = space.index->data();
+    options.shard = shard;
+    options.first_unit = space.first_unit(shard);
+    options.units = space.units_of(shard);
+    options.blocks_max = uint32_t(wanted.index_entries / shards + 1);
+    options.policy = wanted.policy;
+    options.hold_room = hold_rooms_[i + 1].get();
+    options.holds_max = holds_of_shard(*wanted.holds_max, shards);
+    options.retained_bytes_max = wanted.retained_bytes_max / shards;
+    options.size_samples = config::size_samples_of_shard(wanted, shards);
+    options.hold_ns_max = config_.session.hold_ms_max * 1'000'000;
+    options.engine = made.engine.get();
+    if (space.near)
+      options.near =
+          NearOptions{space.near->data(), space.near_gate.get(), space.near_first_unit(shard),
+                      space.near_units_of(shard), wanted.near_after_hits};
+    spills_.tell(config_, i, shard, &options);
+    options.on_measured = [this] { control_->measured(); };  // sessions come after control_
+    made.parts.push_back({std::make_unique<Shard>(options),
+                          reinterpret_cast<shm::IndexHeader*>(space.index->data()),
+                          wanted.prefetch_keys_max / shards + 1, wanted.prefetch_bytes_s / shards,
+                          wanted.prefetch_bytes_s_min / shards});
+    made.guaranteed += wanted.prefetch_bytes_s_min;
+  }
+  return made;
+}
+
+// What earlier daemons left is found again by as many threads as there are cores: shards share
+// nothing.
+void Daemon::restore(std::vector<Made>& made) {
+  std::atomic<size_t> next = 0;
+  const auto work = [&] {
+    for (size_t shard = next++; shard < made.size(); shard = next++)
+      for (size_t i = 0; i < spaces_.size(); i++)
+        if (spaces_[i].taken_over) made[shard].parts[i].shard->restore(monotonic_ns());
+  };
+  const bool any = std::any_of(spaces_.begin(), spaces_.end(),
+                               [](const Namespace& space) { return space.taken_over; });
+  const size_t threads = any ? std::min<size_t>(usable_cores(), made.size()) : 1;
+  std::vector<std::thread> others;
+  try {
+    while (others.size() + 1 < threads) others.emplace_back(work);
+  } catch (const std::system_error&) {  // no more threads to be had: it takes longer
+  }
+  work();
+  for (std::thread& other : others) other.join();
 }
 
 void Daemon::run() { control_->run(); }

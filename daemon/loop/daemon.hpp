@@ -47,7 +47,15 @@ class Daemon {
 
  private:
   Status open_spaces();
+  // What a data thread has before it runs.
+  struct Made {
+    std::unique_ptr<Engine> engine;  // outlives the shards that use it
+    std::vector<DataThread::Space> parts;
+    uint64_t guaranteed = 0;  // bytes of prefetches a second, of all namespaces
+  };
   Status start_threads();
+  Made make_shards(uint32_t shard, uint32_t workers);
+  void restore(std::vector<Made>& made);
 
   config::Config config_;
   std::unique_ptr<Medium> medium_;
