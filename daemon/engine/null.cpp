@@ -20,11 +20,33 @@ bool NullEngine::start(EncodeJob* job) {
   return true;
 }
 
+// As a device that lied, was reset, or gave no answer and may still give one.
+bool NullEngine::wants_again(EncodeJob* job) {
+  if (job->by_cpu || job->work == Work::decode || random(256) >= faults.again) return false;
+  job->by_cpu = true;
+  job->retry = EncodeJob::Retry::here;
+  if (haunted_.size() == haunted_max || random(4) != 0) return true;
+  job->retry = EncodeJob::Retry::elsewhere;
+  haunted_.push_back(job->out);
+  return true;
+}
+
+void NullEngine::haunt() {
+  if (haunted_.empty()) return;
+  const std::span<std::byte> out = haunted_[random(haunted_.size())];
+  std::fill(out.begin(), out.end(), std::byte(random(256)));
+}
+
 void NullEngine::complete(size_t count) {
+  haunt();
   for (; count && !waiting_.empty(); count--) {
     const auto at = waiting_.begin() + ptrdiff_t(random(waiting_.size()));
     EncodeJob* const job = *at;
     waiting_.erase(at);
+    if (wants_again(job)) {
+      completed_.push_back(last_ = job);
+      continue;
+    }
     job->failed = random(256) < faults.failed;
     if (job->preset->k != codec::CodecId::raw && job->work == Work::encode)
       job->refusal = codec::Refusal::not_finite;

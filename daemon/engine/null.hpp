@@ -19,6 +19,7 @@ class NullEngine final : public Engine {
   struct Faults {
     uint32_t full = 0;    // start() says that it is
     uint32_t failed = 0;  // a job comes back undone
+    uint32_t again = 0;   // and wants to be started again, once; sometimes with another out
   } faults;
 
   // Completes so many of the jobs that it has, whichever the seed says.
@@ -49,12 +50,17 @@ class NullEngine final : public Engine {
   bool cancels = true;  // false: every job has begun
 
  private:
+  static constexpr size_t haunted_max = 3;  // each is a slot that its pool does not get back
+
   uint64_t random(uint64_t below);
+  bool wants_again(EncodeJob* job);
+  void haunt();
 
   uint64_t random_;
   uint32_t jobs_max_;
   std::vector<EncodeJob*> waiting_, completed_, forgotten_;
   EncodeJob* last_ = nullptr;
+  std::vector<std::span<std::byte>> haunted_;  // what a late device still writes to
   EngineFacts facts_;
 };
 

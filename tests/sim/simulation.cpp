@@ -145,6 +145,7 @@ void Simulation::daemon_fault() {
   if (may(engine_faults) && random_.chance(20)) {
     engine.faults.full = random_.chance(512) ? uint32_t(random_.below(200)) : 0;
     engine.faults.failed = random_.chance(512) ? uint32_t(random_.below(64)) : 0;
+    engine.faults.again = random_.chance(512) ? uint32_t(random_.below(64)) : 0;
     engine.cancels = random_.chance(512);
     daemon_->io().refused = random_.chance(300) ? 300 : 0;
   }
