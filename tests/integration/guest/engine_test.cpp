@@ -185,15 +185,18 @@ void tell_driver(const char* what, const std::string& text) {
   std::ofstream(std::filesystem::path(engine_folder) / what) << text;
 }
 
-// Neither its own reset nor the function's is answered: nobody knows what it still writes. Its
-// slots are given up, the rest goes on; unbound and bound anew it is the daemon's again.
-TEST_F(Engine, OneThatIsDeafLosesItsSlotsAndIsTakenBackWhenBoundAnew) {
+class EngineGone : public Engine, public ::testing::WithParamInterface<const char*> {};
+
+// It answers neither its own reset nor the function's, or is not there any more: nobody knows what
+// it still writes. Its slots are given up, the rest goes on; unbound and bound anew it is the
+// daemon's again.
+TEST_P(EngineGone, LosesItsSlotsAndIsTakenBackWhenBoundAnew) {
   const EngineStory* right = cpu_story();
   daemon_->stop();
   begin(engine_daemon("device", 3000));
-  ASSERT_TRUE(device_is_told("deaf after=60"));
+  ASSERT_TRUE(device_is_told(std::string(GetParam()) + " after=60"));
   const EngineStory* story = tell_story();
-  print("deaf");
+  print(GetParam());
   EXPECT_GE(field("given_up_slots"), 1u);
   EXPECT_EQ(field("failed_blocks"), 0u);
   EXPECT_EQ(field("engines_live"), 0u);
@@ -205,6 +208,9 @@ TEST_F(Engine, OneThatIsDeafLosesItsSlotsAndIsTakenBackWhenBoundAnew) {
   tell_driver("bind", address);
   EXPECT_TRUE(eventually([&] { return field("engines_live") == 1; })) << daemon_->log();
 }
+
+INSTANTIATE_TEST_SUITE_P(Each, EngineGone, ::testing::Values("deaf", "link-down"),
+                         [](const auto& each) { return std::string(each.param).substr(0, 4); });
 
 // Puts through the daemon's death; then everything again, and reads it.
 int put_through_a_death(const std::string& path) {
