@@ -108,6 +108,20 @@ TEST_F(Engine, WhatItStoresIsWhatTheCpuStores) {
   expect_same(story, cpu_story());
 }
 
+// A queue pair and half of table memory each.
+TEST_F(Engine, TwoDataThreadsShareIt) {
+  DaemonOptions options = engine_daemon("device");
+  options.data_threads = 2;
+  begin(options);
+  const EngineStory* story = tell_story();
+  print("the first of two");
+  EXPECT_TRUE(logged("2 of 2 data threads"));
+  EXPECT_GT(field("encoded_segments"), 0u);
+  EXPECT_EQ(field("lies") + field("late") + field("set_aside") + field("segments_again"), 0u);
+  EXPECT_EQ(daemon_->log().find("set aside"), std::string::npos) << daemon_->log();
+  expect_same(story, cpu_story());
+}
+
 // Each preset goes to who encodes it faster here; both are said, and the bytes are the same.
 TEST_F(Engine, AutoMeasuresBoth) {
   begin(engine_daemon("auto"));
