@@ -5,7 +5,10 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 
+#include "tier_folder.hpp"
 #include "victim.hpp"
 
 namespace speckv::test {
@@ -13,6 +16,7 @@ namespace {
 
 constexpr const char* keep_space = "keep";
 constexpr const char* churn_space = "churn";
+constexpr const char* spill_space = "spill";
 constexpr uint64_t puts_wanted = 10;     // of each kind of clients, between two troubles
 constexpr int progress_ms_max = 60'000;  // a loaded machine
 constexpr int fate_ms_max = 1'000;       // until a store that may never come
@@ -25,7 +29,7 @@ constexpr struct {
              {"shard.cpp", 60},  {"index_writer.cpp", 900}, {"slab_pool.cpp", 60},
              {"restart.cpp", 20}};
 
-DaemonOptions options(uint64_t seed) {
+DaemonOptions options(uint64_t seed, const std::string& spill) {
   std::mt19937_64 random(seed);
   DaemonOptions options;
   options.program = MORTAL_PATH;
@@ -37,13 +41,30 @@ DaemonOptions options(uint64_t seed) {
     options.more += std::string("[[namespace]]\nname = \"") + name + "\"\nbytes = \"" + bytes +
                     "\"\nindex_entries = 8192\npreset = \"exact\"\npolicy = \"" +
                     policies[random() % 3] + "\"\n";
+  options.more += std::string("[[namespace]]\nname = \"") + spill_space +
+                  "\"\nbytes = \"24MiB\"\nindex_entries = 8192\npreset = \"exact\"\npolicy = \"" +
+                  policies[random() % 3] + "\"\nspill_path = \"" + spill +
+                  "\"\nspill_bytes = \"512MiB\"\nspill_entries = 65536\n";
   return options;
+}
+
+// Not in the small room of main.cpp, which a trouble fills.
+std::string spill_folder() {
+  std::string folder = make_tier_folder("chaos");
+  if (folder.empty()) std::abort();
+  return folder;
 }
 
 }  // namespace
 
 Chaos::Chaos(uint64_t seed, bool loud)
-    : seed_(seed), loud_(loud), random_(seed), daemon_(options(seed)) {}
+    : seed_(seed),
+      loud_(loud),
+      random_(seed),
+      spill_(spill_folder()),
+      daemon_(options(seed, spill_ + "/spill")) {}
+
+Chaos::~Chaos() { std::filesystem::remove_all(spill_); }
 
 void Chaos::say(const std::string& what) const {
   if (loud_) std::fprintf(stderr, "%6llu  %s\n", (unsigned long long)deaths_, what.c_str());
@@ -78,6 +99,18 @@ void Chaos::send_churner(uint32_t number) {
   });
 }
 
+// More than its pool has room for.
+void Chaos::send_spiller(uint32_t number) {
+  Habits habits;
+  habits.down = habits.spilled = true;
+  habits.seed = seed_ * 16 + number;
+  habits.blocks_max = 1200;
+  habits.layers = {3, 9, 1};
+  spillers_.send(0, [&, habits] {
+    Victim(daemon_.socket_path(), spill_space, spillers_.tally(), habits).run();
+  });
+}
+
 // A line of a mortal daemon says where it died.
 void Chaos::note_death() {
   deaths_++;
@@ -105,9 +138,11 @@ void Chaos::live_until_fate() {
 // Everybody is served again.
 void Chaos::wait_for_progress() {
   const uint64_t kept = keepers_.tally().puts, churned = churners_.tally().puts;
+  const uint64_t spilled = spillers_.tally().puts;
   for (int i = 0; i < progress_ms_max && all_is_well(); i++, usleep(1000))
     if (keepers_.tally().puts >= kept + puts_wanted &&
-        churners_.tally().puts >= churned + puts_wanted)
+        churners_.tally().puts >= churned + puts_wanted &&
+        spillers_.tally().puts >= spilled + puts_wanted)
       return;
   if (all_is_well()) fail("clients are not served: " + daemon_.log().substr(log_read_));
 }
@@ -116,6 +151,7 @@ bool Chaos::run(uint64_t deaths) {
   live();
   for (uint32_t i = 0; i < 2; i++) send_keeper(clients_++);
   for (uint32_t i = 0; i < 2; i++) send_churner(clients_++);
+  for (uint32_t i = 0; i < 2; i++) send_spiller(clients_++);
   uint32_t weights = 0;
   for (const Trouble* each = troubles; each->name; each++) weights += each->weight;
   while (deaths_ < deaths && all_is_well()) {
@@ -130,12 +166,13 @@ bool Chaos::run(uint64_t deaths) {
   wait_for_progress();
   keepers_.end();
   churners_.end();
+  spillers_.end();
   return verdict();
 }
 
 bool Chaos::all_is_well() const {
   uint64_t bad = failures_;
-  for (const Roles* roles : {&keepers_, &churners_}) {
+  for (const Roles* roles : {&keepers_, &churners_, &spillers_}) {
     const Tally& tally = roles->tally();
     bad += tally.wrong + tally.lost + tally.ghosts + tally.unanswered;
   }
@@ -143,18 +180,22 @@ bool Chaos::all_is_well() const {
 }
 
 bool Chaos::verdict() {
-  const Tally &keep = keepers_.tally(), &churn = churners_.tally();
-  const uint64_t wrong = keep.wrong + churn.wrong, ghosts = keep.ghosts + churn.ghosts;
-  const uint64_t unanswered = keep.unanswered + churn.unanswered;
-  std::printf("seed %llu: %llu deaths at %zu stores; %llu puts, %llu gets, %llu removals;",
-              (unsigned long long)seed_, (unsigned long long)deaths_, sites_.size(),
-              (unsigned long long)(keep.puts + churn.puts),
-              (unsigned long long)(keep.gets + churn.gets),
-              (unsigned long long)(keep.removals + churn.removals));
+  const Tally &keep = keepers_.tally(), &churn = churners_.tally(), &spill = spillers_.tally();
+  const uint64_t wrong = keep.wrong + churn.wrong + spill.wrong;
+  const uint64_t ghosts = keep.ghosts + churn.ghosts + spill.ghosts;
+  const uint64_t unanswered = keep.unanswered + churn.unanswered + spill.unanswered;
+  std::printf(
+      "seed %llu: %llu deaths at %zu stores; %llu puts, %llu gets, %llu removals, %llu sent "
+      "down;",
+      (unsigned long long)seed_, (unsigned long long)deaths_, sites_.size(),
+      (unsigned long long)(keep.puts + churn.puts + spill.puts),
+      (unsigned long long)(keep.gets + churn.gets + spill.gets),
+      (unsigned long long)(keep.removals + churn.removals + spill.removals),
+      (unsigned long long)spill.sent_down.load());
   for (const auto& [name, count] : happened_)
     std::printf(" %s %llu,", name.c_str(), (unsigned long long)count);
   std::printf(" wrong %llu, lost %llu, back again %llu, unanswered %llu\n",
-              (unsigned long long)wrong, (unsigned long long)keep.lost.load(),
+              (unsigned long long)wrong, (unsigned long long)(keep.lost + spill.lost),
               (unsigned long long)ghosts, (unsigned long long)unanswered);
   if (loud_)
     for (const auto& [site, count] : sites_)

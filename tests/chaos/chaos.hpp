@@ -3,8 +3,9 @@
 // lives, and trouble that a seed picks.
 //
 // The clients are victims (../integration/lib/victim.hpp), each a process: some in a namespace in
-// which nothing is evicted, some in one that is always full. chaos.cpp has the lives of the daemon
-// and the verdict, troubles.cpp what happens to them. Needs root.
+// which nothing is evicted, some in one that is always full, some in one that is too small and has
+// a spill file below it. chaos.cpp has the lives of the daemon and the verdict, troubles.cpp what
+// happens to them. Needs root.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,9 @@ namespace speckv::test {
 class Chaos {
  public:
   Chaos(uint64_t seed, bool loud);
+  ~Chaos();
+  Chaos(const Chaos&) = delete;
+  Chaos& operator=(const Chaos&) = delete;
   // Until the daemon has died so often. Returns: whether all was well; says what was not.
   bool run(uint64_t deaths);
 
@@ -34,6 +38,7 @@ class Chaos {
   // chaos.cpp
   void send_keeper(uint32_t number);
   void send_churner(uint32_t number);
+  void send_spiller(uint32_t number);
   void live();             // the next life, without a fate
   void live_until_fate();  // one that ends at a store
   void wait_for_progress();
@@ -59,8 +64,9 @@ class Chaos {
   const uint64_t seed_;
   const bool loud_;
   std::mt19937_64 random_;
+  std::string spill_;  // a folder of its own
   DaemonProcess daemon_;
-  Roles keepers_, churners_;
+  Roles keepers_, churners_, spillers_;
   uint32_t clients_ = 0;
   uint64_t deaths_ = 0;
   std::map<std::string, uint64_t> happened_, sites_;

@@ -20,9 +20,11 @@ namespace speckv::test {
 struct Tally {
   std::atomic<bool> stop;
   std::atomic<uint64_t> puts, gets, removals, failed_puts;
-  std::atomic<uint64_t> wrong;       // values that are not what was put
-  std::atomic<uint64_t> lost;        // blocks that had to be there
-  std::atomic<uint64_t> ghosts;      // blocks that were removed, and found
+  std::atomic<uint64_t> wrong;   // values that are not what was put
+  std::atomic<uint64_t> lost;    // blocks that had to be there
+  std::atomic<uint64_t> ghosts;  // blocks that were removed, and found
+  std::atomic<uint64_t>
+      sent_down;  // blocks that were seen to stand in a tier below, and only there
   std::atomic<uint64_t> unanswered;  // calls that had to end and did not
   std::atomic<uint64_t> let_in, kept_out, scrapes, failed_scrapes;  // of newcomers
   std::atomic<int64_t> kept_out_by;                                 // the last one's error

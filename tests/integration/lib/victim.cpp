@@ -37,6 +37,7 @@ void Victim::run() {
     const Block block{number, uint32_t(random_() % kinds_.size())};
     put(block);
     if (is_kept(block)) look(block);
+    if (habits_.spilled && is_kept(block) && random_() % 2) kept_.back().safe = send_down(block);
     if (kept_.size() > 1) look(kept_[random_() % kept_.size()]);
     if (kept_.size() > habits_.blocks_max) remove_oldest();
     if (!unsure_.empty()) {
@@ -69,12 +70,50 @@ bool Victim::is_kept(const Block& block) const {
   return !kept_.empty() && kept_.back().number == block.number;
 }
 
+// Held meanwhile, where it may have to come from below.
+int Victim::read(const Block& block) {
+  Kind& kind = kinds_[block.kind];
+  if (!habits_.spilled) return client_.get(kind.layout, block.number, kind.kv);
+  const auto keys = keys_of(block.number, 1);
+  uint8_t hit = 0;
+  uint64_t hold = 0;
+  const int held = speckv_hold(client_.get(), kind.layout, as_keys(keys), 1, 20 * second_ns,
+                               20 * second_ns, &hit, &hold);
+  if (held < 0) return held;
+  const int result = held == 1 ? client_.get(kind.layout, block.number, kind.kv) : -ENOENT;
+  if (held == 1) speckv_unhold(client_.get(), hold);
+  return result;
+}
+
+// Returns: whether it stands below, and only there: the daemon knows it, and its index does not.
+bool Victim::send_down(const Block& block) {
+  const uint32_t layout = kinds_[block.kind].layout;
+  const auto keys = keys_of(block.number, 1);
+  const auto is_known = [&] {
+    if (speckv_demote(client_.get(), layout, as_keys(keys), 1, 0) != 1) return false;
+    const auto done = client_.reap(1);
+    return !done.empty() && done[0].result == 0;
+  };
+  const uint64_t lives = client_.stats().reconnects;
+  for (int tries = 0; tries < 100 && client_.stats().reconnects == lives; tries++) {
+    if (!is_known() || client_.exists(layout, block.number) || !is_known()) {
+      usleep(1000);
+      continue;
+    }
+    const bool same = client_.stats().reconnects == lives;
+    tally_.sent_down += same;
+    return same;
+  }
+  return false;
+}
+
 void Victim::look(const Block& block) {
   Kind& kind = kinds_[block.kind];
   int result = -ENOENT;
   for (int tries = 0; tries < tries_max && result != 0; tries++) {
-    result = client_.get(kind.layout, block.number, kind.kv);
-    if (result == -ENOENT && habits_.evicted && tries > 0) break;
+    result = read(block);
+    if (result == -ENOENT && (habits_.evicted || (habits_.spilled && !block.safe)) && tries > 0)
+      break;
     if (result != 0) usleep(tries < 4 ? 0 : 5000);
     if (result != 0 && tally_.stop) return;
   }
@@ -83,15 +122,14 @@ void Victim::look(const Block& block) {
     tally_.wrong += kind.kv.wrong(block.number);
     return;
   }
-  tally_.lost += !habits_.evicted;
+  tally_.lost += habits_.spilled ? block.safe : !habits_.evicted;
   std::erase_if(kept_, [&](const Block& each) { return each.number == block.number; });
 }
 
 // What was removed, and that was answered, is gone for good.
 void Victim::look_for_ghost() {
   const Block block = removed_[random_() % removed_.size()];
-  Kind& kind = kinds_[block.kind];
-  tally_.ghosts += client_.get(kind.layout, block.number, kind.kv) == 0;
+  tally_.ghosts += read(block) == 0;
 }
 
 void Victim::remove_oldest() {

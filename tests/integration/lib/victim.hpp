@@ -20,6 +20,8 @@ namespace speckv::test {
 struct Habits {
   bool down = false;        // the daemon may die or stand still meanwhile: a put may fail
   bool evicted = false;     // blocks may be evicted: a miss is no loss
+  bool spilled = false;     // they may lie in a tier below: a hold brings them back. One that was
+                            // evicted before it was written is no loss; half of them are sent down
   size_t blocks_max = 500;  // that it keeps: 18 KiB each with one layout
   uint64_t seed = 1;
   std::vector<uint32_t> layers = {3};  // one layout each; a block has 6 KiB a layer
@@ -34,7 +36,8 @@ class Victim {
  private:
   struct Block {
     uint64_t number;
-    uint32_t kind;  // which of its layouts
+    uint32_t kind;      // which of its layouts
+    bool safe = false;  // it was seen to stand below
   };
   struct Kind {
     uint32_t layout;
@@ -43,6 +46,8 @@ class Victim {
 
   void put(const Block& block);
   void look(const Block& block);
+  int read(const Block& block);
+  bool send_down(const Block& block);
   bool is_kept(const Block& block) const;
   void look_for_ghost();
   void remove_oldest();
