@@ -183,6 +183,7 @@ bool Daemon::brings_near() const {
     if (!shard->near()) continue;
     for (const NearBring& bring : shard->near()->brings)
       if (bring.used) return true;
+    if (!shard->near()->limbo.empty()) return true;
   }
   return false;
 }

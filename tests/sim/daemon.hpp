@@ -61,7 +61,7 @@ class Daemon {
   // Blocks that are in no tier any more, in all its lives.
   uint64_t dropped(uint32_t space) const;
   uint32_t lives() const { return lives_; }
-  bool brings_near() const;       // a block is on its way there, or the gauge says so still
+  bool brings_near() const;       // a block is on its way there, or leaves it
   uint64_t brought_near() const;  // copies, in all its lives
   // Demands that what the counters say is what lies in the index and in the slabs.
   void demand_balance(uint32_t space);

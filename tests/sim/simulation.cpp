@@ -290,7 +290,7 @@ void Simulation::end() {
   int quiet_turns = 0;  // a read that a turn begins as a guess is asked for in the next one
   for (int turn = 0; turn < 4000 && quiet_turns < 2; turn++) {
     quiet_turns = at_work() ? 0 : quiet_turns + 1;
-    now_ns += 1'000'000;  // what is cold goes down still, what is hot comes near
+    now_ns += tick_ns;  // what is cold goes down still, what is hot comes near, or leaves
     daemon_->engine().complete_all();
     daemon_turn();
   }
