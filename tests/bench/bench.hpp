@@ -99,6 +99,7 @@ void suite_get(Report& report);
 void suite_near(Report& report);
 void suite_put(Report& report);
 void suite_exists(Report& report);
+void suite_keys(Report& report);
 void suite_redis(Report& report);
 void suite_speculate(Report& report);
 void suite_spill(Report& report);

@@ -39,6 +39,7 @@ constexpr std::array kSuites = {
     NamedSuite{"redis", "the same objects through Redis; overhead over memcpy", suite_redis},
     NamedSuite{"spill", "the tier below the pool beside fio on the same file", suite_spill},
     NamedSuite{"exists", "lookups beside a pointer chase", suite_exists},
+    NamedSuite{"keys", "keys of blocks beside SHA-256", suite_keys},
 };
 
 struct Arguments {
