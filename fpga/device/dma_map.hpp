@@ -6,7 +6,9 @@
 // guest runs (firmware maps its RAM anew many times). Accesses hold the map's lock shared, so that
 // remove() returns when nobody uses the area any more. What is not mapped, or not writable, is an
 // error of the access, never a fault of this process. An area without a file (ROM, option areas) is
-// taken, and every access to it fails. Thread-safe.
+// taken, and every access to it fails. Only a file that is sealed against shrinking is mapped: any
+// other may be cut short by its owner at any moment, and the next access to a mapping of it would
+// end this process; so it is read and written by system calls, which fail instead. Thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -49,13 +51,18 @@ class DmaMap final : public Bus {
  private:
   struct Area {
     uint64_t size = 0;
-    std::byte* base = nullptr;
+    std::byte* base = nullptr;  // of a file that cannot shrink
+    int file = -1;              // of one that may
+    uint64_t file_offset = 0;
     bool readable = false, writable = false;
     Area() = default;
     Area(const Area&) = delete;
     ~Area();
+    bool read(uint64_t at, std::byte* into, size_t bytes) const;
+    bool write(uint64_t at, const std::byte* from, size_t bytes) const;
+    bool has(uint64_t at, size_t bytes) const;
   };
-  // Calls visit(its bytes) for each area that has a part of these addresses.
+  // Calls visit(area, place in it, bytes) for each area that has a part of these addresses.
   template <typename Visit>
   bool walk(uint64_t address, size_t bytes, bool is_write, Visit visit) const;
 

@@ -4,6 +4,7 @@
 // of the server.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -28,8 +29,9 @@ class Host {
   std::function<uint32_t(uint32_t)> read;
   std::function<void(uint32_t, uint32_t)> write;
 
-  Host() : file_(memfd_create("host", MFD_CLOEXEC)) {
+  Host() : file_(memfd_create("host", MFD_CLOEXEC | MFD_ALLOW_SEALING)) {
     if (ftruncate(file_, bytes) != 0) std::abort();
+    if (fcntl(file_, F_ADD_SEALS, F_SEAL_SHRINK) != 0) std::abort();  // as QEMU does
     void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
     if (base == MAP_FAILED) std::abort();
     base_ = static_cast<std::byte*>(base);

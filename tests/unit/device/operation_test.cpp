@@ -192,6 +192,35 @@ TEST_F(Operations, BytesAreMovedFilledAndSummedUp) {
   EXPECT_EQ(status(asked), SPECKV_ENGINE_BAD_LENGTH);
 }
 
+// Its owner may cut a file short at any moment, unless it is sealed against that.
+TEST_F(Operations, AFileThatIsCutShortIsABusError) {
+  constexpr size_t kBytes = 8192;
+  const int file = memfd_create("shrinks", MFD_CLOEXEC);
+  ASSERT_EQ(ftruncate(file, kBytes), 0);
+  ASSERT_EQ(map_.add(Host::bus_base + Host::bytes, kBytes, file, 0, true, true), 0);
+  host_.set_extent(3, Host::bytes, kBytes, true);
+  std::ranges::fill(host_.at(Host::data, kBytes), std::byte{7});
+  speckv_engine_descriptor into{}, out{};
+  into.opcode = out.opcode = SPECKV_ENGINE_COPY;
+  into.bytes = out.bytes = kBytes;
+  into.source_extent = out.target_extent = Host::extent_data;
+  into.target_extent = out.source_extent = 3;
+  out.target_offset = 3 << 20;
+  const auto seen = host_.at(Host::data + (3 << 20), kBytes);
+  EXPECT_EQ(status(into), SPECKV_ENGINE_OK);
+  EXPECT_EQ(status(out), SPECKV_ENGINE_OK);
+  EXPECT_TRUE(std::ranges::equal(seen, host_.at(Host::data, kBytes)));
+  ASSERT_EQ(ftruncate(file, 0), 0);
+  EXPECT_EQ(status(out), SPECKV_ENGINE_READ_ERROR);
+  EXPECT_EQ(status(into), SPECKV_ENGINE_WRITE_ERROR);
+  EXPECT_EQ(lseek(file, 0, SEEK_END), 0) << "nor does it grow";
+  ASSERT_EQ(ftruncate(file, kBytes), 0);
+  EXPECT_EQ(status(into), SPECKV_ENGINE_OK);
+  EXPECT_EQ(status(out), SPECKV_ENGINE_OK);
+  EXPECT_TRUE(std::ranges::equal(seen, host_.at(Host::data, kBytes)));
+  close(file);
+}
+
 TEST_F(Operations, AfterABusErrorTheBytesStillMove) {
   host_.set_extent(3, Host::bytes - 4096, 8192, true);  // the second half is nobody's
   speckv_engine_descriptor asked{};
