@@ -103,7 +103,8 @@ void BothBackend::write(uint32_t offset, uint32_t value) {
 bool BothBackend::work(const Bus& bus) {
   bool is_resetting;
   {
-    const std::lock_guard lock(lock_);
+    std::unique_lock lock(lock_);
+    worked_.wait(lock, [this] { return resets_waiting_ == 0; });
     is_resetting = is_reset_asked_;
     is_working_ = true;
   }
@@ -148,13 +149,18 @@ std::optional<uint8_t> BothBackend::take_interrupt() {
 
 void BothBackend::reset() {
   std::unique_lock lock(lock_);
+  // Else a work() that follows the other at once would go first, again and again.
+  ++resets_waiting_;
   worked_.wait(lock, [this] { return !is_working_; });
+  --resets_waiting_;
   first_->reset();
   second_->reset();
   of_first_.clear();
   of_second_.clear();
   is_held_ = is_reset_asked_ = false;
   show_indices();
+  lock.unlock();
+  worked_.notify_all();
 }
 
 void BothBackend::show_indices() {

@@ -64,6 +64,7 @@ class BothBackend final : public Backend {
   mutable std::mutex lock_;  // of all below
   std::condition_variable worked_;
   bool is_working_ = false, is_held_ = false, is_reset_asked_ = false;
+  int resets_waiting_ = 0;              // before which no work() begins
   std::map<uint32_t, uint32_t> shown_;  // indices of queues as of the last commit
   uint64_t compared_ = 0, differences_ = 0;
   std::string first_difference_;
