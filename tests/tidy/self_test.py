@@ -127,6 +127,13 @@ PLANTS = [
     ("words", "an empty shell of a function", "docs/a.md", "this is a st" + "ub\n"),
     ("hosts", "a registry", "docs/a.md", "get it from https://py" + "pi.org/simple\n"),
     ("paths", "a path of one machine", "tools/go", SH_SPDX + "cd /wo" + "rk/x\n"),
+    (
+        "temporary",
+        "a file that two tests share",
+        "tests/unit/a_test.cpp",
+        SPDX + 'std::string path_ =\n    testing::Temp'
+        + 'Dir() + "a.json";\n',
+    ),
     ("binaries", "a large binary", "tests/big.bin", b"\0" * 100_001),
     ("binaries", "a listed one that grew", "tests/vectors/kv.bin", b"\0" * 200_001),
     ("whitespace", "trailing blank", "daemon/main.cpp", SPDX + "int a; \n"),

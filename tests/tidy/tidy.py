@@ -50,6 +50,7 @@ REGISTRIES = re.compile(
     r"npmjs\.(?:org|com)|crates\.io|proxy\.golang\.org|rubygems\.org|repo\d*\.maven\.org|"
     r"huggingface\.co)\b"
 )
+TEMPORARIES = re.compile(r"TempDir\(\)\s*\+[^;]*;")  # a path in GoogleTest's folder, to its end
 MACHINE_PATHS = re.compile(r"(?<![\w.$})~-])/(?:work|root|home/\w+)/\w")
 
 
@@ -249,6 +250,15 @@ def rule_links(tree):
                         broken.append(target)
             for target in broken:
                 yield name, number, f"leads to {target}, which is not there"
+
+
+def rule_temporary(tree):
+    """tests run side by side: a temporary file's name is the process's own"""
+    for name, text in tree.text():
+        for found in TEMPORARIES.finditer(text):
+            if "getpid" not in found.group() and "XXXXXX" not in found.group():
+                why = "two tests at once share this name; add getpid() or XXXXXX"
+                yield name, text.count("\n", 0, found.start()) + 1, why
 
 
 def rule_headers(tree):

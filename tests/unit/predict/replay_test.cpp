@@ -7,6 +7,7 @@
 #include "replay.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <fstream>
@@ -147,7 +148,7 @@ class TraceFile : public testing::Test {
     std::ofstream(path_) << text;
     return load_trace(path_, &trace_, &error_);
   }
-  std::string path_ = testing::TempDir() + "speckv_trace_test.jsonl";
+  std::string path_ = testing::TempDir() + "speckv_trace_" + std::to_string(getpid());
   Trace trace_;
   std::string error_;
 };

@@ -7,6 +7,7 @@
 #include "tiers.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <fstream>
@@ -154,7 +155,7 @@ class SessionsFile : public testing::Test {
     options.block_tokens = block_tokens;
     return load_sessions(path_, options, &trace_, &error_);
   }
-  std::string path_ = testing::TempDir() + "speckv_sessions_test.jsonl";
+  std::string path_ = testing::TempDir() + "speckv_sessions_" + std::to_string(getpid());
   SessionTrace trace_;
   std::string error_;
 };
