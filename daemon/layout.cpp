@@ -88,6 +88,7 @@ Result<std::unique_ptr<Layout>> LayoutTable::make(const speckv_layout& desc, uin
       layout->preset.k >= codec::CodecId::chanq2_5 && layout->preset.k <= codec::CodecId::chanq7;
   layout->block_bytes = shm::raw_block_bytes(desc);
   layout->segment_raw_bytes = shm::raw_segment_bytes(desc);
+  layout->segments = shm::stored_segments(desc);
   for (int first = 0; first < 2; first++)
     layout->stored_bytes[first] = uint32_t(codec::segment_bytes(desc, layout->preset, first != 0));
   layout->stored_raw_bytes = uint32_t(codec::segment_bytes(desc, raw, false));

@@ -31,6 +31,7 @@ struct Layout {
   codec::Preset preset;  // as this build stores it
   uint64_t block_bytes = 0;
   uint64_t segment_raw_bytes = 0;
+  uint32_t segments = 0;              // of a block: its layers', then those of its side bytes
   uint32_t stored_bytes[2] = {0, 0};  // payload of a segment; [1]: of a sequence's first block
   uint32_t stored_raw_bytes = 0;      // payload of a segment that the codec refused
   // Of a bounded preset: how a segment is stored in which a token would lose too much.

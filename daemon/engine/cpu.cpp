@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -44,14 +45,23 @@ void decode(EncodeJob& job) {
   job.refusal = codec::Refusal::none;
 }
 
+// What is read may change meanwhile; what it was is what lies in out.
+void copy(EncodeJob& job) {
+  std::memcpy(job.out.data(), job.stored.data(), job.out.size());
+  codec::Checksum sum;
+  codec::checksum_update(sum, job.out.data(), job.out.size());
+  job.checksum = job.stored_checksum = codec::checksum_final(sum);
+  job.refusal = codec::Refusal::none;
+}
+
 }  // namespace
 
 void encode_now(EncodeJob& job) {
   job.failed = false;
   job.retry = EncodeJob::Retry::none;
-  if (job.work == Work::decode) {
+  if (job.work != Work::encode) {
     shm::release_fence();  // after the odd gen, before the first byte
-    return decode(job);
+    return job.work == Work::decode ? decode(job) : copy(job);
   }
   const speckv_layout& desc = job.layout->desc;
   const std::byte* source = job.raw.data();

@@ -17,6 +17,7 @@ namespace speckv {
 
 bool DeviceEngine::start(EncodeJob* job) {
   job->retry = Retry::none;
+  if (job->work == Work::copy) return cpu_->start(job);
   if (!job->by_cpu && is_live()) {
     const Offer answer = offer(job);
     if (answer != Offer::not_taken) return answer == Offer::taken;

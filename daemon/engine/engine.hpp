@@ -28,7 +28,7 @@
 
 namespace speckv {
 
-enum class Work : uint8_t { encode, decode };
+enum class Work : uint8_t { encode, decode, copy };
 
 struct EncodeJob {
   Work work = Work::encode;
@@ -49,11 +49,12 @@ struct EncodeJob {
   bool bound_only = false;
   // A decode: from `stored`, which is layout.segment_bytes(preset, first) long and may be rewritten
   // meanwhile (then its sum is wrong, and nothing else happens), to `out` as preset `exact` has it.
-  // raw is empty.
+  // raw is empty. A copy: of `stored`, as long as `out`, whatever it is; likewise.
   std::span<const std::byte> stored;
   // What is answered. failed: the engine could not; what is in out means nothing. retry: nor does
   // it then, and the job is to be started again, with this out or, where something may still be
-  // written to it, with another one. checksum: of out; stored_checksum: of what a decode read.
+  // written to it, with another one. checksum: of out; stored_checksum: of what a decode or a copy
+  // read.
   codec::Refusal refusal = codec::Refusal::none;
   uint64_t checksum = 0, stored_checksum = 0;
   bool failed = false;

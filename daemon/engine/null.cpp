@@ -48,7 +48,7 @@ void NullEngine::complete(size_t count) {
       continue;
     }
     job->failed = random(256) < faults.failed;
-    if (job->preset->k != codec::CodecId::raw && job->work == Work::encode)
+    if (job->work == Work::encode && job->preset->k != codec::CodecId::raw)
       job->refusal = codec::Refusal::not_finite;
     else if (!job->failed) encode_now(*job);
     completed_.push_back(last_ = job);

@@ -12,7 +12,7 @@ namespace {
 
 // Of one segment's slot: its payload, and what a block without a record keeps behind it.
 uint32_t segment_slot_bytes(const Layout& layout, uint32_t payload) {
-  const uint32_t flags = layout.desc.layers == 1 ? uint32_t(shm::slot_single) : 0;
+  const uint32_t flags = layout.segments == 1 ? uint32_t(shm::slot_single) : 0;
   return shm::slot_bytes_for(payload + shm::slot_tail_bytes(uint16_t(flags)));
 }
 uint32_t raw_slot_bytes(const Layout& layout) {
@@ -35,7 +35,10 @@ BlockNeeds needs_of(const Layout& layout, bool opens_sequence, uint32_t raw_segm
   needs.add(stored_slot_bytes(layout, opens_sequence), layers - raw_segments - q8_segments);
   needs.add(raw_slot_bytes(layout), raw_segments);
   needs.add(q8_slot_bytes(layout, opens_sequence), q8_segments);
-  if (layers > 1) needs.add(shm::slot_bytes_for(shm::record_payload_bytes(layers)), 1);
+  for (uint32_t number = layers; number < layout.segments; number++)
+    needs.add(side_slot_bytes(layout, number), 1);
+  if (layout.segments > 1)
+    needs.add(shm::slot_bytes_for(shm::record_payload_bytes(layout.segments)), 1);
   return needs;
 }
 
@@ -67,9 +70,12 @@ int Shard::allocate(Put& put) {
   if (error) return error;
   put.block = take_number();
   const uint32_t stored = stored_slot_bytes(*put.layout, put.opens_sequence);
-  for (uint32_t layer = 0; layer < put.layers(); layer++) take_slot(put, put.placed++, stored);
-  if (put.layers() > 1)
-    take_slot(put, put.placed++, shm::slot_bytes_for(shm::record_payload_bytes(put.layers())));
+  const uint32_t segments = put.segments();
+  while (put.placed < put.layout->desc.layers) take_slot(put, put.placed++, stored);
+  while (put.placed < segments)
+    take_slot(put, put.placed++, side_slot_bytes(*put.layout, put.placed));
+  if (segments > 1)
+    take_slot(put, put.placed++, shm::slot_bytes_for(shm::record_payload_bytes(segments)));
   return 0;
 }
 
@@ -91,7 +97,8 @@ int Shard::allocate_again(Put& put, uint32_t layer, StoredAs as) {
   const BlockNeeds whole =
       needs_of(*put.layout, put.opens_sequence, put.segments_refused, put.segments_bounded);
   if (!can_ever_fit(whole.span(), slabs_.usable_units())) return -ENOSPC;
-  const SlotNeed other{as == StoredAs::raw  ? raw_slot_bytes(*put.layout)
+  const SlotNeed other{layer >= put.layout->desc.layers ? side_slot_bytes(*put.layout, layer)
+                       : as == StoredAs::raw            ? raw_slot_bytes(*put.layout)
                        : as == StoredAs::q8 ? q8_slot_bytes(*put.layout, put.opens_sequence)
                                             : stored_slot_bytes(*put.layout, put.opens_sequence),
                        1};

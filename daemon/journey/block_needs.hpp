@@ -2,16 +2,21 @@
 // block_needs.hpp - the slots that one block wants, equal sizes in one row: what make_room() is
 // asked for.
 //
-// Used by allocate.cpp and promote.cpp. A block has few sizes: as its preset stores a segment, q8,
-// raw, and the record's.
+// Used by allocate.cpp and promote.cpp. A block has few sizes: slab_math.hpp names them.
 #pragma once
 
 #include <array>
 #include <span>
 
+#include "layout.hpp"
 #include "pool/slab_math.hpp"
 
 namespace speckv {
+
+// Of the slot of one segment of side bytes, which are numbered behind the layers.
+inline uint32_t side_slot_bytes(const Layout& layout, uint32_t segment) {
+  return shm::slot_bytes_for(shm::side_part(layout.desc, segment - layout.desc.layers).bytes);
+}
 
 struct BlockNeeds {
   std::array<SlotNeed, sizes_max> rows{};

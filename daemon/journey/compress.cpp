@@ -31,6 +31,8 @@ uint32_t payload_bytes(const Layout& layout, const SegmentJob& job) {
 void Shard::prepare(Put& put, SegmentJob& job) {
   const Layout& layout = *put.layout;
   job.layout = &layout;
+  if (job.layer >= layout.desc.layers) return prepare_side(put, job);
+  job.work = Work::encode;
   job.preset = job.as == StoredAs::raw  ? &raw_preset
                : job.as == StoredAs::q8 ? &layout.fallback
                                         : &layout.preset;
@@ -42,6 +44,22 @@ void Shard::prepare(Put& put, SegmentJob& job) {
   job.out = {bytes, payload_bytes(layout, job)};
   SPECKV_ASSERT(sizeof(shm::SlotHeader) + job.out.size() <= put.slots[job.layer].slot_bytes,
                 "a job would write past its slot");
+}
+
+// Side bytes are copied, whatever the preset is; they lie behind the layers in the arena, too.
+void Shard::prepare_side(Put& put, SegmentJob& job) {
+  const Layout& layout = *put.layout;
+  const shm::SidePart part = shm::side_part(layout.desc, job.layer - layout.desc.layers);
+  job.work = Work::copy;
+  job.as = StoredAs::raw;
+  job.preset = &raw_preset;
+  job.first = false;
+  job.raw = {};
+  job.stored =
+      put.arena.subspan(layout.desc.layers * layout.segment_raw_bytes + part.offset, part.bytes);
+  job.out = {reinterpret_cast<std::byte*>(slot(put.slots[job.layer].offset) + 1), part.bytes};
+  SPECKV_ASSERT(sizeof(shm::SlotHeader) + part.bytes <= put.slots[job.layer].slot_bytes,
+                "side bytes would be written past their slot");
 }
 
 // Returns: false when the engine refused it: it wants to be stored otherwise.
@@ -101,7 +119,8 @@ void Shard::write_header(const Put& put, const SegmentJob& job) {
                            : job.as == StoredAs::q8 ? uint32_t(SPECKV_PRESET_Q8)
                                                     : layout.preset_id);
   if (job.first) header->flags |= shm::slot_first;
-  if (layout.desc.layers == 1) header->flags |= shm::slot_single;
+  if (job.work == Work::copy) header->flags |= shm::slot_side;
+  if (layout.segments == 1) header->flags |= shm::slot_single;
   header->payload_bytes = uint32_t(job.out.size());
   header->checksum = shm::slot_checksum(*header, job.checksum);
   if (!(header->flags & shm::slot_single)) return;

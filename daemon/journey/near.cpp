@@ -77,6 +77,7 @@ bool Shard::bring_near(uint32_t number, const Layout& layout, const Widths& widt
   SPECKV_ASSERT(blocks_[number].state == BlockState::published && near.copy_of[number] == no_copy,
                 "a block was brought near that is not published, or is there");
   const BlockNeeds needs = needs_of(layout);
+  // One with side bytes has more segments than layers: it is read from the pool alone.
   const bool fits = entry.layers == layout.desc.layers && entry.fingerprint == widths.fingerprint &&
                     layout.stored_raw_bytes == layout.segment_raw_bytes &&
                     can_ever_fit(needs.span(), near.slabs.usable_units());

@@ -61,7 +61,7 @@ struct PutAsked {
 // What a block under way has taken of the pool.
 struct Placing {
   uint32_t block = no_block;
-  uint32_t placed = 0;  // slots taken: one a layer, then the record
+  uint32_t placed = 0;  // slots taken: one a segment, then the record
   std::array<Placed, SPECKV_LAYERS_MAX + 1> slots;
 
   // The slot that the index entry points to: the record, or a block's only segment.
@@ -72,7 +72,7 @@ struct Placing {
 struct StoredFacts {
   Key key, parent;
   uint64_t fingerprint = 0, identity = 0, raw_bytes = 0;
-  uint32_t position = 0, block_tokens = 0, layers = 0;
+  uint32_t position = 0, block_tokens = 0, layers = 0;  // segments: those of side bytes count
   uint16_t record_flags = 0;
   uint8_t kind = 0;  // enum speckv_kind
 };
@@ -86,7 +86,7 @@ struct Put : PutAsked, Placing {
   bool engine_was_full = false;  // when it last had a job to start
   uint32_t next_layer = 0;       // that has not been started yet
   uint32_t jobs_in_engine = 0;
-  uint32_t encoded = 0;  // layers that are in their slot
+  uint32_t encoded = 0;  // segments that are in their slot
   EncodeJob* ready =
       nullptr;          // jobs to start before the next layer: refused, or the engine was full
   Put* next = nullptr;  // of its asker's list of those that have jobs to start
@@ -96,7 +96,7 @@ struct Put : PutAsked, Placing {
   uint32_t segments_bounded = 0;  // stored as q8 since a token would have lost too much
   std::array<SegmentJob, put_jobs_max> jobs;
 
-  uint32_t layers() const { return layout->desc.layers; }
+  uint32_t segments() const { return layout->segments; }
 };
 
 }  // namespace speckv

@@ -266,6 +266,7 @@ class Shard : private SpillWitness {
   void keep_ready(Put& put, SegmentJob& job);
   // compress.cpp
   void prepare(Put& put, SegmentJob& job);
+  void prepare_side(Put& put, SegmentJob& job);
   bool is_to_be_done_again(Put& put, SegmentJob& job);
   void begin_again(Put& put, SegmentJob& job);
   bool encoded(Put& put, SegmentJob& job);

@@ -77,7 +77,7 @@ bool Shard::is_under_way(const Key& key) const {
 
 bool Shard::has_job_to_start(const Put& put) const {
   if (put.state != PutState::encoding) return false;
-  return put.ready || (put.next_layer < put.layers() && put.jobs_in_engine < put_jobs_max);
+  return put.ready || (put.next_layer < put.segments() && put.jobs_in_engine < put_jobs_max);
 }
 
 // A prepared one, or that of the next layer.
@@ -147,7 +147,7 @@ bool Shard::completed(EncodeJob* answer, uint64_t now_ns, Put** ret_put) {
 
 bool Shard::is_over(const Put& put) const {
   if (put.jobs_in_engine) return false;
-  return put.state == PutState::failing || put.encoded == put.layers();
+  return put.state == PutState::failing || put.encoded == put.segments();
 }
 
 void Shard::fail(Put& put, int error) {
@@ -171,7 +171,7 @@ StoredFacts Shard::facts_of(const Put& put) {
           put.layout->block_bytes,
           put.submission.position,
           put.layout->desc.block_tokens,
-          put.layers(),
+          put.segments(),
           uint16_t(put.layout->preset_id),
           put.submission.kind};
 }

@@ -18,8 +18,9 @@ struct SlotNeed {
   uint32_t count = 0;
 };
 
-// Sizes that one block's slots can have: as its preset stores them, q8, raw, and the record's.
-constexpr uint32_t sizes_max = 4;
+// Sizes that one block's slots can have: as its preset stores them, q8, raw, side bytes, the last
+// of those, and the record's.
+constexpr uint32_t sizes_max = 6;
 constexpr uint32_t slot_bytes_min = 2 * sizeof(shm::SlotHeader);
 constexpr uint32_t slots_per_unit_max = uint32_t(shm::unit_bytes / slot_bytes_min);
 // A slab may lose this share to its header and tail before a larger slab is preferred: the design's

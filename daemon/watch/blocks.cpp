@@ -82,6 +82,7 @@ SegmentState segment_state(const shm::SlotHeader& header, uint32_t layer, uint64
   segment.gen = gen;
   segment.preset = header.flags & shm::slot_preset_mask;
   segment.first = header.flags & shm::slot_first;
+  segment.side = header.flags & shm::slot_side;
   segment.payload_bytes = header.payload_bytes;
   segment.state = std::move(state);
   return segment;

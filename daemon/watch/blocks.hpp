@@ -41,8 +41,8 @@ struct SegmentState {
   uint32_t layer = 0;
   uint64_t offset = 0, gen = 0;
   uint32_t preset = 0, payload_bytes = 0;
-  bool first = false;
-  std::string state;  // "ok", "changed", "corrupt: ..."
+  bool first = false, side = false;  // side: side bytes, no layer's
+  std::string state;                 // "ok", "changed", "corrupt: ..."
 };
 
 struct BlockDetail {

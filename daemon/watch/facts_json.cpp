@@ -319,6 +319,7 @@ ordered_json detail_json(const BlockDetail& detail) {
                         {"gen", segment.gen},
                         {"preset", codec::preset_name(segment.preset)},
                         {"first", segment.first},
+                        {"side", segment.side},
                         {"payload_bytes", segment.payload_bytes},
                         {"state", segment.state}});
   }

@@ -8,7 +8,8 @@
  *
  * Terms (docs/glossary.md): block = KV of consecutive tokens, all layers and heads of one rank,
  * under one key; segment = the part of a block of one layer (K and V); page = `page_tokens` tokens
- * of one (layer, K or V, kv head), the codec's unit.
+ * of one (layer, K or V, kv head), the codec's unit; side bytes = what else belongs to a block and
+ * is no K or V: the state of recurrent layers at its end, an indexer's keys.
  */
 #ifndef SPECKV_LAYOUT_H
 #define SPECKV_LAYOUT_H
@@ -27,6 +28,7 @@ extern "C" {
 #define SPECKV_HEAD_DIM_MAX 1024u
 #define SPECKV_BLOCK_TOKENS_MAX 4096u
 #define SPECKV_SEGMENT_BYTES_MAX (2u << 20) /* one layer's raw K and V must fit a 2 MiB slab */
+#define SPECKV_SIDE_BYTES_MAX (64u << 20)   /* of one block: what a session's arena may hold */
 
 enum speckv_dtype {
 	SPECKV_DTYPE_F16 = 1,
@@ -77,7 +79,7 @@ struct speckv_layout {
 	float rope_theta[SPECKV_LAYERS_MAX];         /* base per layer; 0: as layer 0's */
 	uint32_t first_layer; /* of the model, that this process holds: pipeline stages differ by it
 	                       */
-	uint32_t reserved_word;
+	uint32_t side_bytes; /* of a block beside its KV: opaque, stored exact; 0: none */
 	uint64_t reserved[3];
 };
 

@@ -152,8 +152,8 @@ int speckv_layout_register(struct speckv_session *session, const struct speckv_l
                            uint32_t *ret_layout);
 
 /*
- * Bytes of one block as the engine holds it (all layers, K and V). 0 if the layout does not pass
- * the check.
+ * Bytes of one block as the engine holds it (all layers, K and V, and side bytes). 0 if the layout
+ * does not pass the check.
  */
 uint64_t speckv_block_bytes(const struct speckv_layout *layout);
 
@@ -207,6 +207,12 @@ struct speckv_view {
 /*
  * A scatter list: layers [layer_first, layer_first + layer_count), views[2*i] is K and views[2*i+1]
  * V of the i-th.
+ *
+ * Side bytes (layout.side_bytes) count as one layer more, number layout.layers: of its two views
+ * the first has their address in base and their number in token_stride, the rest is not looked at.
+ * They are one with their KV: a block of such a layout is put, and read, with all of its layers and
+ * them, or not at all (-ERANGE; another number of bytes: -EINVAL). put_layers takes them like a
+ * layer.
  */
 struct speckv_buf {
 	uint32_t layer_first;
@@ -322,8 +328,8 @@ int speckv_remove(struct speckv_session *session, uint32_t layout,
 int speckv_alloc(struct speckv_session *session, uint32_t layout, struct speckv_page **ret_page);
 
 /*
- * Where to write. ret_views has 2*layers elements; its pointers stay valid until speckv_seal() or
- * speckv_release().
+ * Where to write. ret_views has 2*layers elements, 2 more with side bytes; its pointers stay valid
+ * until speckv_seal() or speckv_release().
  */
 int speckv_page_views(struct speckv_page *page, struct speckv_view *ret_views, uint32_t views);
 

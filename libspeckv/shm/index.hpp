@@ -51,8 +51,8 @@ struct Entry {
   uint64_t ref = 0;  // region and offset of the slot (pool_format.hpp)
   uint64_t gen = 0;  // of that slot
   uint64_t fingerprint = 0;
-  uint32_t block = 0;  // the daemon's number for it, for touches
-  uint16_t layers = 0;
+  uint32_t block = 0;   // the daemon's number for it, for touches
+  uint16_t layers = 0;  // segments: those of side bytes count
   uint16_t flags = 0;
 };
 static_assert(sizeof(Entry) == 64);

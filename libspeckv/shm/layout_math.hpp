@@ -28,7 +28,34 @@ inline uint64_t raw_segment_bytes(const speckv_layout& layout) {
   return 2 * half_segment_bytes(layout);
 }
 inline uint64_t raw_block_bytes(const speckv_layout& layout) {
-  return layout.layers * raw_segment_bytes(layout);
+  return layout.layers * raw_segment_bytes(layout) + layout.side_bytes;
+}
+
+// Side bytes lie in segments of their own, numbered behind the layers' and all but the last equally
+// long: stored raw, and else like any other segment.
+constexpr uint32_t side_segment_bytes_max = 1u << 20;
+inline uint32_t side_segments(const speckv_layout& layout) {
+  return (layout.side_bytes + side_segment_bytes_max - 1) / side_segment_bytes_max;
+}
+inline uint32_t stored_segments(const speckv_layout& layout) {
+  return layout.layers + side_segments(layout);
+}
+// Bytes of the first of them; whole beats of the checksum. Requires: there are side bytes.
+inline uint32_t side_segment_bytes(const speckv_layout& layout) {
+  const uint32_t count = side_segments(layout);
+  return count == 1 ? layout.side_bytes : ((layout.side_bytes + count - 1) / count + 63) / 64 * 64;
+}
+struct SidePart {
+  uint32_t offset, bytes;  // of the side bytes
+};
+inline SidePart side_part(const speckv_layout& layout, uint32_t number) {
+  const uint32_t each = side_segment_bytes(layout), offset = number * each;
+  const uint32_t left = layout.side_bytes - offset;
+  return {offset, left < each ? left : each};
+}
+// What a speckv_buf counts as layers: side bytes are one more, the last.
+inline uint32_t buf_layers(const speckv_layout& layout) {
+  return layout.layers + (layout.side_bytes != 0);
 }
 
 // Everything but size, preset and reserved fields enters. It is the layout's identity: see key.hpp.
@@ -52,6 +79,7 @@ inline uint64_t layout_fingerprint(const speckv_layout& layout) {
     std::memcpy(&bits, &theta, 4);
     sum = mix64(sum ^ bits) + sum;
   }
+  if (layout.side_bytes) sum = mix64(sum ^ layout.side_bytes) + sum;
   return sum;
 }
 
@@ -122,7 +150,11 @@ inline int check_layout(const speckv_layout& layout, char* why, size_t why_bytes
     if (!(layout.rope_theta[i] >= 0 && layout.rope_theta[i] < 1e12f))
       return no(22, "rope_theta", i,
                 "a finite base >= 0 in every layer (the number given is the layer)");
-  if (layout.reserved_word) return no(22, "reserved_word", layout.reserved_word, "0");
+  if (layout.side_bytes > SPECKV_SIDE_BYTES_MAX)
+    return no(22, "side_bytes", layout.side_bytes, "at most 67108864 (64 MiB a block)");
+  if (stored_segments(layout) > SPECKV_LAYERS_MAX)
+    return no(22, "side_bytes", layout.side_bytes,
+              "fewer: a layer is one of 256 segments of a block, and each MiB of these one more");
   for (uint64_t word : layout.reserved)
     if (word) return no(22, "reserved", word, "0");
   return 0;

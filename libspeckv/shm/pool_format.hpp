@@ -10,10 +10,11 @@
 // decoded. It lives as long as its daemon. A ref (of an index entry, of a record) says in its upper
 // bits in which of the two a slot lies; blocks of the pool never refer to near memory.
 //
-// A slot holds a *segment* (K and V of one layer of one block) or a *record* (where the segments of
-// a block lie). Written by the daemon alone; clients map it read-only. A slot is complete while its
-// gen is even; gens are never used twice in a shard, across restarts too, so one 64-bit comparison
-// tells whether a slot is still what it was.
+// A slot holds a *segment* (K and V of one layer of one block, or a part of its side bytes,
+// numbered behind the layers) or a *record* (where the segments of a block lie). Written by the
+// daemon alone; clients map it read-only. A slot is complete while its gen is even; gens are never
+// used twice in a shard, across restarts too, so one 64-bit comparison tells whether a slot is
+// still what it was.
 #pragma once
 
 #include <cstddef>
@@ -73,10 +74,10 @@ constexpr uint16_t layer_record = 0xffff;  // SlotHeader.layer of a record
 
 enum SlotFlags : uint16_t {
   slot_preset_mask = 0x000f,  // enum speckv_preset of this slot's payload
-  slot_first = 0x0010,  // the block opens its sequence: first pages are stored with the preset's
-                        // `first` codec
-  slot_single =
-      0x0020,  // the block has one layer: this segment is all of it, and there is no record
+  slot_first = 0x0010,   // the block opens its sequence: first pages are stored with the preset's
+                         // `first` codec
+  slot_single = 0x0020,  // the block has one segment: this is all of it, and there is no record
+  slot_side = 0x0040,    // side bytes, as they are; its preset is exact
 };
 
 struct SlotHeader {
@@ -95,7 +96,7 @@ static_assert(sizeof(SlotHeader) == 64);
 struct RecordMeta {
   Key parent;  // its address, or zeros
   uint32_t position;
-  uint32_t layers;
+  uint32_t layers;  // segments: those of side bytes count
   uint64_t raw_bytes;
   uint64_t identity;      // of the layout: leads from addresses back to keys
   uint32_t block_tokens;  // of its layout; 0: not known

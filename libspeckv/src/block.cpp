@@ -50,7 +50,7 @@ int block_begin(Session& session, uint32_t layout, const LayoutInfo& info, Block
   block.info = &info;
   block.layout = layout;
   block.chunk_first = first;
-  block.layers_left = info.layout.layers;
+  block.layers_left = shm::buf_layers(info.layout);
   connection.holders.fetch_add(1);
   *ret_block = index;
   return 0;

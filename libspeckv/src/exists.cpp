@@ -30,7 +30,7 @@ uint32_t look_group(const Connection& connection, const LayoutInfo& info,
     const bool found = view[i]->find(address[i], hash[i], &entry);
     const bool known = found && info.widths_of(entry.fingerprint);
     foreign += found && !known;
-    ret_hits[i] = known && entry.layers == info.layout.layers;
+    ret_hits[i] = known && entry.layers == info.segments;
   }
   return foreign;
 }

@@ -87,6 +87,8 @@ class GroupReader {
   void look(speckv_get_op& op, Lookup& lookup) {
     lookup.wanted = false;
     op.ret_result = op.flags & ~SPECKV_GET_STREAM ? -EINVAL : check_buf(info_, op.buf);
+    if (op.ret_result == 0 && info_.layout.side_bytes && !is_whole(info_, op.buf))
+      op.ret_result = -ERANGE;  // no KV without its side bytes
     if (op.ret_result != 0) return;
     lookup.wanted = true;
     lookup.address = masked(Key::from(op.key), info_.mask);
@@ -134,8 +136,8 @@ class GroupReader {
   const WidthSet* ours(const shm::Entry& entry) {
     const WidthSet* widths = info_.widths_of(entry.fingerprint);
     if (!widths) tally_.foreign++;
-    const bool whole = entry.layers == info_.layout.layers &&
-                       (entry.flags & shm::entry_record || entry.layers == 1);
+    const bool whole =
+        entry.layers == info_.segments && (entry.flags & shm::entry_record || entry.layers == 1);
     return whole ? widths : nullptr;
   }
 
@@ -172,7 +174,8 @@ class GroupReader {
     }
     touch(connection_, lookup.shard, entry.block);
     tally_.hits++;
-    tally_.bytes_read += op.buf.layer_count * info_.segment_bytes;
+    tally_.bytes_read +=
+        info_.layout.side_bytes ? info_.block_bytes : op.buf.layer_count * info_.segment_bytes;
   }
 
   const Connection& connection_;

@@ -93,6 +93,7 @@ void fill_info(const speckv_layout& layout, LayoutInfo* ret_info) {
   info.half_bytes = shm::half_segment_bytes(layout);
   info.segment_bytes = shm::raw_segment_bytes(layout);
   info.block_bytes = shm::raw_block_bytes(layout);
+  info.segments = shm::stored_segments(layout);
   info.chunks = chunks_of(layout);
   for (uint32_t preset = 0; preset < presets; preset++) {
     codec::Preset codecs;

@@ -53,10 +53,15 @@ extern "C" int speckv_page_views(struct speckv_page* page, speckv_view* ret_view
   const OpenBlock* block = find_page(call);
   if (!block) return -EBADF;
   const LayoutInfo& info = *block->info;
-  if (views != 2 * info.layout.layers) return -ERANGE;
+  const uint32_t planes = 2 * info.layout.layers;
+  if (views != 2 * speckv::shm::buf_layers(info.layout)) return -ERANGE;
   std::byte* base = block_base(*block);
-  for (uint32_t i = 0; i < views; i++)
+  for (uint32_t i = 0; i < planes; i++)
     ret_views[i] = view_at(base + i * info.half_bytes, info.layout);
+  if (views > planes) {
+    ret_views[planes] = {base + planes * info.half_bytes, int64_t(info.layout.side_bytes), 0, 1};
+    ret_views[planes + 1] = {};
+  }
   return 0;
 }
 

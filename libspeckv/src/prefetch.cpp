@@ -57,7 +57,7 @@ uint32_t look_up(const Connection& connection, const LayoutInfo& info, Keys keys
       const uint32_t shard = shard_of(hash[i], connection.shards);
       shm::Entry entry;
       const bool there = connection.views[shard].find(address[i], hash[i], &entry) &&
-                         info.widths_of(entry.fingerprint) && entry.layers == info.layout.layers;
+                         info.widths_of(entry.fingerprint) && entry.layers == info.segments;
       if (there) touch(connection, shard, entry.block);
       ret_results[at + i] = there ? 0 : elsewhere;
       to_ask += ret_results[at + i] == not_answered;

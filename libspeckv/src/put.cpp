@@ -2,6 +2,7 @@
 // put.cpp - speckv_put: reserve, copy without a lock, submit. The buffers are the caller's again on
 // return.
 #include <cerrno>
+#include <cstring>
 
 #include "src/connect.hpp"
 #include "src/copy.hpp"
@@ -13,11 +14,15 @@ namespace speckv::lib {
 
 void copy_layers(std::byte* to, const LayoutInfo& info, const speckv_buf& buf) {
   const bool stream = info.block_bytes >= stream_put_bytes;
-  for (uint32_t i = 0; i < buf.layer_count; i++) {
+  const bool side = has_side(info, buf);
+  for (uint32_t i = 0; i < buf.layer_count - side; i++) {
     std::byte* layer = to + (buf.layer_first + i) * info.segment_bytes;
     copy_plane(layer, buf.views[2 * i], info.layout, stream);
     copy_plane(layer + info.half_bytes, buf.views[2 * i + 1], info.layout, stream);
   }
+  if (side)
+    std::memcpy(to + info.layout.layers * info.segment_bytes,
+                buf.views[2 * (buf.layer_count - 1)].base, info.layout.side_bytes);
   if (stream) copy_fence();
 }
 
@@ -46,7 +51,7 @@ int check_put(const LayoutInfo& info, const speckv_put_op& op) {
   if (op.flags != 0 || op.meta.kind > SPECKV_KIND_SCRATCH) return -EINVAL;
   const int result = check_buf(info, op.buf);
   if (result != 0) return result;
-  return op.buf.layer_first == 0 && op.buf.layer_count == info.layout.layers ? 0 : -ERANGE;
+  return is_whole(info, op.buf) ? 0 : -ERANGE;
 }
 
 int put_one(Session& session, Connection& connection, uint32_t layout, const LayoutInfo& info,

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/read_block.hpp"
 
+#include <algorithm>
+#include <cstring>
+
+#include "codec/checksum.hpp"
 #include "codec/segment.hpp"
 #include "src/clock.hpp"
 #include "src/handle.hpp"
@@ -105,7 +109,7 @@ Outcome BlockReader::read(const shm::Entry& entry, const speckv_buf& buf, bool s
 
 Outcome BlockReader::read_record(const shm::Entry& entry, const speckv_buf& buf,
                                  bool stream) const {
-  const uint32_t payload_bytes = shm::record_payload_bytes(info.layout.layers);
+  const uint32_t payload_bytes = shm::record_payload_bytes(info.segments);
   const std::byte* slot = slot_at(entry.ref, payload_bytes);
   if (!slot) return Outcome::corrupt;
   shm::SlotHeader header;
@@ -118,18 +122,23 @@ Outcome BlockReader::read_record(const shm::Entry& entry, const speckv_buf& buf,
   const auto* stored_refs = reinterpret_cast<const shm::SegmentRef*>(
       slot + sizeof(shm::SlotHeader) + sizeof(shm::RecordMeta));
   shm::SegmentRef refs[SPECKV_LAYERS_MAX];
-  for (uint32_t i = 0; i < buf.layer_count; i++) {
+  // Of a layout with side bytes all segments are read, else the layers that were asked for.
+  const uint32_t count = info.layout.side_bytes ? info.segments : buf.layer_count;
+  for (uint32_t i = 0; i < count; i++) {
     shm::copy_racing(&refs[i], stored_refs[buf.layer_first + i]);
   }
   shm::acquire_fence();
   if (!unchanged(slot, entry.gen)) return Outcome::changed;
-  for (uint32_t i = 0; i < buf.layer_count; i++) {
+  for (uint32_t i = 0; i < count; i++) {
     const std::byte* segment = slot_at(refs[i].offset, 0);
     if (!segment || (refs[i].gen & 1)) return Outcome::corrupt;
     // The guard goes on naming the record: the daemon frees a block as one.
     if (!unchanged(slot, entry.gen)) return Outcome::changed;
-    const Outcome outcome = read_segment(refs[i].offset, segment, refs[i].gen, buf.layer_first + i,
-                                         buf.views + 2 * i, stream);
+    const uint32_t layer = buf.layer_first + i;
+    const Outcome outcome =
+        layer < info.layout.layers
+            ? read_segment(refs[i].offset, segment, refs[i].gen, layer, buf.views + 2 * i, stream)
+            : read_side(refs[i], segment, layer, buf.views[2 * info.layout.layers]);
     if (outcome != Outcome::hit) return outcome;
   }
   return Outcome::hit;
@@ -162,6 +171,40 @@ Outcome BlockReader::read_segment(uint64_t ref, const std::byte* slot, uint64_t 
   read_step(7);
   return shm::slot_checksum(header, sum) == header.checksum ? Outcome::hit
                                                             : Outcome::corrupt;  // (7)
+}
+
+// One segment of side bytes: copied in pieces that the sum finds in the cache.
+Outcome BlockReader::read_side(const shm::SegmentRef& ref, const std::byte* slot, uint32_t number,
+                               const speckv_view& view) const {
+  constexpr uint32_t piece_max = 16u << 10;
+  const shm::SidePart part = shm::side_part(info.layout, number - info.layout.layers);
+  read_step(4);
+  shm::SlotHeader header;
+  shm::copy_racing(&header, *reinterpret_cast<const shm::SlotHeader*>(slot));  // (4)
+  shm::acquire_fence();
+  if (header.gen != ref.gen) return Outcome::changed;
+  if (!(header.key == address) || header.fingerprint != widths.fingerprint ||
+      header.layer != number || !(header.flags & shm::slot_side) ||
+      header.payload_bytes != part.bytes || !slot_at(ref.offset, part.bytes))
+    return misfit(slot, ref.gen);
+  read_step(5);
+  const uint64_t start_ns =
+      connection.throttle.active() && !shm::is_near(ref.offset) ? now_ns() : 0;
+  auto* to = static_cast<std::byte*>(view.base) + part.offset;
+  codec::Checksum sum;
+  for (uint32_t at = 0; at < part.bytes; at += piece_max) {  // (5)
+    const uint32_t bytes = std::min(piece_max, part.bytes - at);
+    std::memcpy(to + at, slot + sizeof header + at, bytes);
+    codec::checksum_update(sum, to + at, bytes);
+  }
+  if (start_ns) connection.throttle.charge(start_ns, sizeof header + part.bytes);
+  read_step(6);
+  shm::acquire_fence();
+  if (!unchanged(slot, ref.gen)) return Outcome::changed;  // (6)
+  read_step(7);
+  return shm::slot_checksum(header, codec::checksum_final(sum)) == header.checksum
+             ? Outcome::hit
+             : Outcome::corrupt;  // (7)
 }
 
 }  // namespace speckv::lib

@@ -59,6 +59,8 @@ struct BlockReader {
   Outcome read_record(const shm::Entry& entry, const speckv_buf& buf, bool stream) const;
   Outcome read_segment(uint64_t ref, const std::byte* slot, uint64_t gen, uint32_t layer,
                        const speckv_view* views, bool stream) const;
+  Outcome read_side(const shm::SegmentRef& ref, const std::byte* slot, uint32_t number,
+                    const speckv_view& view) const;
 };
 
 }  // namespace speckv::lib

@@ -42,6 +42,7 @@ struct LayoutInfo {
   uint64_t half_bytes;     // raw K (or V) of one layer
   uint64_t segment_bytes;  // raw, one layer
   uint64_t block_bytes;    // raw
+  uint32_t segments;       // of a stored block: its layers', then those of its side bytes
   uint32_t chunks;         // of the arena for one block
   // How a segment is stored, by preset and by "first block of a sequence"; .bytes 0: unknown here.
   codec::SegmentPlan stored[presets][2];

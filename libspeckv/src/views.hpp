@@ -50,15 +50,30 @@ inline bool stride_possible(int64_t stride, uint32_t extent, int64_t odd_bits) {
   return extent <= 1 || (stride != 0 && stride < stride_bytes_max && stride > -stride_bytes_max);
 }
 
+// Whether a buf that passed the check of its layers has the side bytes, which are its last then.
+inline bool has_side(const LayoutInfo& info, const speckv_buf& buf) {
+  return buf.layer_first + buf.layer_count > info.layout.layers;
+}
+inline bool is_whole(const LayoutInfo& info, const speckv_buf& buf) {
+  return buf.layer_first == 0 && buf.layer_count == shm::buf_layers(info.layout);
+}
+// base, and as token_stride the number of bytes.
+inline bool is_side_view(const speckv_layout& layout, const speckv_view& view) {
+  return view.base && view.token_stride == int64_t(layout.side_bytes);
+}
+
 // Returns: 0, -ERANGE (layers) or -EINVAL (strides, pointers).
 inline int check_buf(const LayoutInfo& info, const speckv_buf& buf) {
   const speckv_layout& layout = info.layout;
-  if (buf.layer_count == 0 || buf.layer_first >= layout.layers ||
-      buf.layer_count > layout.layers - buf.layer_first)
+  const uint32_t layers = shm::buf_layers(layout);
+  if (buf.layer_count == 0 || buf.layer_first >= layers ||
+      buf.layer_count > layers - buf.layer_first)
     return -ERANGE;
   if (!buf.views) return -EINVAL;
+  const bool side = has_side(info, buf);
+  if (side && !is_side_view(layout, buf.views[2 * (buf.layer_count - 1)])) return -EINVAL;
   const int64_t odd_bits = int64_t(shm::value_bytes(layout)) - 1;  // 1 or 2 bytes
-  for (uint32_t i = 0; i < 2 * buf.layer_count; i++) {
+  for (uint32_t i = 0; i < 2 * (buf.layer_count - side); i++) {
     const speckv_view& view = buf.views[i];
     if (!view.base || (int64_t(reinterpret_cast<uintptr_t>(view.base)) & odd_bits)) return -EINVAL;
     if (!stride_possible(view.token_stride, layout.block_tokens, odd_bits) ||

@@ -153,8 +153,8 @@ void print_block(const ordered_json& info) {
   std::vector<std::vector<std::string>> rows{
       {"layer", "preset", "first", "bytes", "offset", "gen", "state"}};
   for (const ordered_json& segment : info.at("segments"))
-    rows.push_back({segment.at("layer").dump(), text(segment, "preset"),
-                    segment.at("first").get<bool>() ? "yes" : "-",
+    rows.push_back({segment.value("side", false) ? "side" : segment.at("layer").dump(),
+                    text(segment, "preset"), segment.at("first").get<bool>() ? "yes" : "-",
                     segment.at("payload_bytes").dump(), segment.at("offset").dump(),
                     segment.at("gen").dump(), text(segment, "state")});
   std::printf("\n%s", table(rows).c_str());

@@ -148,7 +148,7 @@ void Simulation::get(Client& client) {
   speckv_get_op ops[8] = {};
   Name names[8];
   uint32_t layer_first = 0, layer_count = blocks_[first.layout].layers();
-  if (random_.chance(256)) {
+  if (random_.chance(256) && !blocks_[first.layout].has_side()) {
     layer_first = uint32_t(random_.below(layer_count));
     layer_count = 1;
   }

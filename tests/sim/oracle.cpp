@@ -11,10 +11,13 @@ namespace speckv::sim {
 BlockBytes::BlockBytes(const speckv_layout& layout, uint32_t number)
     : number_(number), layers_(layout.layers) {
   plane_words_ = size_t(layout.kv_heads) * layout.head_dim * layout.block_tokens * 2 / 8;
-  words_.resize(plane_words_ * 2 * layers_);
+  side_words_ = layout.side_bytes / 8;
+  words_.resize(plane_words_ * 2 * layers_ + side_words_);
   const int64_t row = int64_t(layout.head_dim) * 2;
   for (uint32_t plane = 0; plane < 2 * layers_; plane++)
     views_.push_back({words_.data() + plane * plane_words_, row, row * layout.block_tokens, 2});
+  views_.push_back({words_.data() + plane_words_ * 2 * layers_, int64_t(layout.side_bytes), 0, 0});
+  views_.push_back({});
 }
 
 uint64_t BlockBytes::word(uint32_t key, size_t at) const {
@@ -29,7 +32,8 @@ void BlockBytes::forget() { std::fill(words_.begin(), words_.end(), 0x5555555555
 
 bool BlockBytes::whole(uint32_t key, uint32_t layer_first, uint32_t layer_count,
                        uint64_t* ret_version) const {
-  const size_t from = layer_first * 2 * plane_words_, to = from + layer_count * 2 * plane_words_;
+  const size_t from = layer_first * 2 * plane_words_,
+               to = std::min(words_.size(), from + layer_count * 2 * plane_words_);
   *ret_version = words_[from] - word(key, from);
   for (size_t i = from; i < to; i++)
     if (words_[i] - word(key, i) != *ret_version) return false;

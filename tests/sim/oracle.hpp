@@ -29,8 +29,9 @@ class BlockBytes {
   speckv_buf buf(uint32_t layer_first, uint32_t layer_count) {
     return {layer_first, layer_count, views_.data() + 2 * layer_first};
   }
-  speckv_buf buf() { return buf(0, layers_); }
-  uint32_t layers() const { return layers_; }
+  speckv_buf buf() { return buf(0, layers()); }
+  uint32_t layers() const { return layers_ + (side_words_ != 0); }  // side bytes are one more
+  bool has_side() const { return side_words_ != 0; }
   void fill(uint32_t key, uint64_t version);
   void forget();
   // Returns: whether these layers are one version of this key.
@@ -39,7 +40,7 @@ class BlockBytes {
  private:
   uint64_t word(uint32_t key, size_t at) const;
   uint32_t number_, layers_;
-  size_t plane_words_;
+  size_t plane_words_, side_words_;
   std::vector<uint64_t> words_;
   std::vector<speckv_view> views_;
 };

@@ -70,6 +70,7 @@ void Simulation::choose_near() {
 
 void Simulation::choose_layouts() {
   const uint64_t count = random_.range(1, 3);
+  Random side(seed_ + 0x51de);  // by numbers of its own, too
   uint64_t largest = 0;
   for (uint64_t i = 0; i < count; i++) {
     const bool large = random_.chance(64);
@@ -84,6 +85,7 @@ void Simulation::choose_layouts() {
     layout.world = 4;
     layout.rank = uint32_t(i);  // no two are the same
     layout.preset = random_.chance(256) ? SPECKV_PRESET_Q8 : SPECKV_PRESET_EXACT;
+    if (side.chance(300)) layout.side_bytes = uint32_t(side.range(1, large ? 30'000 : 400)) * 8;
     layouts_.push_back(layout);
     blocks_.emplace_back(layout, uint32_t(i));
     batch_.emplace_back();

@@ -40,7 +40,7 @@ layout = np.dtype([("size", "u4"), ("dtype", "u4"), ("layers", "u4"), ("kv_heads
                    ("rank", "u4"), ("world", "u4"), ("rope", "u4"), ("rope_dims", "u4"),
                    ("preset", "u4"), ("weights_digest", (np.uint8, 32)),
                    ("variant_digest", (np.uint8, 32)), ("rope_theta", ("f4", LAYERS_MAX)),
-                   ("first_layer", "u4"), ("reserved_word", "u4"),
+                   ("first_layer", "u4"), ("side_bytes", "u4"),
                    ("reserved", ("u8", 3))])
 
 GET_STREAM = 1

@@ -85,26 +85,50 @@ def _place(views, array, strides):
     views["channel_stride"] = strides["c"]
 
 
+def _fill_side(views, side, layout):
+    """Fills the views of the side bytes. Returns: their array, to be kept alive."""
+    if side is None and layout.side_bytes == 0:
+        return []
+    if side is None:
+        raise ValueError(f"side: none; a block of this layout has {layout.side_bytes} side bytes, "
+                         "and no KV without them")
+    rows = as_array(side)
+    if layout.side_bytes == 0:
+        raise ValueError("side: a layout without side_bytes has none")
+    row_bytes = rows[:1].nbytes if len(rows) else layout.side_bytes
+    if len(rows) != len(views) or row_bytes != layout.side_bytes:
+        raise ValueError(f"side: {len(rows)} rows of {row_bytes} bytes; expected {len(views)} of "
+                         f"{layout.side_bytes}")
+    if len(rows) and not rows[0].flags.c_contiguous:
+        raise ValueError("side: the bytes of a row lie apart; expected them side by side")
+    first, step = rows.__array_interface__["data"][0], rows.strides[0]
+    places = first + np.arange(len(rows), dtype=np.int64) * step
+    views["base"][:, -1, 0] = places.astype(np.uint64)
+    views["token_stride"][:, -1, 0] = layout.side_bytes
+    return [rows]
+
+
 def writeable(arrays):
     """Raises ValueError unless all of them may be written."""
     if not all(array.flags.writeable for array in arrays):
-        raise ValueError("k, v: expected arrays that may be written")
+        raise ValueError("k, v, side: expected arrays that may be written")
 
 
 class _Batch:
     """keys: uint8 [n, 32]. k, v: arrays that hold all n blocks, or lists with one array a layer;
     axes names their dimensions in order, e.g. "blhtc", or "bhtc" for lists; a dimension of size 1
     may be left out. Where K and V lie in different orders, axes is a pair. Shapes are checked,
-    strides are free."""
+    strides are free. side: of a layout with side_bytes, one row of so many bytes a block."""
 
     op = None
 
-    def __init__(self, layout, keys, k, v, axes):
+    def __init__(self, layout, keys, k, v, axes, side=None):
         keys = np.asarray(keys, np.uint8).reshape(-1, 32)
-        views = np.zeros((len(keys), layout.layers, 2), abi.view)
+        views = np.zeros((len(keys), layout.layers + (layout.side_bytes > 0), 2), abi.view)
         k_axes, v_axes = (axes, axes) if isinstance(axes, str) else axes
-        sources = [*_fill(views[:, :, 0], k, k_axes, layout, "k"),
-                   *_fill(views[:, :, 1], v, v_axes, layout, "v")]
+        sources = [*_fill(views[:, : layout.layers, 0], k, k_axes, layout, "k"),
+                   *_fill(views[:, : layout.layers, 1], v, v_axes, layout, "v"),
+                   *_fill_side(views, side, layout)]
         self._aim(keys, views, sources)
 
     def _aim(self, keys, views, sources):
@@ -136,13 +160,14 @@ class GetBatch(_Batch):
 
     op = abi.get_op
 
-    def __init__(self, layout, keys, k, v, axes, stream=False):
-        super().__init__(layout, keys, k, v, axes)
+    def __init__(self, layout, keys, k, v, axes, stream=False, side=None):
+        super().__init__(layout, keys, k, v, axes, side)
         writeable(self._sources)
         self.ops["flags"] = abi.GET_STREAM if stream else 0
 
     def layers(self, first, count):
-        """The same blocks, only layers [first, first + count): for loads that go layer by layer."""
+        """The same blocks, only layers [first, first + count): for loads that go layer by layer.
+        A layout with side bytes is read whole."""
         part = object.__new__(GetBatch)
         part.views, part._sources = self.views, self._sources
         part.ops = self.ops.copy()
@@ -160,8 +185,9 @@ class PutBatch(_Batch):
 
     op = abi.put_op
 
-    def __init__(self, layout, keys, k, v, axes, parent=None, position=None, kind="unknown"):
-        super().__init__(layout, keys, k, v, axes)
+    def __init__(self, layout, keys, k, v, axes, parent=None, position=None, kind="unknown",
+                 side=None):
+        super().__init__(layout, keys, k, v, axes, side)
         meta = self.ops["meta"]
         if parent is not None and len(self):
             meta["parent"][0] = np.frombuffer(bytes(parent), np.uint8)

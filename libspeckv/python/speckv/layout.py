@@ -29,6 +29,7 @@ class Layout:
     `weights_digest` and `variant_digest` (bytes of 32) say whose KV this is: see file_digest() and
     variant_digest(). `rope_theta` is the base of every layer, or one a layer. Block i of a batch,
     value (layer, head, token, channel) of K and of V: shapes and strides are put_batch()'s matter.
+    `side_bytes`: of a block, beside its KV: the state of recurrent layers, an indexer's keys.
     """
 
     dtype: str
@@ -43,6 +44,7 @@ class Layout:
     rank: int = 0
     world: int = 1
     first_layer: int = 0
+    side_bytes: int = 0
     preset: str = "daemon"
     weights_digest: bytes = bytes(32)
     variant_digest: bytes = bytes(32)
@@ -59,7 +61,7 @@ class Layout:
         desc["rope"] = _choice("rope", self.rope, ROPES)
         desc["preset"] = _choice("preset", self.preset, PRESETS)
         for name in ("layers", "kv_heads", "head_dim", "block_tokens", "page_tokens", "rank",
-                     "world", "rope_dims", "first_layer"):
+                     "world", "rope_dims", "first_layer", "side_bytes"):
             desc[name] = getattr(self, name)
         for name in ("weights_digest", "variant_digest"):
             digest = bytes(getattr(self, name))
@@ -78,7 +80,7 @@ class Layout:
 
     @property
     def block_bytes(self):
-        """Bytes of one block as the engine holds it: all layers, K and V."""
+        """Bytes of one block as the engine holds it: all layers, K and V, and side bytes."""
         return _core.block_bytes(self.struct())
 
     @property

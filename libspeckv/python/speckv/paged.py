@@ -19,6 +19,8 @@ class Paged:
     PutBatch, or a pair of names where K and V lie in different orders. Strides are free."""
 
     def __init__(self, layout, k, v, axes):
+        if layout.side_bytes:
+            raise ValueError("a layout with side_bytes: build its batches with put_batch(side=...)")
         k_axes, v_axes = (axes, axes) if isinstance(axes, str) else axes
         self.pages = as_array(k[0]).shape[k_axes.index("b")] if k else 0
         self._sources = []

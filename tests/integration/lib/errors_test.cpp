@@ -148,7 +148,9 @@ TEST_F(Errors, Layouts) {
   check([](auto& layout) { layout.rank = 1; }, -EINVAL, "rank");
   check([](auto& layout) { layout.preset = 99; }, -EINVAL, "preset");
   check([](auto& layout) { layout.reserved[2] = 1; }, -EINVAL, "reserved");
-  check([](auto& layout) { layout.reserved_word = 1; }, -EINVAL, "reserved_word");
+  check([](auto& layout) { layout.side_bytes = SPECKV_SIDE_BYTES_MAX + 1; }, -EINVAL, "side_bytes");
+  check([](auto& layout) { layout.layers = 250, layout.side_bytes = 7 << 20; }, -EINVAL,
+        "side_bytes");
   check([](auto& layout) { layout.first_layer = 254; }, -EINVAL, "first_layer");
   check([](auto& layout) { layout.dtype = SPECKV_DTYPE_F8, layout.preset = SPECKV_PRESET_Q8; },
         -EPROTOTYPE, "preset");

@@ -64,7 +64,7 @@ enum class Arrangement {
   scattered,     // gaps everywhere, and V backwards along the tokens
 };
 
-// Memory for one block, or for a range of its layers.
+// Memory for one block, side bytes included, or for a range of its layers.
 class Kv {
  public:
   Kv(const speckv_layout& layout, Arrangement arrangement, uint32_t layer_first = 0,
@@ -76,10 +76,14 @@ class Kv {
     memory_.assign(plane_bytes_ * 2 * count_, 0xee);
     for (uint32_t plane = 0; plane < 2 * count_; plane++)
       views_.push_back(view(plane, arrangement));
+    if (layer_count || layout.side_bytes == 0) return;
+    side_.assign(layout.side_bytes, 0xee);
+    views_.push_back({side_.data(), int64_t(side_.size()), 0, 0});
+    views_.push_back({});
   }
   Kv(Kv&&) = default;
 
-  speckv_buf buf() { return {first_, count_, views_.data()}; }
+  speckv_buf buf() { return {first_, count_ + !side_.empty(), views_.data()}; }
   std::vector<speckv_view>& views() { return views_; }
 
   void fill(uint64_t seed) {
@@ -87,6 +91,7 @@ class Kv {
       const uint16_t value = value_of(seed, index);
       std::memcpy(at, &value, value_bytes_);
     });
+    for (size_t i = 0; i < side_.size(); i++) side_[i] = side_value(seed, i);
   }
   // Returns: how many values are not those of `seed`.
   size_t wrong(uint64_t seed) {
@@ -95,6 +100,11 @@ class Kv {
       const uint16_t value = value_of(seed, index);
       count += std::memcmp(at, &value, value_bytes_) != 0;
     });
+    return count + wrong_side(seed);
+  }
+  size_t wrong_side(uint64_t seed) {
+    size_t count = 0;
+    for (size_t i = 0; i < side_.size(); i++) count += side_[i] != side_value(seed, i);
     return count;
   }
   // Largest difference of fp16 values, for presets that lose a little.
@@ -108,9 +118,13 @@ class Kv {
     });
     return worst;
   }
-  void forget() { std::fill(memory_.begin(), memory_.end(), 0xee); }
+  void forget() {
+    std::fill(memory_.begin(), memory_.end(), 0xee);
+    std::fill(side_.begin(), side_.end(), 0xee);
+  }
 
  private:
+  static uint8_t side_value(uint64_t seed, size_t at) { return uint8_t(mix64(seed + (at << 32))); }
   static float to_float(uint16_t half) {
     _Float16 value;
     std::memcpy(&value, &half, 2);
@@ -156,7 +170,7 @@ class Kv {
   speckv_layout layout_;
   uint32_t first_, count_;
   size_t value_bytes_, plane_bytes_;
-  std::vector<uint8_t> memory_;
+  std::vector<uint8_t> memory_, side_;
   std::vector<speckv_view> views_;
 };
 

@@ -23,6 +23,20 @@ TEST_F(SpillDaemon, WhatDoesNotFitThePoolIsReadBack) {
   EXPECT_EQ(read_back(5000, 1), 0u);
 }
 
+// Side bytes go down, come up and outlive the daemon with their KV: 300 blocks of 210 KiB.
+TEST_F(SpillDaemon, SideBytesAreOneWithTheirBlock) {
+  begin_spilled();
+  layout_.side_bytes = 120'001;
+  number_ = client().add_layout(layout_);
+  kv_ = std::make_unique<Kv>(layout_, Arrangement::token_major);
+  put(0, 300);
+  EXPECT_EQ(read_back(0, 300), 300u) << daemon().log();
+  daemon().kill();
+  ASSERT_TRUE(daemon().start()) << daemon().log();
+  ASSERT_TRUE(reconnected(0)) << daemon().log();
+  EXPECT_EQ(read_back(0, 200), 200u) << daemon().log();
+}
+
 TEST_F(SpillDaemon, KillsLoseNothingThatWasSpilled) {
   begin_spilled();
   put(0, 300);

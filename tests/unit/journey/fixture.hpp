@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "codec/checksum.hpp"
 #include "codec/segment.hpp"
 #include "journey/shard.hpp"
 #include "pool/index_writer.hpp"
@@ -126,7 +127,7 @@ class Space {
       return ::testing::AssertionFailure() << "block " << number << " is not in the index";
     const auto expected = block_of(layout, key_of(number));
     std::vector<std::byte> got(layout.segment_raw_bytes);
-    for (uint32_t layer = 0; layer < layout.desc.layers; layer++) {
+    for (uint32_t layer = 0; layer < layout.segments; layer++) {
       uint64_t offset = entry.ref, gen = entry.gen;
       if (entry.flags & shm::entry_record) {
         const auto* refs = reinterpret_cast<const shm::SegmentRef*>(
@@ -137,6 +138,17 @@ class Space {
       const auto* header = slot(offset);
       if (header->gen != gen || (gen & 1))
         return ::testing::AssertionFailure() << "gen of layer " << layer;
+      if (layer >= layout.desc.layers) {
+        const shm::SidePart part = shm::side_part(layout.desc, layer - layout.desc.layers);
+        const std::byte* side = expected.data() + layout.desc.layers * got.size() + part.offset;
+        codec::Checksum sum;
+        codec::checksum_update(sum, header + 1, part.bytes);
+        if (!(header->flags & shm::slot_side) || header->payload_bytes != part.bytes ||
+            std::memcmp(header + 1, side, part.bytes) != 0 ||
+            shm::slot_checksum(*header, codec::checksum_final(sum)) != header->checksum)
+          return ::testing::AssertionFailure() << "side bytes " << part.offset;
+        continue;
+      }
       codec::Preset preset;
       codec::preset_for(layout.desc, header->flags & shm::slot_preset_mask, &preset);
       const ptrdiff_t token = 2 * layout.desc.head_dim, head = token * layout.desc.block_tokens;

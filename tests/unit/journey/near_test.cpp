@@ -160,6 +160,19 @@ TEST_F(NearTest, ABlockThatIsReadOftenReadsTheSameInEveryPreset) {
   quiet();
 }
 
+TEST_F(NearTest, ABlockWithSideBytesStaysInThePool) {
+  for (const uint32_t bytes : {1u, 5000u, (1u << 20) + 77}) {
+    speckv_layout desc = small_layout(2, SPECKV_PRESET_Q8);
+    desc.side_bytes = bytes;
+    const Layout& layout = space_.layout(desc);
+    put(layout, bytes);
+    EXPECT_FALSE(read(layout, bytes, 9));
+    turn();
+    EXPECT_FALSE(is_near(bytes));
+    EXPECT_TRUE(space_.readable(layout, bytes, false)) << bytes;
+  }
+}
+
 TEST_F(NearTest, AHoldOfItKeepsWhatThePoolHas) {
   const Layout& layout = space_.layout(3, SPECKV_PRESET_Q8);
   put(layout, 1);
