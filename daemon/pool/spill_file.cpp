@@ -22,6 +22,7 @@ namespace speckv {
 
 namespace {
 
+constexpr uint32_t busy_look_ms = 10;
 constexpr uint64_t looked_at_bytes = 1 << 20;  // of a device: where file systems have their marks
 
 struct Freed {
@@ -82,6 +83,11 @@ Result<SpillFile> SpillFile::open(const SpillWanted& wanted) {
   SpillFile file;
   bool ours = false;
   Status status = file.open_it(wanted);
+  for (uint64_t ms = 0; status.error() == EBUSY && ms < wanted.patience_ms; ms += busy_look_ms) {
+    usleep(busy_look_ms * 1000);
+    file = SpillFile();
+    status = file.open_it(wanted);
+  }
   if (status.ok()) status = file.look(wanted, &ours);
   if (status.ok()) status = file.size_it(wanted);
   if (status.ok() && !ours) status = file.format(wanted);

@@ -21,6 +21,9 @@ struct SpillWanted {
   std::string space;  // the namespace's name
   uint64_t bytes = 0;
   uint32_t shards = 1;
+  // Somebody else has it: what a daemon that was killed had under way keeps its file open until it
+  // has ended, and then this one may write there.
+  uint64_t patience_ms = 5000;
 };
 
 // One shard's part of it: a superblock, then its units.

@@ -11,6 +11,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <thread>
 #include <tuple>
 
 #include "pool/spill_file.hpp"
@@ -32,7 +34,7 @@ class SpillPath : public ::testing::Test {
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
   SpillWanted wanted(uint32_t shards = 2, uint64_t bytes = 64 * mib) const {
-    return {path_, "tenant", bytes, shards};
+    return {path_, "tenant", bytes, shards, 0};  // ms of patience
   }
   // Returns: its errno and sentence; 0: it was opened.
   std::pair<int, std::string> refusal(const SpillWanted& wanted) {
@@ -98,6 +100,20 @@ TEST_F(SpillPath, TwoDaemonsCannotHaveIt) {
   const auto first = SpillFile::open(wanted());
   ASSERT_TRUE(first.ok());
   EXPECT_EQ(refusal(wanted()).first, EBUSY);
+}
+
+// A process that was killed is gone before the last of its writes is.
+TEST_F(SpillPath, WhoseEndIsNearIsWaitedFor) {
+  auto first = std::make_unique<Result<SpillFile>>(SpillFile::open(wanted()));
+  ASSERT_TRUE(first->ok());
+  std::thread end([&] {
+    usleep(50'000);
+    first.reset();
+  });
+  SpillWanted patient = wanted();
+  patient.patience_ms = 20'000;
+  EXPECT_EQ(refusal(patient).first, 0);
+  end.join();
 }
 
 TEST_F(SpillPath, WhatIsNoPlaceForIt) {
