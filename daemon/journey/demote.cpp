@@ -36,9 +36,13 @@ bool Shard::is_clean(uint32_t block) {
   return spill_->has(hash_key(blocks_[block].entry.key), content_of(block));
 }
 
-// Whether what is left for puts is less than what is to be clean ahead of them.
+// Whether what is left for puts is less than what is to be clean ahead of them. Holes in slabs of
+// other sizes are no room for a put: how much of that there is shows when a block has to go, and
+// until one had to, none of them counts.
 bool Shard::wants_to_demote() const {
-  const uint64_t room = slabs_.usable_units() * shm::unit_bytes - slabs_.live_bytes();
+  const uint64_t room = useless_bytes_ == no_eviction   ? slabs_.free_units() * shm::unit_bytes
+                        : room_bytes() > useless_bytes_ ? room_bytes() - useless_bytes_
+                                                        : 0;
   return room < options_.demote_ahead_bytes ||
          free_blocks_.size() < blocks_.size() / free_numbers_share;
 }

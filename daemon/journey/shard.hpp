@@ -328,6 +328,9 @@ class Shard : private SpillWitness {
   // demote.cpp
   uint64_t content_of(uint32_t block);
   bool is_clean(uint32_t block);
+  uint64_t room_bytes() const {
+    return slabs_.usable_units() * shm::unit_bytes - slabs_.live_bytes();
+  }
   bool wants_to_demote() const;
   void demote_ahead(uint64_t now_ns);
   bool demote(uint32_t number, uint64_t now_ns);
@@ -451,6 +454,9 @@ class Shard : private SpillWitness {
   Placing promoted_;  // the one that is filled now
   std::array<Removal, removals_max> removals_;
   uint64_t spill_now_ns_ = 0, demoted_ns_ = 0, parcels_seen_ = 0;
+  // Of no slot in use, when a put last had to have a block evicted: no_eviction: never yet.
+  static constexpr uint64_t no_eviction = UINT64_MAX;
+  uint64_t useless_bytes_ = no_eviction;
   std::unique_ptr<Near> near_;     // nullptr: there is none
   std::vector<FetchEnd> fetched_;  // whose ends nobody has taken yet
   std::vector<const shm::GuardSlot*> guards_;

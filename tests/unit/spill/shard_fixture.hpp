@@ -26,7 +26,7 @@ inline Key key_of(uint64_t number) {
 class SpilledShard {
  public:
   static constexpr uint64_t pool_units = 8;
-  explicit SpilledShard(uint64_t spill_units = 64, uint32_t layers = 2)
+  explicit SpilledShard(uint64_t spill_units = 64, uint32_t layers = 2, uint32_t side_bytes = 0)
       : disk((spill_units + 1) * spill::unit_bytes), spill_units_(spill_units), layers_(layers) {
     pool_ = static_cast<std::byte*>(mmap(nullptr, pool_bytes, PROT_READ | PROT_WRITE,
                                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
@@ -39,6 +39,7 @@ class SpilledShard {
     desc.head_dim = 128;
     desc.block_tokens = desc.page_tokens = 32;
     desc.preset = SPECKV_PRESET_EXACT;
+    desc.side_bytes = side_bytes;
     auto made = layouts_.add(desc, SPECKV_PRESET_EXACT, "unit");
     EXPECT_TRUE(made.ok()) << made.status().text();
     layout = made.value();
@@ -69,7 +70,7 @@ class SpilledShard {
     spill.write_bytes_s = write_bytes_s;
     spill.scan = scan;
     options.spill = spill;
-    options.demote_ahead_bytes = 6 << 20;
+    options.demote_ahead_bytes = demote_ahead_bytes;
     options.speculation_bytes_s = speculation_bytes_s;
     options.policy = policy;
     shard_ = std::make_unique<Shard>(options);
@@ -197,6 +198,7 @@ class SpilledShard {
   const Layout* layout = nullptr;
   uint32_t entries_max = 4096;  // from the next start on, and so are these
   uint64_t write_bytes_s = UINT64_MAX;
+  uint64_t demote_ahead_bytes = 6 << 20;
   uint64_t speculation_bytes_s = 0;
   std::string policy = "lru";
   uint64_t now_ns = 1'000'000'000;

@@ -57,6 +57,21 @@ TEST_F(Spill, BlocksOfOneLayerToo) {
   EXPECT_TRUE(single.holds(5));
 }
 
+// Slots of three sizes: the slabs are full while a quarter of the pool's bytes is in no slot.
+TEST_F(Spill, WhatIsEvictedWasWrittenWhereSlabsHaveHolesToo) {
+  SpilledShard holes(64, 2, 1'000'000);
+  holes.demote_ahead_bytes = 2 << 20;
+  holes.start(false);
+  for (uint64_t i = 0; i < 3; i++) ASSERT_EQ(holes.put(i), 0);
+  holes.press(60);
+  EXPECT_GT(holes.shard().counters().evicted, 40u);
+  EXPECT_EQ(holes.spill().not_written, 0u);
+  for (uint64_t i = 0; i < 3; i++) {
+    EXPECT_EQ(holes.hold(i), 0);
+    EXPECT_TRUE(holes.holds(i));
+  }
+}
+
 TEST_F(Spill, AFetchSaysWhatItWillTakeAndTellsItsEndOnce) {
   spill_first(2);
   const Key key = key_of(1);
