@@ -51,6 +51,7 @@ class SpoiledPool : public ::testing::Test {
     widths_.fingerprint = 0x1234567890abcdef;
     info_.segment_bytes = shm::raw_segment_bytes(layout);
     info_.half_bytes = shm::half_segment_bytes(layout);
+    info_.segments = shm::stored_segments(layout);
     for (uint32_t preset : {SPECKV_PRESET_EXACT, SPECKV_PRESET_Q8}) {
       codec::Preset codecs;
       ASSERT_TRUE(codec::preset_for(layout, preset, &codecs));
