@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""calibrate_hf.py MODEL TEXT --weights FILE --out TABLE.chan - what speckv-calibrate does for GGUF,
+"""calibrate_hf.py MODEL TEXT --out TABLE.chan - what speckv-calibrate does for GGUF,
 for a Hugging Face model folder: E[q^2] and what is left of K, by forward hooks, in one table.
 
-MODEL is a local folder. --weights names the file whose SHA-256 the server registers as its
-layout's weights digest (or --digest says it in hex). Hooks sit where queries and keys are last
+MODEL is a local folder. The table is found by the digest of the model's weights that the server
+registers: of MODEL's files by the package speckv, as its adapters have it; of one other file by
+--weights; or --digest says it in hex. Hooks sit where queries and keys are last
 seen before RoPE: q_norm and k_norm where the model has them, else q_proj and k_proj; K is turned
 here as the model's RoPE turns it. Needs numpy, torch and transformers, talks to no daemon. chanq
 knows a RoPE's base and nothing else: linear factors make a layer's K compress worse, factors on
@@ -156,6 +157,13 @@ def calibrate(model, config, token_ids, page_tokens):
 def digest_of(arguments):
     if arguments.digest:
         return bytes.fromhex(arguments.digest)
+    if not arguments.weights:
+        try:
+            import speckv
+        except ImportError:
+            sys.exit("calibrate_hf: the package speckv is not installed: pip install "
+                     "./libspeckv/python, or give --weights or --digest")
+        return speckv.model_digest(arguments.model)
     sha = hashlib.sha256()
     with open(arguments.weights, "rb") as file:
         while chunk := file.read(1 << 20):
@@ -168,7 +176,7 @@ def main():
     parser.add_argument("model", help="folder of a Hugging Face model")
     parser.add_argument("text")
     parser.add_argument("--out", required=True)
-    which = parser.add_mutually_exclusive_group(required=True)
+    which = parser.add_mutually_exclusive_group()
     which.add_argument("--weights", help="file whose SHA-256 is the layout's weights digest")
     which.add_argument("--digest", help="the digest itself, 64 hexadecimal digits")
     parser.add_argument("--tokens", type=int, default=2048)

@@ -34,20 +34,21 @@ def tier_parent():
 
 
 class Daemon:
-    """spill: bytes of a tier below the pool, None: there is none."""
+    """spill: bytes of a tier below the pool, None: there is none. tables: a folder of *.chan."""
 
-    def __init__(self, pool="64MiB", preset="exact", spill=None):
+    def __init__(self, pool="64MiB", preset="exact", spill=None, tables=None):
         parent = tier_parent() if spill else None
         self.folder = tempfile.mkdtemp(prefix="speckv-python-", dir=parent)
         below = ""
         if spill:  # and nothing comes up that no test has asked for
             below = (f'spill_path = "{self.folder}/spill"\nspill_bytes = "{spill}"\n'
                      'speculation = false\n')
+        known = f'tables = "{tables}"\n' if tables else ""
         self.socket = self.folder + "/s"
         self.config = self.folder + "/speckvd.toml"
         pathlib.Path(self.config).write_text(
             f'[daemon]\nsocket = "{self.socket}"\nruntime_dir = "{self.folder}"\nmetrics = ""\n'
-            f'data_threads = 1\n[pool]\nmedium = "shm"\n[[namespace]]\nname = "default"\n'
+            f'data_threads = 1\n{known}[pool]\nmedium = "shm"\n[[namespace]]\nname = "default"\n'
             f'bytes = "{pool}"\nindex_entries = 16384\npreset = "{preset}"\n{below}')
         self.process = None
         self.start()

@@ -26,6 +26,7 @@ from .ahead import Prefetch
 from .batch import GetBatch, PutBatch, key_chain
 from .follow import Follower
 from .layout import Layout
+from .model_files import model_digest
 from .objects import Objects
 from .paged import Paged
 from .session import Session
@@ -47,6 +48,7 @@ __all__ = [
     "file_digest",
     "files_digest",
     "key_chain",
+    "model_digest",
     "variant_digest",
     "version",
 ]

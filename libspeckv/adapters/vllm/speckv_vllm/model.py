@@ -23,7 +23,6 @@ DTYPES = {"torch.bfloat16": "bf16", "torch.float16": "f16", "torch.uint8": "f8",
 HALVES = {"gemma", "gemma2", "granite", "llama", "mistral", "mixtral", "phi3", "qwen2", "qwen2_moe",
           "qwen3", "qwen3_moe"}  # families whose RoPE turns channel i and the one half a head on
 NEIGHBOURS = {"cohere", "cohere2", "glm", "glm4"}
-WEIGHTS = ("model.safetensors.index.json", "*.safetensors", "*.gguf", "*.bin")
 
 
 def layers_of(kv_caches):
@@ -51,22 +50,6 @@ def refuse_what_cannot_be(vllm_config, kv_cache_config):
         raise ValueError("context parallelism: a block would lie in several workers; expected "
                          "sizes of 1")
     return spec
-
-
-def weights_digest(path):
-    """Of the files of a model: a folder, a file, or the name of one in Hugging Face's cache."""
-    folder = pathlib.Path(path)
-    if not folder.exists():
-        from huggingface_hub import snapshot_download
-
-        folder = pathlib.Path(snapshot_download(path, local_files_only=True))
-    if folder.is_file():
-        return speckv.files_digest([str(folder)])
-    for pattern in WEIGHTS:
-        if files := sorted(folder.glob(pattern)):
-            return speckv.files_digest([str(file) for file in files])
-    raise ValueError(f"no weights in {folder}: expected one of {', '.join(WEIGHTS)}; or give "
-                     "weights_digest")
 
 
 def lora_digest(path):
@@ -103,7 +86,7 @@ def layout_of(vllm_config, kv_cache_config, options, layers, page_order):
         raise ValueError(f"preset {options.preset!r}: this engine's KV ({spec.dtype}, {page_order})"
                          " can be stored as it is alone; expected exact")
     digest = (bytes.fromhex(options.weights_digest) if options.weights_digest
-              else weights_digest(model.model))
+              else speckv.model_digest(model.model))
     kv_format = [str(spec.dtype), str(vllm_config.cache_config.cache_dtype), str(model.dtype),
                  str(model.quantization), page_order, options.variant,
                  json.dumps(model.hf_overrides, default=str) if model.hf_overrides else ""]

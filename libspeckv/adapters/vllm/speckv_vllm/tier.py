@@ -121,7 +121,7 @@ def _names(keys):
 
 def _digest(config, variant, weights):
     """What a chunk's bytes depend on and its name does not say."""
-    digest = weights or model.weights_digest(config.model.name).hex()
+    digest = weights or speckv.model_digest(config.model.name).hex()
     facts = [digest, config.model.dtype, config.kv_cache_layout, config.worker_kv_bytes_per_block,
              config.cache.blocks_per_chunk, config.cache.tokens_per_hash,
              [group.tokens_per_block for group in config.groups], config.parallel.world_size,
