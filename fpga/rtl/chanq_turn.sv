@@ -72,7 +72,7 @@ module chanq_turn
       .clk_i,
       .rst_ni,
       .tag_i,
-      .values_i,
+      .values_i(values_i),
       .tag_o(tag_asks),
       .own_o(own_2),
       .partner_o(partner_2),

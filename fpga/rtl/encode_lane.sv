@@ -272,6 +272,8 @@ module encode_lane
   logic late_write;
 
   for (genvar i = 0; i < Cores; i++) begin : gen_write
+    logic [$bits(refusal_e)-1:0] finish_bits;
+    assign finish_refusal[i] = refusal_e'(finish_bits);
     assign asked[i] = '{
             done: core_done[i],
             refusal: core_refusal[i],
@@ -290,7 +292,7 @@ module encode_lane
         .data_i(granted[i].refusal),
         .valid_o(finished[i]),
         .ready_i(made && oldest == CoreBits'(i)),
-        .data_o(finish_refusal[i]),
+        .data_o(finish_bits),
         .count_o()
     );
   end
@@ -332,6 +334,7 @@ module encode_lane
   assign page_o = made_index;
 
   // ---- the ring ----
+  logic   half;
   write_t written;
   beat_t  read_data;
 
@@ -356,7 +359,7 @@ module encode_lane
 
   // ---- stored beats ----
   count_t ready_units;
-  logic half, last, all_made, room, queue_ready;
+  logic last, all_made, room, queue_ready;
   logic [RingLatency-1:0] read_q, half_q, last_q;
 
   // A unit may be read two cycles after its page was done: the ring's write is in a register.

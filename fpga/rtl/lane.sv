@@ -66,7 +66,9 @@ module lane
   status_e status_q, check_status;
   plan_t plan;
   logic encode, decode, load, fill, copy, check_done, ending, cancelled_q;
-  logic sum_here_q, written_q, memory_error_q;
+  logic sum_here_q, written_q, memory_error_q, refused;
+  refusal_e refusal, refusal_q;
+  logic [15:0] refused_page, page_q;
   logic [63:0] sum_q;
 
   assign descriptor = job_q.descriptor;
@@ -152,10 +154,8 @@ module lane
   end
 
   // ---- moving ----
-  logic flush_n, abort, read_stop, refused, first_q, sum_valid, read_idle, write_idle;
+  logic flush_n, abort, read_stop, first_q, sum_valid, read_idle, write_idle;
   logic decode_error, encode_error, memory_error, flip, flip_q;
-  refusal_e refusal, refusal_q;
-  logic [15:0] refused_page, page_q;
   logic [63:0] sum_made;
   // Beats in, beats out; the stored ones of the two are summed up.
   logic in_valid, in_ready, in_half, in_last, out_valid, out_ready;

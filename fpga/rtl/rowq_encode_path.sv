@@ -116,7 +116,7 @@ module rowq_encode_path
   end
 
   frame_t frame, frame_q, frame_now;
-  logic frame_valid, frame_far, frame_far_q;
+  logic frame_valid, frame_far, frame_far_q, frame_far_now;
   rowq_frame u_frame (
       .clk_i,
       .rst_ni,
@@ -150,11 +150,10 @@ module rowq_encode_path
   );
   always_ff @(posedge clk_i) begin
     frame_q <= frame_now;
-    frame_far_q <= frame_far_q_next;
+    frame_far_q <= frame_far_now;
   end
-  logic frame_far_q_next;
   assign frame_now = waited_tag.quarter == 2'd0 ? frame : frame_q;
-  assign frame_far_q_next = waited_tag.quarter == 2'd0 ? frame_far : frame_far_q;
+  assign frame_far_now = waited_tag.quarter == 2'd0 ? frame_far : frame_far_q;
 
   rowq_quantise u_quantise (
       .clk_i,
@@ -174,7 +173,7 @@ module rowq_encode_path
       .Cycles(12)
   ) u_refusal (
       .clk_i,
-      .data_i({waited_far || frame_far_q_next, waited_inf}),
+      .data_i({waited_far || frame_far_now, waited_inf}),
       .data_o({far_o, not_finite_o})
   );
 
