@@ -109,18 +109,24 @@ module q8_encode
   );
 
   // ---- the first token, until there is a cycle for it ----
-  logic sink_valid, sink_write;
-  beat_t sink_beat;
-  ring_addr_t sink_addr;
+  logic sink_valid, sink_write, sink_take_q;
+  beat_t sink_beat, sink_beat_q;
+  ring_addr_t sink_addr, sink_addr_q;
+
+  always_ff @(posedge clk_i) begin
+    sink_take_q <= take && sink && rst_ni;
+    sink_beat_q <= beat_i;
+    sink_addr_q <= sink_base + RingAddrBits'({beat_q, 1'b0});
+  end
   prim_fifo #(
       .Width(BeatBits + RingAddrBits),
       .Depth(SinkBeats)
   ) u_sink (
       .clk_i,
       .rst_ni,
-      .valid_i(take && sink),
+      .valid_i(sink_take_q),
       .ready_o(sink_room),
-      .data_i({beat_i, sink_base + RingAddrBits'({beat_q, 1'b0})}),
+      .data_i({sink_beat_q, sink_addr_q}),
       .valid_o(sink_valid),
       .ready_i(sink_write),
       .data_o({sink_beat, sink_addr}),
@@ -172,6 +178,6 @@ module q8_encode
   assign unused_cfg = ^cfg;
 
   `SPECKV_ASSERT(Q8EncodeOneWrite, !(scale_write_q && code_write))
-  `SPECKV_ASSERT(Q8EncodeSinkHasRoom, !(take && sink) || sink_room)
+  `SPECKV_ASSERT(Q8EncodeSinkHasRoom, !sink_take_q || sink_room)
   `SPECKV_ASSERT(Q8EncodeSinkIsWritten, !done_o || !sink_valid || beat_q != '0)
 endmodule
