@@ -12,14 +12,17 @@ module prim_delay_ram #(
     input  logic [Width-1:0] data_i,
     output logic [Width-1:0] data_o
 );
-  localparam int unsigned Depth = 32;
+  localparam int unsigned Depth = Cycles > 16 ? 32 : 16;
+  localparam int unsigned PlaceBits = $clog2(Depth);
+  typedef logic [PlaceBits-1:0] place_t;
 
   logic [Width-1:0] memory_q[Depth];
-  logic [4:0] place_q;
+  place_t write_q, read_q;  // Cycles - 1 apart, each a register: many words' addresses
 
   always_ff @(posedge clk_i) begin
-    place_q <= rst_ni ? place_q + 5'd1 : '0;
-    memory_q[place_q] <= data_i;
-    data_o <= memory_q[place_q-5'(Cycles-1)];
+    write_q <= rst_ni ? write_q + 1'b1 : '0;
+    read_q <= rst_ni ? read_q + 1'b1 : place_t'(Depth + 1 - Cycles);
+    memory_q[write_q] <= data_i;
+    data_o <= memory_q[read_q];
   end
 endmodule

@@ -2,7 +2,7 @@
 // xpack_decode - xpack pages of the page ring to raw beats: a decoder core of a lane.
 //
 // Pages of any shape, back to back, one raw beat a cycle. Nothing inside stalls: a beat is taken
-// when the queue behind the datapath has room for it, and is there 9 cycles later.
+// when the queue behind the datapath has room for it, and is there 15 cycles later.
 `include "speckv_check.svh"
 
 module xpack_decode
@@ -25,7 +25,7 @@ module xpack_decode
     output beat_t      beat_o,
     output logic       last_o         // beat of its page
 );
-  // take_o to the queue: 1 cycle in xpack_fetch, 7 in xpack_path, and the queue's own.
+  // take_o to the queue: 1 cycle in xpack_fetch, 13 in xpack_path, and the queue's own.
   localparam int unsigned QueueDepth = 32;
 
   logic take, give, room, available, row_valid, made_valid, made_last, queue_ready;

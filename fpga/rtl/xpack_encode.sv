@@ -2,7 +2,7 @@
 // xpack_encode - raw beats to xpack pages in the page ring: an encoder core of a lane, two passes.
 //
 // First pass: a page waits in page_queue while the largest exponent of each channel, and of the
-// page, is found. Second pass: a beat a cycle through xpack_pack (8 cycles) into xpack_store. The
+// page, is found. Second pass: a beat a cycle through xpack_pack (9 cycles) into xpack_store. The
 // passes work on neighbouring pages, so pages of one shape go back to back, one raw beat a cycle.
 // First beat in to done_o: twice the page's beats and about 40 cycles.
 //

@@ -3,8 +3,9 @@
 // encoder's datapath.
 //
 // xpack_path the other way round: those that do not fit into three bits are counted (a prefix sum
-// of those that do), and their nibbles and far exponents close up over the others in five steps of
-// 1, 2, 4, 8 and 16 places. Latency 6 cycles, a beat a cycle, never stalls.
+// of those that do, two cycles), and their nibbles and far exponents close up over the others in
+// five steps of 1, 2, 4, 8 and 16 places (three cycles). Latency 7 cycles, a beat a cycle, never
+// stalls.
 `include "speckv_check.svh"
 
 module xpack_pack
@@ -21,22 +22,7 @@ module xpack_pack
     output logic                      valid_o,
     output packed_t                   row_o
 );
-  localparam int unsigned Latency = 6;
-  typedef logic [Lanes-1:0][5:0] moves_t;
-
-  // By how many places each lane closes up: the lanes before it that give nothing.
-  function automatic moves_t moves_of(input logic [Lanes-1:0] gives);
-    logic [5:0] sum;
-    sum = '0;
-    for (int unsigned i = 0; i < Lanes; i++) begin
-      moves_of[i] = sum;
-      sum = sum + 6'(!gives[i]);
-    end
-  endfunction
-  function automatic logic [5:0] count_of(input logic [Lanes-1:0] gives);
-    count_of = '0;
-    for (int unsigned i = 0; i < Lanes; i++) count_of = count_of + 6'(gives[i]);
-  endfunction
+  localparam int unsigned Latency = 7;
 
   // A lane on its way: steps from the lowest on, so no two ever meet.
   typedef struct packed {
@@ -91,72 +77,96 @@ module xpack_pack
     end
   end
 
-  // 3: ranks. 4, 5: steps of 1, 2, 4; then 8 and 16. 6: out.
-  lanes_t near_3, near_4, near_5, far_3, far_4, far_5;
-  logic [5:0] count_3, far_count_3;
-  moves_t near_moves, far_moves;
+  // 3, 4: by how many places each lane closes up: the lanes before it that give nothing.
+  partial_t near_skips_3, far_skips_3;
+  ranks_t near_skips_4, far_skips_4;
+  logic [Lanes-1:0] near_3, far_3, near_4, far_4;
+  logic [Lanes-1:0][3:0] nibble_3, nibble_4;
+  logic [Lanes-1:0][7:0] field_3, field_4;
 
-  assign near_moves = moves_of(near_2);
-  assign far_moves = moves_of(far_2);
   always_ff @(posedge clk_i) begin
-    count_3 <= count_of(near_2);
-    far_count_3 <= count_of(far_2);
-    for (int unsigned i = 0; i < Lanes; i++) begin
-      near_3[i] <= '{gives: near_2[i], moves: near_moves[i][4:0], what: {4'd0, nibble_2[i]}};
-      far_3[i] <= '{gives: far_2[i], moves: far_moves[i][4:0], what: field_2[i]};
-    end
-    near_4 <= close_up(close_up(close_up(near_3, 3'd0), 3'd1), 3'd2);
-    far_4 <= close_up(close_up(close_up(far_3, 3'd0), 3'd1), 3'd2);
-    near_5 <= close_up(close_up(near_4, 3'd3), `MUT(132, 3'd4, 3'd3));
-    far_5 <= close_up(close_up(far_4, 3'd3), 3'd4);
+    near_skips_3 <= partial_of(~near_2);
+    far_skips_3 <= partial_of(~far_2);
+    near_skips_4 <= ranks_of(near_skips_3);
+    far_skips_4 <= ranks_of(far_skips_3);
+    near_3 <= near_2;
+    near_4 <= near_3;
+    far_3 <= far_2;
+    far_4 <= far_3;
+    nibble_3 <= nibble_2;
+    nibble_4 <= nibble_3;
+    field_3 <= field_2;
+    field_4 <= field_3;
   end
 
+  // 5: steps of 1 and 2; 6: of 4 and 8; 7: of 16.
+  lanes_t near_lanes, near_5, near_6, near_out, far_lanes, far_5, far_6, far_out;
+
+  always_comb begin
+    for (int unsigned i = 0; i < Lanes; i++) begin
+      near_lanes[i] = '{
+          gives: near_4[i],
+          moves: near_skips_4.ranks[i],
+          what: {4'd0, nibble_4[i]}
+      };
+      far_lanes[i] = '{gives: far_4[i], moves: far_skips_4.ranks[i], what: field_4[i]};
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    near_5 <= close_up(close_up(near_lanes, 3'd0), 3'd1);
+    far_5 <= close_up(close_up(far_lanes, 3'd0), 3'd1);
+    near_6 <= close_up(close_up(near_5, 3'd2), 3'd3);
+    far_6 <= close_up(close_up(far_5, 3'd2), 3'd3);
+  end
+  assign near_out = close_up(near_6, `MUT(132, 3'd4, 3'd3));
+  assign far_out = close_up(far_6, 3'd4);
+
   // ---- beside ----
-  row_t row_5;
-  logic [5:0] count_5, far_count_5;
-  logic [7:0] top_5;
-  logic [Lanes-1:0][3:0] offsets_5;
+  row_t row_6;
+  logic [5:0] count_6, far_count_6;
+  logic [7:0] top_6;
+  logic [Lanes-1:0][3:0] offsets_6;
 
   prim_delay_ram #(
       .Width($bits(row_t)),
-      .Cycles(3)
+      .Cycles(4)
   ) u_row (
       .clk_i,
       .rst_ni,
       .data_i(row_2),
-      .data_o(row_5)
+      .data_o(row_6)
   );
   prim_delay_ram #(
       .Width(8 + 4 * Lanes),
-      .Cycles(5)
+      .Cycles(6)
   ) u_offsets (
       .clk_i,
       .rst_ni,
       .data_i({top_i, offsets_i}),
-      .data_o({top_5, offsets_5})
+      .data_o({top_6, offsets_6})
   );
   prim_delay #(
       .Width(12),
       .Cycles(2)
   ) u_counts (
       .clk_i,
-      .data_i({count_3, far_count_3}),
-      .data_o({count_5, far_count_5})
+      .data_i({6'(Lanes) - near_skips_4.count, 6'(Lanes) - far_skips_4.count}),
+      .data_o({count_6, far_count_6})
   );
 
   always_ff @(posedge clk_i) begin
-    row_o.row <= row_5;
-    row_o.top <= top_5;
-    row_o.offsets <= offsets_5;
-    row_o.count <= count_5;
-    row_o.far_count <= far_count_5;
+    row_o.row <= row_6;
+    row_o.top <= top_6;
+    row_o.offsets <= offsets_6;
+    row_o.count <= count_6;
+    row_o.far_count <= far_count_6;
     for (int unsigned i = 0; i < Lanes; i++) begin
-      row_o.nibbles[i] <= near_5[i].what[3:0];
-      row_o.entries[i] <= far_5[i].what;
+      row_o.nibbles[i] <= near_out[i].what[3:0];
+      row_o.entries[i] <= far_out[i].what;
     end
   end
   assign valid_o = valid_q[Latency];
 
   logic unused;
-  assign unused = ^{near_5, far_5, near_moves, far_moves};
+  assign unused = ^{near_out, far_out};
 endmodule
