@@ -2,63 +2,39 @@
 """refusals_test.py ENGINE SPECKVD LIBRARY PROGRAM - proves that what cannot be stored is not,
 that one line says so, and that the server then answers as one without the library.
 
-How: for each case a stock server is asked the same requests in the same order. Cases that need a
-file which no small model here has (images, sound, a control vector) are left out."""
-import random
+How: for each case a stock server is asked the same requests in the same order. Files that no small
+model here has are random (tiny_gguf.py); sound and a control vector are left out."""
+import base64
 import re
-import struct
 import subprocess
+
+import tiny_gguf
 
 from servers import FLAGS, HELPER, LIBRARY, MODEL, TEXT, Daemon, Process, Server, check, run_test
 
 A, B = TEXT[:600], TEXT[4000:4600]
-WIDTH, RANK = 576, 4  # the model's, the adapter's
 USED = "the server's own prompt cache is used"
 
 
-def text(value):
-    return struct.pack("<Q", len(value)) + value.encode()
+# Four prompts of two sessions, each in a slot that another had.
+PROMPTS = (A, B, A + " So", B + " So")
 
 
-def write_lora(path):
-    """A GGUF with one random pair of matrices, for the first layer's Q."""
-    entries = [("general.type", "adapter"), ("general.architecture", "llama")]
-    entries += [("adapter.type", "lora")]
-    tensors = [("lora_a", WIDTH, RANK), ("lora_b", RANK, WIDTH)]
-    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(entries) + 1)
-    for key, value in entries:
-        head += text(key) + struct.pack("<I", 8) + text(value)
-    head += text("adapter.lora.alpha") + struct.pack("<If", 6, 4.0)
-    data = b""
-    numbers = random.Random(1)
-    for name, inner, outer in tensors:
-        head += text(f"blk.0.attn_q.weight.{name}")
-        head += struct.pack("<IQQIQ", 2, inner, outer, 0, len(data))
-        values = (numbers.gauss(0, 1) for _ in range(inner * outer))
-        data += struct.pack(f"<{inner * outer}f", *values)
-    path.write_bytes(head + bytes(-len(head) % 32) + data)
-    return path
-
-
-def requests(server, more=({}, {}, {}, {})):
-    """Four prompts of two sessions, each in a slot that another had."""
-    texts = (A, B, A + " So", B + " So")
-    return [server.answer(each, 8, **extra) for each, extra in zip(texts, more)]
-
-
-def refused(folder, place, name, line, *flags, more=({}, {}, {}, {}), **of_server):
-    """Returns: the server's log."""
+def refused(folder, place, name, line, *flags, prompts=PROMPTS, more=({}, {}, {}, {}), **of_server):
+    """Returns: the answers."""
     answers, logs = [], []
     for preload in ([], [LIBRARY]):
         server = Server(folder, *FLAGS, *flags, preload=preload, **place, **of_server)
-        answers.append(requests(server, more))
+        answers.append([server.answer(each, 8, **extra) for each, extra in zip(prompts, more)])
         server.stop()
         logs.append(server.log())
     ours = [each for each in logs[1].splitlines() if each.startswith("speckv:")]
     named = [each for each in ours if line in each]
     check(len(named) == 1, f"{name}: one line says it: {named or ours}")
     check(answers[0] == answers[1], f"{name}: the server goes on as without the library")
-    return ours
+    bad = [tokens for tokens, _ in answers[0] if not isinstance(tokens, list)]
+    check(not bad, f"{name}: all is answered: {bad}")
+    return [tokens for tokens, _ in answers[0]]
 
 
 def other_build(folder, place):
@@ -70,12 +46,28 @@ def other_build(folder, place):
 
 
 def lora(folder, place):
-    adapter = write_lora(folder / "lora.gguf")
+    adapter = tiny_gguf.lora(folder / "lora.gguf")
     line = "a LoRA adapter is active"
     refused(folder, place, "a LoRA adapter", line, "--lora", adapter)
     loaded = [{"lora": [{"id": 0, "scale": scale}]} for scale in (1.0, 1.0, 0.0, 1.0)]
     flags = ["--lora", adapter, "--lora-init-without-apply"]
     refused(folder, place, "one that requests switch", line, *flags, more=loaded)
+
+
+def images(folder, place):
+    """What a key is made of are tokens, and those of two images are alike."""
+    one, other = (base64.b64encode(tiny_gguf.image(seed)).decode() for seed in (1, 2))
+
+    def seen(image, end):
+        return {"prompt_string": A + " <__media__> " + B + end, "multimodal_data": [image]}
+
+    prompts = (seen(one, ""), seen(other, ""), seen(one, " So"), seen(other, " So"))
+    flags = ["--mmproj", tiny_gguf.projector(folder / "projector.gguf")]
+    line = "images or sound"
+    marked = {"LLAMA_MEDIA_MARKER": "<__media__>"}
+    answers = refused(folder, place, "images", line, *flags, prompts=prompts, **marked)
+    check(answers[0] != answers[1], f"another image, another answer: {answers[:2]}")
+    refused(folder, place, "text where images may come", line, *flags)
 
 
 def slot_files(folder, place):
@@ -122,6 +114,7 @@ def main(folder):
     place = {"SPECKV_SOCKET": daemon.socket}
     other_build(folder, place)
     lora(folder, place)
+    images(folder, place)
     draft = ["-md", MODEL, "--spec-type", "draft-simple"]
     refused(folder, place, "a draft model", "there is a draft model", *draft)
     windows = folder / "gemma3.gguf"
