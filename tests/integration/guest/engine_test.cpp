@@ -215,6 +215,10 @@ TEST_P(EngineGone, LosesItsSlotsAndIsTakenBackWhenBoundAnew) {
   EXPECT_EQ(field("failed_blocks"), 0u);
   EXPECT_EQ(field("engines_live"), 0u);
   expect_same(story, right);
+  daemon_->stop();
+  begin(engine_daemon("device", 3000));  // the next daemon finds it so, and goes on without
+  expect_same(tell_story(), right);
+  EXPECT_EQ(field("engines_live"), 0u);
   const std::string address = engine_address();
   ASSERT_NE(address, "");
   ASSERT_TRUE(device_is_told("heal"));
