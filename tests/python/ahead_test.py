@@ -14,6 +14,7 @@ import numpy as np
 
 import speckv
 import speckv.aio
+import speckv.events
 from speckv import Outcome
 
 BLOCKS = 600  # of 64 KiB: more than twice the pool
@@ -91,6 +92,35 @@ class BelowTest(unittest.TestCase):
             prefetch.outcomes()
         self.assertEqual(caught.exception.errno, errno.EBADF)
         prefetch.end()
+
+    def test_routers_hear_of_what_comes_up_and_of_what_gives_way(self):
+        announcer = speckv.events.Announcer(self.session)
+        self.addCleanup(announcer.close)
+        ids = [bytes(each) for each in self.layout.block_ids(self.keys)]
+        announcer.tell([speckv.events.Block(i, None, [i], [ids[i]]) for i in range(BLOCKS)])
+
+        def told():
+            stored, removed = set(), set()
+            for event in announcer.poll():
+                if isinstance(event, speckv.events.Stored):
+                    stored |= {block.hash for block in event.blocks}
+                else:
+                    removed |= set(event.hashes)
+            return stored, removed
+
+        def here():
+            return set(np.flatnonzero(self.session.exists(self.layout, self.keys)[1]).tolist())
+
+        before = here()
+        self.assertEqual(told(), (before, set()))
+        places = self.below(60)
+        with self.session.begin_prefetch(self.layout, self.keys[places], timeout=60) as prefetch:
+            reap_one(self.session)
+            self.assertEqual(prefetch.leading(), 60)
+            stored, removed = told()
+        self.assertTrue(stored >= set(places.tolist()), stored)
+        self.assertEqual(removed, before - here())
+        self.assertEqual(announcer.tree.announced(), here())
 
     def test_a_load_waits_for_what_comes_up(self):
         places = self.below(16)
