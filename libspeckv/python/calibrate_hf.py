@@ -154,16 +154,23 @@ def calibrate(model, config, token_ids, page_tokens):
     return [mine.weights() for mine in statistics]
 
 
+def digest_of_model(model):
+    """Beside this file are the package's sources, which are not built there: the installed one."""
+    here = pathlib.Path(__file__).resolve().parent
+    sys.path[:] = [each for each in sys.path if pathlib.Path(each).resolve() != here]
+    try:
+        import speckv
+    except ImportError:
+        sys.exit("calibrate_hf: the package speckv is not installed: pip install "
+                 "./libspeckv/python, or give --weights or --digest")
+    return speckv.model_digest(model)
+
+
 def digest_of(arguments):
     if arguments.digest:
         return bytes.fromhex(arguments.digest)
     if not arguments.weights:
-        try:
-            import speckv
-        except ImportError:
-            sys.exit("calibrate_hf: the package speckv is not installed: pip install "
-                     "./libspeckv/python, or give --weights or --digest")
-        return speckv.model_digest(arguments.model)
+        return digest_of_model(arguments.model)
     sha = hashlib.sha256()
     with open(arguments.weights, "rb") as file:
         while chunk := file.read(1 << 20):
