@@ -28,8 +28,8 @@ module xpack_path
   typedef logic [5:0] room_t;  // entries behind a pointer, 32 at most
 
   // The lane's entry: as many are before it as take before it, so a lane chooses among few.
-  function automatic logic [4:0] own_of(input int unsigned lane, input logic [4:0] rank);
-    return rank & 5'((1 << $clog2(lane + 1)) - 1);
+  function automatic logic [4:0] own_of(input int unsigned index, input logic [4:0] rank);
+    return rank & 5'((1 << $clog2(index + 1)) - 1);
   endfunction
 
   // The 64 bytes of the head in which its largest exponent lies, and behind it the far list.
