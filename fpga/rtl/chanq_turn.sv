@@ -24,7 +24,6 @@ module chanq_turn
     output logic    [Lanes-1:0][15:0] values_o
 );
   localparam int unsigned Latency = 17;
-  localparam int unsigned SizeBits = 26;
 
   // ---- beside ----
   logic [Latency-1:0] valid_q, last_q;
@@ -93,57 +92,17 @@ module chanq_turn
   always_ff @(posedge clk_i) second_5 <= second_4;
 
   for (genvar i = 0; i < Lanes; i++) begin : gen_lane
-    logic signed [1:0][23:0] value;
-    logic signed [1:0][15:0] factor;
-    logic signed [1:0][39:0] product;
-    logic signed [40:0] sum;
-    logic signed [SizeBits:0] turned;
-    logic neg;
-    logic [SizeBits-1:0] size;
-
-    assign value = {partner_2[i], own_2[i]};
-    assign factor = {sines[i], cosines[i]};
-    for (genvar j = 0; j < 2; j++) begin : gen_part
-      logic signed [35:0] low, high;
-      prim_mul18 u_low (
-          .clk_i,
-          .a_i({1'b0, value[j][16:0]}),
-          .b_i({{2{factor[j][15]}}, factor[j]}),
-          .product_o(low)
-      );
-      prim_mul18 u_high (
-          .clk_i,
-          .a_i({{11{value[j][23]}}, value[j][23:17]}),
-          .b_i({{2{factor[j][15]}}, factor[j]}),
-          .product_o(high)
-      );
-      always_ff @(posedge clk_i) product[j] <= 40'(low) + {high[22:0], 17'd0};
-
-      logic unused_high;
-      assign unused_high = ^high[35:23];
-    end
-    always_ff @(posedge clk_i) begin
-      if (second_5[i]) sum <= 41'($signed(product[0])) + 41'($signed(product[1])) + 41'sd8192;
-      else sum <= 41'($signed(product[0])) - 41'($signed(product[1])) + `MUT(87, 41'sd8192, 41'sd0);
-    end
-    assign turned = sum[40:14];
-    always_ff @(posedge clk_i) begin
-      neg <= turned[SizeBits];
-      size <= SizeBits'(turned[SizeBits] ? -turned : turned);
-    end
-    round_half #(
-        .Width(SizeBits)
-    ) u_round (
+    chanq_rotate u_rotate (
         .clk_i,
-        .neg_i(neg),
-        .size_i(size),
+        .own_i(own_2[i]),
+        .partner_i(partner_2[i]),
+        .cosine_i(cosines[i]),
+        .sine_i(sines[i]),
+        .second_i(second_5[i]),
         .exponent_i(exponent_sized),
         .bf16_i(bf16_sized),
         .half_o(values_o[i])
     );
-
-    logic unused_sum;
-    assign unused_sum = ^sum[13:0];
   end
 
   `SPECKV_ASSERT(ChanqTurnRopeKnown, !valid_i || rope_known(tag_i.rope))
