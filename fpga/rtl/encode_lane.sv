@@ -48,7 +48,7 @@ module encode_lane
   localparam int unsigned OnePass = 3;  // the first so many cores
   localparam int unsigned OpenPages = 16;
   localparam int unsigned QueueDepth = 8;
-  // Writes of a core of one pass. When raw beats stop, 41 more may come: rowq's from 56 beats.
+  // Writes of a core of one pass. When raw beats stop, 42 more may come: rowq's from 58 beats.
   localparam int unsigned WriteDepth = 64;
   localparam int unsigned WriteCrowd = 16;
   typedef ring_count_t count_t;

@@ -2,7 +2,7 @@
 // rowq_encode - raw beats to rowq pages in the page ring: an encoder core of a lane.
 //
 // Pages of any of its codecs and shapes, back to back, one raw beat a cycle, with gaps or without.
-// Beats wait until their row is whole (4 cycles), go through rowq_encode_path (52) and are written
+// Beats wait until their row is whole (4 cycles), go through rowq_encode_path (54) and are written
 // by rowq_store, which ends a page 12 cycles after its last codes. The ring has room for the whole
 // page when it is handed out, so nothing behind can stall. done_o and refusal_o come in page order.
 `include "speckv_check.svh"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // rowq_encode_path - rows of raw values to codes and side words: rowq's encoder without its memory.
 //
-// A row is four neighbouring beats; between rows there may be gaps. Latency 52 cycles, a beat a
+// A row is four neighbouring beats; between rows there may be gaps. Latency 54 cycles, a beat a
 // cycle, never stalls. far_o and not_finite_o say of a beat's row that the page is refused.
 `include "speckv_check.svh"
 
@@ -130,37 +130,56 @@ module rowq_encode_path
       .far_o(frame_far)
   );
 
-  // The row's beats wait for it.
-  logic waited_valid, waited_far, waited_inf;
-  tag_t waited_tag;
+  // The row's beats wait for it; a cycle before, their tags choose what they need of it.
+  logic waited_valid, coming_far, coming_inf, waited_far, waited_inf;
+  tag_t coming_tag, waited_tag;
   logic [31:0] waited_neg;
   logic [31:0][14:0] waited_size;
-  logic [FrameWait:1] wait_q;
+  group_t group_q;
+  logic [FrameWait+1:1] wait_q;
 
-  always_ff @(posedge clk_i) wait_q <= rst_ni ? {wait_q[FrameWait-1:1], valid_1} : '0;
-  assign waited_valid = wait_q[FrameWait];
+  always_ff @(posedge clk_i) wait_q <= rst_ni ? {wait_q[FrameWait:1], valid_1} : '0;
+  assign waited_valid = wait_q[FrameWait+1];
   prim_delay_ram #(
-      .Width(512 + $bits(tag_t) + 2),
+      .Width($bits(tag_t) + 2),
       .Cycles(FrameWait)
+  ) u_coming (
+      .clk_i,
+      .rst_ni,
+      .data_i({beside_1.too_far, beside_1.not_finite, beside_1.tag}),
+      .data_o({coming_far, coming_inf, coming_tag})
+  );
+  prim_delay_ram #(
+      .Width(512),
+      .Cycles(FrameWait + 1)
   ) u_wait (
       .clk_i,
       .rst_ni,
-      .data_i({beside_1.too_far, beside_1.not_finite, beside_1.tag, neg_1, size_1}),
-      .data_o({waited_far, waited_inf, waited_tag, waited_neg, waited_size})
+      .data_i({neg_1, size_1}),
+      .data_o({waited_neg, waited_size})
   );
+  assign frame_now = coming_tag.quarter == 2'd0 ? frame : frame_q;
+  assign frame_far_now = coming_tag.quarter == 2'd0 ? frame_far : frame_far_q;
   always_ff @(posedge clk_i) begin
     frame_q <= frame_now;
     frame_far_q <= frame_far_now;
+    waited_tag <= coming_tag;
+    waited_far <= coming_far || frame_far_now;
+    waited_inf <= coming_inf;
+    group_q <= '{
+        zero: frame_now.zero,
+        side: frame_now.side,
+        reciprocal: frame_now.reciprocal[coming_tag.quarter],
+        shift: frame_now.shift[coming_tag.quarter[1]]
+    };
   end
-  assign frame_now = waited_tag.quarter == 2'd0 ? frame : frame_q;
-  assign frame_far_now = waited_tag.quarter == 2'd0 ? frame_far : frame_far_q;
 
   rowq_quantise u_quantise (
       .clk_i,
       .rst_ni,
       .valid_i(waited_valid),
       .tag_i(waited_tag),
-      .frame_i(frame_now),
+      .group_i(group_q),
       .neg_i(waited_neg),
       .size_i(waited_size),
       .valid_o,
@@ -170,10 +189,10 @@ module rowq_encode_path
   );
   prim_delay #(
       .Width(2),
-      .Cycles(12)
+      .Cycles(13)
   ) u_refusal (
       .clk_i,
-      .data_i({waited_far || frame_far_now, waited_inf}),
+      .data_i({waited_far, waited_inf}),
       .data_o({far_o, not_finite_o})
   );
 
@@ -181,5 +200,5 @@ module rowq_encode_path
   assign unused_beside = ^beside_7;
 
   `SPECKV_ASSERT(RowqEncodeFrameMeetsRow,
-                 frame_valid == (waited_valid && waited_tag.quarter == 2'd0))
+                 frame_valid == (wait_q[FrameWait] && coming_tag.quarter == 2'd0))
 endmodule

@@ -138,12 +138,15 @@ module rowq_frame
     scale_7 <= scale_6;
   end
 
-  logic [ 3:0] width_bits_7;
   logic [19:0] widths_7;
-  assign width_bits_7 = width_bits(row_7.bits);
   always_comb begin
+    logic [4:0] at;
+    at = '0;
     widths_7 = '0;
-    for (int unsigned g = 0; g < 4; g++) widths_7 |= 20'(width_7[g]) << (5'(g) * 5'(width_bits_7));
+    for (int unsigned g = 0; g < 4; g++) begin
+      widths_7 |= 20'(width_7[g]) << at;
+      at = at + 5'(width_bits(row_7.bits));
+    end
   end
 
   always_ff @(posedge clk_i) begin

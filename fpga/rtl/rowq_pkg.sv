@@ -31,6 +31,14 @@ package rowq_pkg;
     logic [1:0][3:0]  shift;
   } frame_t;
 
+  // What of it a beat needs, which is a group.
+  typedef struct packed {
+    logic        zero;
+    logic [31:0] side;
+    logic [15:0] reciprocal;
+    logic [3:0]  shift;
+  } group_t;
+
   function automatic logic [7:0] field_of(input logic [15:0] value, input logic bf16);
     return bf16 ? value[14:7] : {3'd0, value[14:10]};
   endfunction

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // rowq_quantise - transformed values of a quarter row to codes, the parity of each quad made even.
 //
-// Latency 12 cycles, a beat a cycle, never stalls. A place is a distance from the middle in 1/128
+// Latency 13 cycles, a beat a cycle, never stalls. A place is a distance from the middle in 1/128
 // cells, the least of three lines (cells of 2, 3 and 4 half cells); the quad's code that loses
 // least moves by one where the lowest bits are odd.
 `include "speckv_check.svh"
@@ -13,7 +13,7 @@ module rowq_quantise
     input  logic                rst_ni,
     input  logic                valid_i,
     input  tag_t                tag_i,
-    input  frame_t              frame_i,
+    input  group_t              group_i,
     input  logic   [31:0]       neg_i,
     input  logic   [31:0][14:0] size_i,
     output logic                valid_o,
@@ -21,56 +21,55 @@ module rowq_quantise
     output logic   [31:0]       side_o,
     output logic   [31:0][ 7:0] codes_o
 );
-  logic [12:1] valid_q;
+  logic [12:0] valid_q;
   logic [3:0] bits[13];
   logic [31:0] neg[11];
   logic zero_11;
 
-  // What travels beside: code bits and signs by stage.
+  // What travels beside: code bits and signs by stage, 0 .. 12.
   always_ff @(posedge clk_i) begin
-    valid_q <= rst_ni ? {valid_q[11:1], valid_i} : '0;
-    bits[1] <= tag_i.bits;
-    for (int unsigned i = 2; i < 13; i++) bits[i] <= bits[i-1];
-    neg[1] <= neg_i;
-    for (int unsigned i = 2; i < 11; i++) neg[i] <= neg[i-1];
+    valid_q <= rst_ni ? {valid_q[11:0], valid_i} : '0;
+    bits[0] <= tag_i.bits;
+    for (int unsigned i = 1; i < 13; i++) bits[i] <= bits[i-1];
+    neg[0] <= neg_i;
+    for (int unsigned i = 1; i < 11; i++) neg[i] <= neg[i-1];
   end
-  assign bits[0] = tag_i.bits;
-  assign neg[0] = neg_i;
   prim_delay #(
       .Width($bits(tag_t) + 32),
-      .Cycles(12)
+      .Cycles(13)
   ) u_beside (
       .clk_i,
-      .data_i({tag_i, frame_i.side}),
+      .data_i({tag_i, group_i.side}),
       .data_o({tag_o, side_o})
   );
   prim_delay #(
       .Width(1),
-      .Cycles(11)
+      .Cycles(12)
   ) u_zero (
       .clk_i,
-      .data_i(frame_i.zero),
+      .data_i(group_i.zero),
       .data_o(zero_11)
   );
 
-  // 1: shifted; signed with 8 bits. 2, 3: times the group's reciprocal.
-  logic [31:0][16:0] shifted_1;
-  logic [15:0] reciprocal_1;
+  // 0: shifted. 1: signed with 8 bits. 2, 3: times the group's reciprocal.
+  logic [31:0][15:0] shifted_0;
+  logic [31:0][16:0] signed_1;
+  logic [15:0] reciprocal_0, reciprocal_1;
   logic [31:0][16:0] product_3;
 
   always_ff @(posedge clk_i) begin
-    reciprocal_1 <= frame_i.reciprocal[tag_i.quarter];
+    reciprocal_0 <= group_i.reciprocal;
+    reciprocal_1 <= reciprocal_0;
     for (int unsigned i = 0; i < 32; i++) begin
-      logic [15:0] shifted;
-      shifted = 16'({1'b0, size_i[i]} << frame_i.shift[tag_i.quarter[1]]);
-      shifted_1[i] <= tag_i.bits == 4'd8 && neg_i[i] ? -17'(shifted) : 17'(shifted);
+      shifted_0[i] <= 16'({1'b0, size_i[i]} << group_i.shift);
+      signed_1[i] <= bits[0] == 4'd8 && neg[0][i] ? -17'(shifted_0[i]) : 17'(shifted_0[i]);
     end
   end
   for (genvar i = 0; i < 32; i++) begin : gen_product
     logic signed [35:0] product;
     prim_mul18 u_mul (
         .clk_i,
-        .a_i({shifted_1[i][16], shifted_1[i]}),
+        .a_i({signed_1[i][16], signed_1[i]}),
         .b_i({2'd0, reciprocal_1}),
         .product_o(product)
     );
