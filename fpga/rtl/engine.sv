@@ -197,8 +197,10 @@ module engine
   );
   // The first idle lane takes the job; tables are loaded while all the others are idle.
   logic job_free;
+  logic [Lanes-1:0] job_idle;
   assign job_free = loading == '0 && (job.descriptor.opcode != OpLoad || job_ready == '1);
-  assign job_grant = job_valid && job_free ? job_ready & (~job_ready + 1'b1) : '0;
+  assign job_idle = `MUT(170, job_ready, job_ready & Lanes'(1));
+  assign job_grant = job_valid && job_free ? job_idle & (~job_idle + 1'b1) : '0;
   assign fetched = job_grant != '0 || (cancel_valid && cancel_ready);
 
   engine_cancel u_cancel (

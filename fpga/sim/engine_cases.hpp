@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// engine_cases.hpp - what the engine's bench tries: good segments, and everything that is not one.
+// engine_cases.hpp - what the engine's benches try: good segments, and everything that is not one.
 #pragma once
 
 #include "engine_host.hpp"
@@ -30,14 +30,37 @@ void load_thetas(EngineHost& host, Tables& tables);
 // Widths of all heads of the layout to any slots, if it has pages of chanq.
 void load_widths(EngineHost& host, const SegmentLayout& layout, bool first_block, Tables& tables);
 
+// What the engine decodes and encodes.
+extern const std::vector<codec::CodecId> engine_codecs;
+
 // A descriptor that decodes `segment` out of the device's memory into the host's, or encodes it the
-// other way, by layout slot 0, which this writes; at `device` and `host_at` in the data extents.
+// other way, by this slot of layouts, which is written; at `device` and `host_at` in the data
+// extents.
 struct Place {
   uint64_t device = 0, host_at = 0;
+  uint32_t layout = 0;
 };
 speckv_engine_descriptor make_job(EngineHost& host, const SegmentLayout& layout,
                                   const Segment& segment, bool first_block, bool encode,
                                   Place place = {}, uint32_t slot = 0);
+
+// Any segment, one way or the other, with a job and what its target and 64 bytes on either side are
+// to be afterwards.
+struct SegmentRun {
+  SegmentLayout layout;
+  Segment segment;
+  bool encode = false, first_block = false;
+  Place place;
+  speckv_engine_descriptor job{};
+  uint8_t* out = nullptr;
+  std::vector<uint8_t> around;
+};
+// In 256 KiB and a segment's room from `from` on.
+SegmentRun make_run(EngineHost& host, const std::array<Theta, 2>& thetas, Place from);
+// Writes layout, source and target; its widths, if any, lie from `slot` on.
+void ready_run(EngineHost& host, SegmentRun& run, uint32_t slot);
+// Counts its pages.
+void check_run(Bench<Vengine>& bench, SegmentRun& run, const speckv_engine_completion& done);
 
 // Segments through the whole engine, `pages` in all, in this mood of the memories.
 void run_segments(EngineHost& host, uint64_t pages, int mood);

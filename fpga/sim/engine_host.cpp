@@ -81,6 +81,9 @@ void EngineHost::cycle() {
       if (side == 0) beat_cycles_.push_back(bench_.cycles());
     }
     if (side == 0 && in[0].rvalid && in[0].rid == 0) read_cycles_.push_back(bench_.cycles());
+    if (side == 1 && in[1].rvalid) device_readers_.push_back(in[1].rid);
+    if (side == 1 && out.awvalid && in[1].awready)
+      device_writers_.insert(device_writers_.end(), out.awlen + 1u, out.awid);
   }
   if (dut_.msix_valid_o && dut_.msix_ready_i) ++vectors_[dut_.msix_vector_o];
   bench_.edge();

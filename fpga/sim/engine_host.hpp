@@ -61,7 +61,14 @@ class EngineHost {
   // descriptor's not counted; since the last clear.
   const std::vector<uint64_t>& beat_cycles() const { return beat_cycles_; }
   const std::vector<uint64_t>& read_cycles() const { return read_cycles_; }
-  void clear_cycles() { beat_cycles_.clear(), read_cycles_.clear(); }
+  // Whose beats the device's memory gave, and whose it was to take, in their order: masters by
+  // number, lanes first.
+  const std::vector<uint8_t>& device_readers() const { return device_readers_; }
+  const std::vector<uint8_t>& device_writers() const { return device_writers_; }
+  void clear_cycles() {
+    beat_cycles_.clear(), read_cycles_.clear();
+    device_readers_.clear(), device_writers_.clear();
+  }
   uint64_t vectors_seen(uint8_t vector) const { return vectors_[vector]; }
 
  private:
@@ -78,6 +85,7 @@ class EngineHost {
   BusMemory host_, device_;
   Queue queues_[SPECKV_REG_QUEUES_COUNT];
   std::vector<uint64_t> beat_cycles_, read_cycles_;
+  std::vector<uint8_t> device_readers_, device_writers_;
   std::vector<uint64_t> vectors_ = std::vector<uint64_t>(256);
 };
 
