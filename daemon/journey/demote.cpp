@@ -86,12 +86,15 @@ predict::SpillFacts Shard::spill_facts(uint32_t block) {
 }
 
 // On a client's word: one that stands below already goes at once; another one is written now, and
-// goes when its room is wanted.
+// goes when its room is wanted. Who asks for one that has gone before its write ended waits for
+// that end.
 int Shard::demote(const Key& key, const Layout& layout) {
   if (!spill_) return -EOPNOTSUPP;
   shm::Entry known;
-  if (!index_.find(key, hash_key(key), &known))
-    return spill_->image_bytes(hash_key(key)) ? 0 : -ENOENT;
+  if (!index_.find(key, hash_key(key), &known)) {
+    if (spill_->image_bytes(hash_key(key)) == 0) return -ENOENT;
+    return spill_->is_on_its_way(hash_key(key)) ? -EAGAIN : 0;  // a kill now would lose it
+  }
   if (!layout.widths->takes(known.fingerprint)) return -ENOENT;
   if (pinned_[known.block]) return -EBUSY;
   if (is_clean(known.block)) {

@@ -117,6 +117,11 @@ bool SpillStore::has(uint64_t hash, uint64_t content, bool or_on_its_way) const 
   return entry.bytes64 && entry.content == content && (!entry.writing || or_on_its_way);
 }
 
+bool SpillStore::is_on_its_way(uint64_t hash) const {
+  const uint32_t at = map_.find(hash);
+  return at != SpillMap::none && map_.at(at).writing;
+}
+
 uint64_t SpillStore::image_bytes(uint64_t hash) const {
   const uint32_t at = map_.find(hash);
   return at == SpillMap::none ? 0 : uint64_t(map_.at(at).bytes64) * spill::align_bytes;

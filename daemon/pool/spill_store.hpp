@@ -132,6 +132,8 @@ class SpillStore {
   bool has_hash(uint64_t hash) const { return map_.find(hash) != SpillMap::none; }
   // Returns: whether these bytes are on the medium. on_its_way: or in a parcel that is written.
   bool has(uint64_t hash, uint64_t content, bool or_on_its_way = false) const;
+  // Returns: whether its parcel is being written still.
+  bool is_on_its_way(uint64_t hash) const;
   // Returns: bytes of its image, 0: it is not there.
   uint64_t image_bytes(uint64_t hash) const;
 

@@ -39,6 +39,7 @@ void Victim::run() {
     if (is_kept(block)) look(block);
     if (habits_.spilled && is_kept(block) && random_() % 2) kept_.back().safe = send_down(block);
     if (kept_.size() > 1) look(kept_[random_() % kept_.size()]);
+    if (habits_.spilled && client_.stats().reconnects != lives_) look_at_what_is_safe();
     if (kept_.size() > habits_.blocks_max) remove_oldest();
     if (!unsure_.empty()) {
       remove(unsure_.front());
@@ -124,6 +125,14 @@ void Victim::look(const Block& block) {
   }
   tally_.lost += habits_.spilled ? block.safe : !habits_.evicted;
   std::erase_if(kept_, [&](const Block& each) { return each.number == block.number; });
+}
+
+// In a daemon's new life: which of its deaths lost one shows at once.
+void Victim::look_at_what_is_safe() {
+  lives_ = client_.stats().reconnects;
+  const std::deque<Block> kept = kept_;
+  for (const Block& block : kept)
+    if (block.safe && client_.stats().reconnects == lives_ && !tally_.stop) look(block);
 }
 
 // What was removed, and that was answered, is gone for good.

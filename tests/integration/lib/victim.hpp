@@ -49,6 +49,7 @@ class Victim {
   int read(const Block& block);
   bool send_down(const Block& block);
   bool is_kept(const Block& block) const;
+  void look_at_what_is_safe();
   void look_for_ghost();
   void remove_oldest();
   void remove(const Block& block);
@@ -60,6 +61,7 @@ class Victim {
   std::deque<Block> kept_, removed_;
   std::deque<Block> unsure_;  // of which no answer came: removed, since nobody else would
   std::minstd_rand random_;
+  uint64_t lives_ = 0;  // of the daemon, that have ended
 };
 
 }  // namespace speckv::test

@@ -133,6 +133,23 @@ TEST_F(Spill, ADemotionOnAClientsWord) {
   EXPECT_EQ(shard.shard().demote(key_of(99), *shard.layout), -ENOENT);
 }
 
+// It left the pool while it was written: who asks is told when it stands below, not before.
+TEST_F(Spill, ADemotionIsAnsweredWhenItsWriteHasEnded) {
+  const auto demote = [&] { return shard.shard().demote(key_of(1), *shard.layout); };
+  shard.disk.stall_writes = true;
+  ASSERT_EQ(shard.put(1), 0);
+  ASSERT_EQ(demote(), 0);
+  for (uint64_t number = 2; shard.in_pool(1); number++) ASSERT_EQ(shard.put(number), 0);
+  EXPECT_EQ(demote(), -EAGAIN);
+  shard.disk.stall_writes = false;
+  shard.settle();
+  EXPECT_EQ(demote(), 0);
+  shard.restart();
+  shard.settle();
+  EXPECT_EQ(shard.hold(1), 0);
+  EXPECT_TRUE(shard.holds(1));
+}
+
 // Nobody is told that a block goes down which does not.
 TEST_F(Spill, ADemotionThatCannotBeWrittenIsAnError) {
   shard.disk.write_error = -EIO;
