@@ -79,7 +79,7 @@ struct speckv_layout {
 	float rope_theta[SPECKV_LAYERS_MAX];         /* base per layer; 0: as layer 0's */
 	uint32_t first_layer; /* of the model, that this process holds: pipeline stages differ by it
 	                       */
-	uint32_t side_bytes; /* of a block beside its KV: opaque, stored exact; 0: none */
+	uint32_t side_bytes;  /* of a block beside its KV: opaque, stored exact; 0: none */
 	uint64_t reserved[3];
 };
 
