@@ -44,7 +44,7 @@ DaemonOptions options(uint64_t seed, const std::string& spill) {
   options.more += std::string("[[namespace]]\nname = \"") + spill_space +
                   "\"\nbytes = \"24MiB\"\nindex_entries = 8192\npreset = \"exact\"\npolicy = \"" +
                   policies[random() % 3] + "\"\nspill_path = \"" + spill +
-                  "\"\nspill_bytes = \"512MiB\"\nspill_entries = 65536\n";
+                  "\"\nspill_bytes = \"2GiB\"\nspill_entries = 65536\n";
   return options;
 }
 

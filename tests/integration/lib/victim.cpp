@@ -108,11 +108,11 @@ bool Victim::send_down(const Block& block) {
   return false;
 }
 
-// It came up to be read. There it may be evicted before it is written again, once its place below
-// was given to newer blocks.
-void Victim::send_down_again(uint64_t number) {
+// To be read. In the pool it may be evicted before it is written again, once its place below was
+// given to newer blocks.
+void Victim::came_up(uint64_t number) {
   for (Block& each : kept_)
-    if (each.number == number) each.safe = send_down(each);
+    if (each.number == number) each.safe = false;
 }
 
 void Victim::look(const Block& block) {
@@ -128,7 +128,7 @@ void Victim::look(const Block& block) {
   tally_.gets++;
   if (result == 0) {
     tally_.wrong += kind.kv.wrong(block.number);
-    if (block.safe) send_down_again(block.number);
+    if (block.safe) came_up(block.number);
     return;
   }
   tally_.lost += habits_.spilled ? block.safe : !habits_.evicted;

@@ -49,7 +49,7 @@ class Victim {
   int read(const Block& block);
   bool send_down(const Block& block);
   bool is_kept(const Block& block) const;
-  void send_down_again(uint64_t number);
+  void came_up(uint64_t number);
   void look_at_what_is_safe();
   void look_for_ghost();
   void remove_oldest();
