@@ -93,7 +93,7 @@ bool PromptCache::restore(server_prompt& prompt, const server_tokens& wanted,
   *ret_ok = true;
   const std::vector<llama_token>& tokens = wanted.get_tokens();
   std::vector<Key> keys = store_.keys(tokens);
-  keys.resize(store_.stored(keys));
+  keys.resize(store_.reachable(keys));
   const size_t has = prompt.tokens.get_common_prefix(wanted);
   if (keys.size() * kBlockTokens <= has) return false;
   const auto count = uint32_t(keys.size()) * kBlockTokens;

@@ -17,9 +17,10 @@ struct Settings {
   std::string name_space = "default";      // SPECKV_NAMESPACE
   std::string salt;                        // SPECKV_SALT: servers of another salt share nothing
   uint32_t preset = SPECKV_PRESET_DAEMON;  // SPECKV_PRESET; unset: the namespace's
+  uint32_t wait_ms = 200;                  // SPECKV_WAIT_MS: for what lies in a tier below the pool
 };
 
-// Returns: false with one sentence for a preset that there is not.
+// Returns: false with one sentence for a preset that there is not, or a wait that is no number.
 [[nodiscard]] bool read_settings(Settings* ret_settings, std::string* ret_why);
 
 }  // namespace speckv::llama_server

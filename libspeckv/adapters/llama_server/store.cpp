@@ -2,11 +2,15 @@
 // store.cpp - see store.hpp.
 #include "store.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
 #include "say.hpp"
+#include "speckv/ahead.h"
 
 namespace speckv::llama_server {
 
@@ -14,7 +18,16 @@ namespace {
 
 constexpr uint64_t kWaitNs = 500'000'000;          // for room in the arena, or for a put's end
 constexpr std::chrono::seconds kBetweenTries{10};  // of opening a session
-constexpr uint32_t kOpenTimeoutMs = 2000;          // the library's; a request waits meanwhile
+constexpr uint64_t kLookNs = 20'000'000;           // until the daemon has looked at the tier below
+constexpr useconds_t kLookAgainUs = 50;
+constexpr uint64_t kAhead = 1;             // user_data of what is no put
+constexpr uint32_t kOpenTimeoutMs = 2000;  // the library's; a request waits meanwhile
+
+uint64_t monotonic_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return uint64_t(now.tv_sec) * 1'000'000'000 + uint64_t(now.tv_nsec);
+}
 
 const uint8_t (*raw(std::span<const Key> keys))[SPECKV_KEY_BYTES] {
   return reinterpret_cast<const uint8_t(*)[SPECKV_KEY_BYTES]>(keys.data());
@@ -57,6 +70,7 @@ bool Store::open(const Settings& settings, const speckv_layout& layout, std::str
     if (error != 0) speckv_close(session_), session_ = nullptr;
   }
   salt_ = settings.salt;
+  wait_ns_ = uint64_t(settings.wait_ms) * 1'000'000;
   if (error != 0)
     *ret_why = "no pool (namespace " + settings.name_space + " at " +
                (settings.socket.empty() ? "the default socket" : settings.socket) +
@@ -84,6 +98,42 @@ uint32_t Store::stored(std::span<const Key> keys) {
   return found > 0 ? uint32_t(found) : 0;
 }
 
+uint32_t Store::reachable(std::span<const Key> keys) {
+  const uint32_t ready = stored(keys);
+  if (ready == keys.size() || wait_ns_ == 0) return ready;
+  return ready + found_below(keys.subspan(ready));
+}
+
+// Returns: how many leading keys can be read or are on their way up.
+uint32_t Store::found_below(std::span<const Key> keys) {
+  speckv_prefetch_args args{};
+  args.size = sizeof args;
+  args.deadline_ns = monotonic_ns() + wait_ns_;
+  args.budget_bytes = SPECKV_NO_BUDGET;
+  args.user_data = kAhead;
+  uint64_t prefetch = 0;
+  const int asked =
+      speckv_prefetch_begin(session_, layout_, raw(keys), unsigned(keys.size()), &args, &prefetch);
+  if (asked <= 0) return 0;
+  std::vector<speckv_outcome> outcomes(keys.size());
+  const uint64_t until = monotonic_ns() + std::min(kLookNs, wait_ns_);
+  uint32_t found = 0;
+  while (found < outcomes.size()) {
+    if (speckv_prefetch_outcomes(session_, prefetch, outcomes.data(), unsigned(outcomes.size())) <
+        0)
+      break;
+    const auto is_coming = [](const speckv_outcome& each) {
+      return each.outcome == SPECKV_OUTCOME_READY || each.outcome == SPECKV_OUTCOME_ON_ITS_WAY;
+    };
+    while (found < outcomes.size() && is_coming(outcomes[found])) found++;
+    if (found == outcomes.size() || outcomes[found].outcome != SPECKV_OUTCOME_ASKED) break;
+    if (monotonic_ns() > until) break;
+    usleep(kLookAgainUs);
+  }
+  speckv_prefetch_end(session_, prefetch);  // what is being read comes all the same
+  return found;
+}
+
 uint32_t Store::get(std::span<const Key> keys, const llama::StateMap& to) {
   const size_t sides = 2 * size_t(to.shape().layers);
   std::vector<speckv_view> views(keys.size() * sides);
@@ -94,7 +144,11 @@ uint32_t Store::get(std::span<const Key> keys, const llama::StateMap& to) {
     ops[i].buf = {0, to.shape().layers, views.data() + i * sides};
     ops[i].ret_result = -ENOTCONN;
   }
-  if (speckv_get(session_, layout_, ops.data(), unsigned(ops.size())) <= 0) return 0;
+  const auto count = unsigned(ops.size());
+  const int tried =
+      wait_ns_ == 0 ? speckv_get(session_, layout_, ops.data(), count)
+                    : speckv_load(session_, layout_, ops.data(), count, monotonic_ns() + wait_ns_);
+  if (tried <= 0) return 0;
   uint32_t arrived = 0;
   while (arrived < ops.size() && ops[arrived].ret_result == 0) ++arrived;
   return arrived;
@@ -137,11 +191,12 @@ void Store::reap(uint32_t until) {
   speckv_completion done[64];
   while (under_way_ > until) {
     const int count = speckv_reap(session_, done, 64);
-    for (int i = 0; i < count; ++i)
+    for (int i = 0; i < count; ++i) {
+      if (done[i].user_data == kAhead) continue;
       if (done[i].result != 0)
         say_once(std::string("a block was not stored: ") + std::strerror(-done[i].result));
-    // late ones of puts that were given up may be among them
-    under_way_ -= count > 0 ? std::min(uint32_t(count), under_way_) : 0;
+      if (under_way_ > 0) under_way_--;  // late ones of puts that were given up may be among them
+    }
     if (under_way_ <= until || count > 0) continue;
     if (speckv_wait(session_, kWaitNs) != 0) {
       under_way_ = until;

@@ -40,12 +40,16 @@ class Store {
   std::vector<Key> keys(const std::vector<int32_t>& tokens) const;
   // Returns: how many leading keys are there, after puts under way have arrived.
   uint32_t stored(std::span<const Key> keys);
-  // Reads blocks into a state blob's tokens. Returns: how many leading ones arrived.
+  // The same, and those that lie in a tier below the pool, from where get() takes them.
+  uint32_t reachable(std::span<const Key> keys);
+  // Reads blocks into a state blob's tokens, and waits for those that come up, for wait_ms at most.
+  // Returns: how many leading ones arrived.
   uint32_t get(std::span<const Key> keys, const llama::StateMap& to);
   // Puts keys[first ..] from a state blob. Returns: how many the session took.
   uint32_t put(std::span<const Key> keys, uint32_t first, const llama::StateMap& from);
 
  private:
+  uint32_t found_below(std::span<const Key> keys);
   bool submit(speckv_put_op* op);
   void reap(uint32_t until);
 
@@ -53,6 +57,7 @@ class Store {
   uint32_t layout_ = 0;
   std::string salt_;
   uint32_t under_way_ = 0;  // puts
+  uint64_t wait_ns_ = 0;
   bool final_ = false;
   std::chrono::steady_clock::time_point next_try_{};
 };

@@ -53,14 +53,16 @@ class Process:
 
 
 class Daemon(Process):
-    def __init__(self, folder):
+    """pool: its size. more: lines of its namespace."""
+
+    def __init__(self, folder, pool="192MiB", more=""):
         self.socket = str(folder / "speckvd.sock")
         pathlib.Path(self.socket).unlink(missing_ok=True)  # of one that was killed
         config = folder / "speckvd.toml"
         config.write_text(
             f'[daemon]\nsocket = "{self.socket}"\nruntime_dir = "{folder}"\nmetrics = ""\n'
-            '[pool]\nmedium = "memfd"\nbytes = "192MiB"\n'
-            '[[namespace]]\nname = "default"\nbytes = "192MiB"\npreset = "exact"\n'
+            f'[pool]\nmedium = "memfd"\nbytes = "{pool}"\n'
+            f'[[namespace]]\nname = "default"\nbytes = "{pool}"\npreset = "exact"\n{more}'
         )
         super().__init__([SPECKVD, "--config", config], folder / "speckvd.log")
         wait_for(lambda: os.path.exists(self.socket), self, "the daemon's socket")
