@@ -91,6 +91,16 @@ std::vector<Key> Store::keys(const std::vector<int32_t>& tokens) const {
 }
 
 uint32_t Store::stored(std::span<const Key> keys) {
+  const uint32_t ready = in_pool(keys);
+  return ready + found_below(keys.subspan(ready), false);
+}
+
+uint32_t Store::reachable(std::span<const Key> keys) {
+  const uint32_t ready = in_pool(keys);
+  return ready + found_below(keys.subspan(ready), true);
+}
+
+uint32_t Store::in_pool(std::span<const Key> keys) {
   reap(0);
   if (keys.empty()) return 0;
   std::vector<uint8_t> hits(keys.size());
@@ -98,18 +108,14 @@ uint32_t Store::stored(std::span<const Key> keys) {
   return found > 0 ? uint32_t(found) : 0;
 }
 
-uint32_t Store::reachable(std::span<const Key> keys) {
-  const uint32_t ready = stored(keys);
-  if (ready == keys.size() || wait_ns_ == 0) return ready;
-  return ready + found_below(keys.subspan(ready));
-}
-
-// Returns: how many leading keys can be read or are on their way up.
-uint32_t Store::found_below(std::span<const Key> keys) {
+// Returns: how many leading keys can be read or are on their way up; without fetches, how many
+// there are anywhere: a budget that is used up at once keeps what lies below where it is.
+uint32_t Store::found_below(std::span<const Key> keys, bool fetches) {
+  if (keys.empty() || wait_ns_ == 0) return 0;
   speckv_prefetch_args args{};
   args.size = sizeof args;
   args.deadline_ns = monotonic_ns() + wait_ns_;
-  args.budget_bytes = SPECKV_NO_BUDGET;
+  args.budget_bytes = fetches ? SPECKV_NO_BUDGET : 1;
   args.user_data = kAhead;
   uint64_t prefetch = 0;
   const int asked =
@@ -122,10 +128,11 @@ uint32_t Store::found_below(std::span<const Key> keys) {
     if (speckv_prefetch_outcomes(session_, prefetch, outcomes.data(), unsigned(outcomes.size())) <
         0)
       break;
-    const auto is_coming = [](const speckv_outcome& each) {
-      return each.outcome == SPECKV_OUTCOME_READY || each.outcome == SPECKV_OUTCOME_ON_ITS_WAY;
+    const auto is_there = [fetches](const speckv_outcome& each) {
+      return each.outcome == SPECKV_OUTCOME_READY || each.outcome == SPECKV_OUTCOME_ON_ITS_WAY ||
+             (each.outcome == SPECKV_OUTCOME_CLIPPED && !fetches);
     };
-    while (found < outcomes.size() && is_coming(outcomes[found])) found++;
+    while (found < outcomes.size() && is_there(outcomes[found])) found++;
     if (found == outcomes.size() || outcomes[found].outcome != SPECKV_OUTCOME_ASKED) break;
     if (monotonic_ns() > until) break;
     usleep(kLookAgainUs);

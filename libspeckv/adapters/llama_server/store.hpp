@@ -38,9 +38,10 @@ class Store {
 
   // Keys of the full blocks of tokens.
   std::vector<Key> keys(const std::vector<int32_t>& tokens) const;
-  // Returns: how many leading keys are there, after puts under way have arrived.
+  // Returns: how many leading keys are there, in the pool or in a tier below, after puts under way
+  // have arrived.
   uint32_t stored(std::span<const Key> keys);
-  // The same, and those that lie in a tier below the pool, from where get() takes them.
+  // The same, and what lies below is asked for: get() takes it as it comes.
   uint32_t reachable(std::span<const Key> keys);
   // Reads blocks into a state blob's tokens, and waits for those that come up, for wait_ms at most.
   // Returns: how many leading ones arrived.
@@ -49,7 +50,8 @@ class Store {
   uint32_t put(std::span<const Key> keys, uint32_t first, const llama::StateMap& from);
 
  private:
-  uint32_t found_below(std::span<const Key> keys);
+  uint32_t in_pool(std::span<const Key> keys);
+  uint32_t found_below(std::span<const Key> keys, bool fetches);
   bool submit(speckv_put_op* op);
   void reap(uint32_t until);
 

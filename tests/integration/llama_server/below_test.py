@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """below_test.py ENGINE SPECKVD LIBRARY HELPER - proves that prompts which a small pool has sent to
-the tier below come back from there, with the engine's own answers.
+the tier below come back from there, with the engine's own answers, and are not put once more.
 
 How: more documents than the pool holds, asked for twice in turn, with nothing guessed ahead. The
-second time each is restored; with SPECKV_WAIT_MS=0, which is told to use the pool alone, few are."""
+second time each is restored; with SPECKV_WAIT_MS=0, which means the pool alone, few are."""
 import time
 
 from servers import FLAGS, HELPER, LIBRARY, TEXT, Daemon, Server, check, run_test
@@ -26,6 +26,8 @@ def main(folder):
     answers = [server.answer(document + "\n\nIn short:") for document in documents[:-2]]
     counts = [reused for _, reused in answers]
     check(sum(count >= 192 for count in counts) >= 9, f"they come back from below: {counts}")
+    again = sum(server.saved()) - saved
+    check(again < 20, f"what lies below is not put again: {again} blocks saved since")
     server.stop()
 
     reference = Server(folder, "-np", "1", "-c", "2048", "--slots", "--slot-save-path", folder)
