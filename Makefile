@@ -13,7 +13,7 @@ PRESET ?= release
 
 .PHONY: help run test test-all sim test-vm test-fpga fpga demo-cxl demo-engine bench quality
 .PHONY: install deps format format-check lint clean calibrate test-llama-server
-.PHONY: test-engines bench-engines bench-engine bench-peers test-chaos
+.PHONY: test-engines bench-engines bench-engine bench-peers bench-think test-chaos
 
 help: ## this list
 	@echo 'speckv: a KV-cache tier in CXL memory for LLM servers. See README.md.'
@@ -84,6 +84,10 @@ bench: ## [tests/bench/run] every number of the design, as ratios side by side
 bench-peers: build ## [tests/bench/peers/run] Redis, Mooncake, LMCache and NIXL beside speckv
 	@tools/need binding bench
 	@tests/bench/peers/run
+
+bench-think: ## [tests/bench/server/think.py] llama-server, a small pool, sessions that come back
+	@tools/need build run
+	@tests/bench/server/run think
 
 bench-engine: ## [tests/bench/engine/run] llama.cpp in one process, a sequence at a time
 	@tools/need build run

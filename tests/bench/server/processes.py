@@ -73,9 +73,9 @@ class Process:
 
 class Daemon(Process):
     """One namespace, `default`, of these bytes and this preset; its pool is empty at the start and
-    gone at the end."""
+    gone at the end. more: lines of the namespace."""
 
-    def __init__(self, binaries, folder, pool_bytes, preset, tables):
+    def __init__(self, binaries, folder, pool_bytes, preset, tables, more=""):
         self.ctl = binaries / "speckvctl"
         self.folder = folder
         self.socket = str(folder / "speckvd.sock")
@@ -85,7 +85,7 @@ class Daemon(Process):
             f'[daemon]\nsocket = "{self.socket}"\nruntime_dir = "{folder}"\nmetrics = ""\n'
             f'log_level = "warn"\ntables = "{tables}"\n\n'
             f'[pool]\nmedium = "shm"\nbytes = {pool_bytes}\n\n'
-            f'[[namespace]]\nname = "default"\nbytes = {pool_bytes}\npreset = "{preset}"\n'
+            f'[[namespace]]\nname = "default"\nbytes = {pool_bytes}\npreset = "{preset}"\n{more}'
         )
         words = [binaries / "speckvd", "--config", config]
         super().__init__(words, folder / f"speckvd-{preset}.log", processors()[1])
