@@ -93,6 +93,7 @@ bool DeviceEngine::ask(Command& command, Task task) {
   const auto words = std::as_bytes(std::span(&command.words, 1));
   if (io_->command(&command.operation, options_.fd, SPECKV_IOC_COMMAND, words) != 0) return false;
   command.task = task;
+  command.trust = trust_;
   command.asked = true;
   under_way_++;
   add(facts_.device.commands);
@@ -171,7 +172,7 @@ void DeviceEngine::encoded(Command& command) {
   const int result = command.operation.result;
   if (result < 0) return without_answer(command);
   const uint32_t status = status_of(command);
-  if (!is_live()) return give_back(command, Retry::here);  // it had this when it was found out
+  if (!is_trusted(command)) return give_back(command, Retry::here);
   // The cpu says it again: a refusal costs bytes, so a device cannot have it by a lie.
   if (status == SPECKV_STATUS_OK) return ended_well(command);
   if (status == SPECKV_STATUS_REFUSED) return give_back(command, Retry::here);
@@ -209,7 +210,7 @@ void DeviceEngine::ended_well(Command& command) {
 void DeviceEngine::decoded(Command& command) {
   if (command.operation.result < 0) return without_answer(command);
   EncodeJob& job = *command.job;
-  if (!is_live()) return give_back(command, Retry::here);
+  if (!is_trusted(command)) return give_back(command, Retry::here);
   if (status_of(command) != SPECKV_STATUS_OK) return ended_badly(command);
   codec::Checksum stored;
   codec::checksum_update(stored, job.stored.data(), job.stored.size());
@@ -222,6 +223,7 @@ void DeviceEngine::decoded(Command& command) {
     return give_back(command, Retry::here);
   }
   codec::Checksum sum;
+  shm::release_fence();  // after the odd gen, before the first byte
   const auto bytes = ptrdiff_t(job.out.size());
   codec::checksum_rows(
       sum, {job.out.data(), bytes, stage_of(command).data(), bytes, job.out.size(), 1, false});
@@ -244,7 +246,7 @@ void DeviceEngine::decode_checked(Command& command) {
     }
   }
   command.shadow.out = {};
-  if (!is_live()) return give_back(command, Retry::here);
+  if (!is_trusted(command)) return give_back(command, Retry::here);
   good_++;
   add(facts_.device.decoded);
   add(facts_.device.decoded_bytes, job.out.size());
@@ -298,7 +300,7 @@ void DeviceEngine::checked(Command& command) {
     }
   }
   command.shadow.out = {};
-  if (!is_live()) return give_back(command, Retry::here);
+  if (!is_trusted(command)) return give_back(command, Retry::here);
   if (++good_ == segments_to_forgive) pause_ns_ = pause_ns_min;
   add(facts_.device.segments);
   add(facts_.device.raw_bytes, job.raw.size());
@@ -329,8 +331,8 @@ void DeviceEngine::reap(std::vector<EncodeJob*>* ret_completed) {
 }
 
 void DeviceEngine::loaded(Command& command) {
-  const bool is_there =
-      is_live() && command.operation.result >= 0 && status_of(command) == SPECKV_STATUS_OK;
+  const bool is_there = is_trusted(command) && command.operation.result >= 0 &&
+                        status_of(command) == SPECKV_STATUS_OK;
   tables_.loaded(command.load, is_there);
   if (command.operation.result < 0) return without_answer(command);
   if (is_there) add(facts_.device.tables);

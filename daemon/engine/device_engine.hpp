@@ -26,6 +26,7 @@ struct DeviceCommand {
   bool asked = false;       // an answer will come
   bool unanswered = false;  // none came, and the device may still write
   bool to_check = false;    // its shadow is to be started
+  uint32_t trust = 0;       // how often the device had been set aside when it was given
   EncodeJob shadow;
   std::unique_ptr<std::byte[]> scratch;  // what the shadow is encoded to
 
@@ -114,6 +115,8 @@ class DeviceEngine final : public Engine {
   void begin_probe();
   void begin_self_test();
   bool is_live() const { return standing_ == Standing::live; }
+  // What it was given before it was set aside counts for nothing, also when it is trusted again.
+  bool is_trusted(const Command& command) const { return is_live() && command.trust == trust_; }
   void stand(Standing standing) {
     standing_ = standing;
     facts_.device.standing.store(standing, std::memory_order_relaxed);
@@ -138,6 +141,7 @@ class DeviceEngine final : public Engine {
   std::vector<EncodeJob*> done_, cpu_done_;
   std::vector<EncodeJob*> decode_again_;  // by the cpu, when it has room
   Standing standing_ = Standing::live;
+  uint32_t trust_ = 0;     // times that it was set aside
   uint64_t segments_ = 0;  // that it was given, for the choice of those that are checked
   uint64_t now_ns_ = 0, retry_ns_ = 0, pause_ns_ = pause_ns_min;
   uint32_t good_ = 0;        // segments since it was trusted

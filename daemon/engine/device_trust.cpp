@@ -24,6 +24,7 @@ void DeviceEngine::set_aside(Mistrust reason) {
     return;
   }
   stand(Standing::aside);
+  trust_++;
   facts_.device.reason.store(reason, std::memory_order_relaxed);
   add(facts_.device.set_aside);
   tables_.forget();

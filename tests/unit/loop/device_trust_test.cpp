@@ -32,6 +32,31 @@ TEST_F(Device, ThreeRightAnswersInARowAndPausesThatDouble) {
   EXPECT_EQ(answered(Fault::none, &job), EncodeJob::Retry::none);
 }
 
+// It had this when it was found out, and answers when it is trusted again.
+TEST_F(Device, AnAnswerFromBeforeItWasSetAsideCountsForNothing) {
+  begin(SPECKV_PRESET_Q8, 64);
+  DeviceJob early, other;
+  ask(&early, 1);
+  ASSERT_TRUE(engine_->start(&early));
+  Operation* const held = io_.under_way.begin()->first;
+  const auto end_the_other = [&](Fault fault) {
+    for (const auto& [operation, words] : io_.under_way)
+      if (operation != held) return end(operation, fault);
+  };
+  ask(&other, 2);
+  ASSERT_TRUE(engine_->start(&other));
+  end_the_other(Fault::length);
+  ASSERT_EQ(facts().standing, Standing::aside);
+  pass(pause_ns_min);
+  for (uint32_t i = 0; i < self_tests_wanted; i++, pass(1000)) end_the_other(Fault::none);
+  ASSERT_EQ(facts().standing, Standing::live);
+  reap();
+  end(held, Fault::none);
+  EXPECT_EQ(reap().size(), 1u);
+  EXPECT_TRUE(early.by_cpu);
+  EXPECT_EQ(early.retry, EncodeJob::Retry::here);
+}
+
 // Whatever it does, in whatever order: each job comes back once for each start, and in the end with
 // the cpu's bytes; nothing is handed out that a late device could still change.
 TEST_F(Device, AnyDeviceCostsNothingButTime) {
