@@ -29,7 +29,7 @@ void Shard::near_turn(uint64_t now_ns) {
     SPECKV_ASSERT(some, "copies are published that the policy does not know");
     leave_near(coldest);
   }
-  shm::full_fence();  // W2: whoever looks at the guards next sees those of before
+  if (left < near_taken_back_max) shm::full_fence();  // W2, for whoever looks at the guards next
   if (near.published == 0) near.options.gate->all_taken_back(options_.shard);
 }
 

@@ -59,6 +59,7 @@ Shard::~Shard() = default;
 int Shard::remove_from_pool(const Key& key, const Layout& layout) {
   for (size_t i = limbo_.size(); i-- > 0;)
     if (blocks_[limbo_[i]].entry.key == key) free_limbo(limbo_[i]);
+  free_near_limbo_of(key);
   shm::Entry known;
   if (!index_.find(key, hash_key(key), &known) || !layout.widths->takes(known.fingerprint))
     return -ENOENT;
