@@ -12,6 +12,9 @@ namespace {
 // Of a shard's pool, the coldest: written ahead of the puts that will want its room. A put storm
 // that fills it faster than the medium writes evicts blocks that are not written yet.
 constexpr uint64_t ahead_share = 8;
+// One prompt's blocks come at once, tens of MiB of them: a small pool has so much written ahead, as
+// far as that is half of it.
+constexpr uint64_t ahead_bytes_least = 64 << 20;
 }  // namespace
 
 Status SpillTiers::open(const config::Config& config) {
@@ -53,8 +56,9 @@ void SpillTiers::tell(const config::Config& config, size_t space, uint32_t shard
   options.scan = part.existed;
   ret->spill = options;
   if (wanted.speculation) ret->speculation_bytes_s = wanted.speculation_bytes_s;
+  const uint64_t bytes = ret->units * shm::unit_bytes;
   ret->demote_ahead_bytes =
-      std::max<uint64_t>(ret->units * shm::unit_bytes / ahead_share, 2 * shm::unit_bytes);
+      std::max<uint64_t>(bytes / ahead_share, std::min<uint64_t>(bytes / 2, ahead_bytes_least));
 }
 
 }  // namespace speckv
