@@ -40,6 +40,7 @@ std::optional<FioResult> run_fio(const std::string& path, const std::string& how
       nlohmann::json::parse(begin == std::string::npos ? "" : text.substr(begin), nullptr, false);
   *ret_why = "fio failed: " + command;
   if (status != 0 || !json.is_object()) return {};
+  ret_why->clear();
   const bool writes = how.find("write") != std::string::npos;
   const auto& part = json["jobs"][0][writes ? "write" : "read"];
   const auto& percentiles = part["clat_ns"]["percentile"];
