@@ -61,7 +61,7 @@ class RtlBackend final : public Backend {
   mutable std::mutex lock_;  // of all below
   std::condition_variable room_, stepped_;
   bool is_stepping_ = false;
-  int resets_waiting_ = 0;  // before which no work() begins
+  int resets_waiting_ = 0;   // before which no work() begins
   GoldenRegisters written_;  // by software
   std::vector<Write> mailbox_, applying_;
   bool is_reset_pending_ = false;
