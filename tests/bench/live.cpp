@@ -94,7 +94,7 @@ std::string Live::start(const Options& options, const LiveOptions& live) {
                               : "")
                       << (live.spill_path.empty()
                               ? ""
-                              : "spill_path = \"" + live.spill_path +
+                              : "speculation = false\nspill_path = \"" + live.spill_path +
                                     "\"\nspill_bytes = " + std::to_string(live.spill_bytes) + "\n");
   const std::string why =
       daemon_.start({daemon, "--config", file}, dir_.path() + "/speckvd.log", socket);
