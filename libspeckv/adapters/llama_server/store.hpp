@@ -3,8 +3,8 @@
 // there, getting and putting them.
 //
 // Who calls it: prompt_cache, on the server's one loop. Never: logs more than a change of state, or
-// waits for the daemon longer than store.cpp's constants and the library's timeout of the session
-// say. Threading: one thread.
+// waits for the daemon longer than store.cpp's constants, the settings' wait_ms and the library's
+// timeout of the session say. Threading: one thread.
 #pragma once
 
 #include <array>
