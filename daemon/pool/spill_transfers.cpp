@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "assert.hpp"
+#include "shm/pool_format.hpp"
 
 namespace speckv {
 
@@ -47,10 +48,7 @@ SpillTransfers::SpillTransfers(int fd, uint64_t buffer_bytes)
       run_chunks_(chunks_.size(), 0),
       users_(chunks_.size(), 0),
       operations_(spill_operations_max) {
-  void* memory =
-      mmap(nullptr, buffer_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  SPECKV_ASSERT(memory != MAP_FAILED, "no memory for the buffers of a spill file");
-  buffer_ = static_cast<std::byte*>(memory);
+  map_buffer();
   for (uint32_t i = 0; i < spill_operations_max; i++)
     operations_[i].next = i + 1 < spill_operations_max ? i + 1 : none;
   unused_ = 0;
@@ -59,11 +57,23 @@ SpillTransfers::SpillTransfers(int fd, uint64_t buffer_bytes)
   ending_.reserve(spill_operations_max);
 }
 
+// On huge pages, if the kernel has some: what is one piece of memory is one piece for the disk,
+// too. Of pages of 4 KiB an operation of 1 MiB has 256, more than many controllers take at once.
+void SpillTransfers::map_buffer() {
+  mapped_bytes_ = buffer_bytes_ + shm::unit_bytes;
+  mapped_ =
+      mmap(nullptr, mapped_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  SPECKV_ASSERT(mapped_ != MAP_FAILED, "no memory for the buffers of a spill file");
+  buffer_ = reinterpret_cast<std::byte*>(
+      shm::round_up(reinterpret_cast<uintptr_t>(mapped_), shm::unit_bytes));
+  static_cast<void>(madvise(buffer_, buffer_bytes_, MADV_HUGEPAGE));  // a wish
+}
+
 // What the kernel still works on stays where it is: better lost than written to by somebody else.
 SpillTransfers::~SpillTransfers() {
   if (std::none_of(operations_.begin(), operations_.end(),
                    [](const SpillOperation& each) { return each.under_way; })) {
-    munmap(buffer_, buffer_bytes_);
+    munmap(mapped_, mapped_bytes_);
     return;
   }
   static_cast<void>(new std::vector<SpillOperation>(std::move(operations_)));

@@ -131,6 +131,7 @@ class SpillTransfers {
     uint32_t next = none;
   };
 
+  void map_buffer();
   bool start_piece(uint32_t number, uint64_t now_ns);
   int ask(SpillOperation& operation, const SpillTransfer& transfer);
   void piece_ended(SpillOperation& operation, int error, uint64_t now_ns);
@@ -139,7 +140,9 @@ class SpillTransfers {
 
   Io* io_ = nullptr;
   const int fd_;
-  std::byte* buffer_ = nullptr;
+  void* mapped_ = nullptr;
+  size_t mapped_bytes_ = 0;
+  std::byte* buffer_ = nullptr;  // in it
   uint64_t buffer_bytes_;
   std::vector<uint8_t> chunks_;               // 1: taken
   std::vector<uint32_t> run_chunks_, users_;  // by a run's first chunk

@@ -99,7 +99,10 @@ std::string Live::start(const Options& options, const LiveOptions& live) {
   const std::string why =
       daemon_.start({daemon, "--config", file}, dir_.path() + "/speckvd.log", socket);
   if (!why.empty()) return why;
-  ask_ = options.build_bin + "/speckvctl --socket " + socket + " status --json";
+  const std::string ctl = options.build_bin + "/speckvctl";
+  if (live.near_bytes && access(ctl.c_str(), X_OK) != 0)
+    return ctl + " is not built: it says what came near";
+  ask_ = ctl + " --socket " + socket + " status --json";
   speckv_open_args args{};
   args.size = sizeof args;
   args.socket_path = socket.c_str();
