@@ -355,6 +355,8 @@ int Server::serve_key(Tenant& tenant, Client& client, const shm::Submission& sub
     case shm::Op::prefetch:
     case shm::Op::load:
       return serve_fetch(tenant, client, submission, *registered.layout);
+    case shm::Op::locate:
+      return locate(shard, submission.key, *registered.layout);
     case shm::Op::retain:
       return shard.retain(submission, *registered.layout, asker, now_ns_);
     case shm::Op::demote:

@@ -160,6 +160,7 @@ class Server {
                   const Layout& layout);
   int fetch(Tenant& tenant, Prefetches::Group& group, const shm::Submission& submission,
             const Layout& layout);
+  int locate(Shard& shard, const Key& key, const Layout& layout) const;
   int serve_fetch_end(Tenant& tenant, Client& client, uint64_t number);
   bool collect_fetched();
   void end_late_fetches(Tenant& tenant);

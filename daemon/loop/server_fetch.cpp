@@ -112,6 +112,14 @@ int Server::fetch(Tenant& tenant, Prefetches::Group& group, const shm::Submissio
   return -EINPROGRESS;
 }
 
+// A fetch that may take nothing from below says where a block is.
+int Server::locate(Shard& shard, const Key& key, const Layout& layout) const {
+  const Fetch outcome = shard.fetch(key, layout, 0, 0, now_ns_).outcome;
+  if (outcome == Fetch::ready) return 0;
+  if (outcome != Fetch::clipped && outcome != Fetch::on_its_way) return -ENOENT;
+  return shard.spill()->can_read() ? shm::located_below : -EIO;
+}
+
 // Its own limit, and within that: what it is guaranteed, or what all share.
 uint64_t Server::prefetch_left(Tenant& tenant) {
   const uint64_t left =

@@ -154,6 +154,7 @@ class SpillStore {
   SpillTicket drop(uint64_t hash);
   void hurry(const SpillTicket& ticket);  // asked again with is_settled()
   bool is_settled(const SpillTicket& ticket, uint64_t hash) const;
+  bool can_read() const { return transfers_.may_read(); }
   bool can_mark() const { return transfers_.may_write(); }
   // While the scan runs: an older version of it that is still to be found does not count.
   void bar(uint64_t hash);

@@ -22,8 +22,19 @@ extern "C" {
  */
 
 enum speckv_tier {
-	SPECKV_TIER_POOL = 0 /* where speckv_get() reads */
+	SPECKV_TIER_POOL = 0, /* where speckv_get() reads */
+	SPECKV_TIER_BELOW = 1 /* the file or device below it: speckv_load() reads what lies there */
 };
+
+/*
+ * Says where blocks are, and fetches none: ret_tiers[i] is enum speckv_tier, or -ENOENT: no tier
+ * has it; -EIO: a tier has it and cannot be read now; -ETIMEDOUT, -ENOTCONN: the pool has it not,
+ * and the daemon did not say more in timeout_ns. Asks the daemon about what is not in the pool, and
+ * nobody where there is no tier below. Returns how many leading keys are in some tier.
+ */
+int speckv_locate(struct speckv_session *session, uint32_t layout,
+                  const uint8_t (*keys)[SPECKV_KEY_BYTES], unsigned count, uint64_t timeout_ns,
+                  int32_t *ret_tiers);
 
 /*
  * Says that these keys will be read soon: those that can be read are treated as just used, others

@@ -43,7 +43,10 @@ enum class Op : uint8_t {
   retain_end = 11,
   demote = 12,
   hint = 13,
+  // Since 1.4. 0: the pool has it; located_below; -ENOENT; -EIO: a tier has it and does not answer.
+  locate = 14,
 };
+constexpr int32_t located_below = -66;  // -EREMOTE, an answer to locate: a tier below has it
 
 struct Submission {
   uint64_t user_data;

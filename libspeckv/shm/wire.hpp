@@ -15,7 +15,7 @@ namespace speckv::wire {
 
 constexpr uint32_t magic = 0x56504b53;  // "SKPV"
 constexpr uint16_t version_major = 1;
-constexpr uint16_t version_minor = 3;
+constexpr uint16_t version_minor = 4;
 constexpr uint32_t message_bytes_max = 32u << 10;
 
 enum class Type : uint16_t {

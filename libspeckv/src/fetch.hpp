@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// fetch.hpp - what speckv_prefetch*() and speckv_load() share: a fetch's submission and its end.
+// fetch.hpp - what speckv_prefetch*(), speckv_load() and speckv_locate() share: who is to be asked
+// about a key, a fetch's submission and its end.
 #pragma once
 
 #include "src/session.hpp"
@@ -30,6 +31,14 @@ inline shm::Submission fetch_submission(const FetchAsked& asked, const Key& key,
 inline uint32_t shard_of_key(const Connection& connection, const LayoutInfo& info, const Key& key) {
   return shard_of(hash_key(masked(key, info.mask)), connection.shards);
 }
+
+using Keys = const uint8_t (*)[SPECKV_KEY_BYTES];
+
+// ret_results[i]: 0 when the index has the key under this layout, and it is touched; else
+// not_answered, or -ENOENT where there is no tier below that the daemon could be asked about.
+// Returns: how many are to be asked for.
+uint32_t look_up(const Connection& connection, const LayoutInfo& info, Keys keys, uint32_t count,
+                 int32_t* ret_results);
 
 // Requires: rings locked. The daemon drops what of a number is still on its way. Returns: the
 // shards that were asked; the others' rings are full, and there the deadline ends it.

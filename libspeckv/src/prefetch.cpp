@@ -4,6 +4,7 @@
 // What the index has is ready, and touched: nobody is asked. The others go to their shards, one
 // submission each under one number; their answers come to the prefetch's own results, and the last
 // of them makes its completion. Never waits.
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <new>
@@ -33,13 +34,6 @@ uint64_t end_fetch(Session& session, Connection& connection, uint64_t shards, ui
   return asked;
 }
 
-namespace {
-
-using Keys = const uint8_t (*)[SPECKV_KEY_BYTES];
-
-// ret_results[i]: 0 when the index has the key under this layout, and it is touched; else
-// not_answered, or -ENOENT where there is no tier below that the daemon could be asked about.
-// Returns: how many are to be asked for.
 uint32_t look_up(const Connection& connection, const LayoutInfo& info, Keys keys, uint32_t count,
                  int32_t* ret_results) {
   const int32_t elsewhere = connection.index_header().has_below ? not_answered : -ENOENT;
@@ -65,6 +59,8 @@ uint32_t look_up(const Connection& connection, const LayoutInfo& info, Keys keys
   }
   return to_ask;
 }
+
+namespace {
 
 // ---- with a handle -----------------------------------------------------------------------------
 
@@ -134,7 +130,8 @@ class Asking {
  private:
   uint64_t part_of(uint64_t budget, uint32_t keys) const {
     if (budget == SPECKV_NO_BUDGET) return budget;
-    return budget / asked_ * keys + budget % asked_ * keys / asked_;
+    // a part that is nothing clips, as one byte does: 0 is no budget
+    return std::max<uint64_t>(budget / asked_ * keys + budget % asked_ * keys / asked_, 1);
   }
 
   Session& session_;

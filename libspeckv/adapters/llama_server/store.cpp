@@ -92,12 +92,17 @@ std::vector<Key> Store::keys(const std::vector<int32_t>& tokens) const {
 
 uint32_t Store::stored(std::span<const Key> keys) {
   const uint32_t ready = in_pool(keys);
-  return ready + found_below(keys.subspan(ready), false);
+  const std::span<const Key> others = keys.subspan(ready);
+  if (others.empty() || wait_ns_ == 0) return ready;
+  std::vector<int32_t> tiers(others.size());
+  const int found = speckv_locate(session_, layout_, raw(others), unsigned(others.size()),
+                                  std::min(kLookNs, wait_ns_), tiers.data());
+  return ready + (found > 0 ? uint32_t(found) : 0);
 }
 
 uint32_t Store::reachable(std::span<const Key> keys) {
   const uint32_t ready = in_pool(keys);
-  return ready + found_below(keys.subspan(ready), true);
+  return ready + coming_up(keys.subspan(ready));
 }
 
 uint32_t Store::in_pool(std::span<const Key> keys) {
@@ -108,14 +113,13 @@ uint32_t Store::in_pool(std::span<const Key> keys) {
   return found > 0 ? uint32_t(found) : 0;
 }
 
-// Returns: how many leading keys can be read or are on their way up; without fetches, how many
-// there are anywhere: a budget that is used up at once keeps what lies below where it is.
-uint32_t Store::found_below(std::span<const Key> keys, bool fetches) {
+// Asks for keys. Returns: how many leading ones can be read or are on their way up.
+uint32_t Store::coming_up(std::span<const Key> keys) {
   if (keys.empty() || wait_ns_ == 0) return 0;
   speckv_prefetch_args args{};
   args.size = sizeof args;
   args.deadline_ns = monotonic_ns() + wait_ns_;
-  args.budget_bytes = fetches ? SPECKV_NO_BUDGET : 1;
+  args.budget_bytes = SPECKV_NO_BUDGET;
   args.user_data = kAhead;
   uint64_t prefetch = 0;
   const int asked =
@@ -128,9 +132,8 @@ uint32_t Store::found_below(std::span<const Key> keys, bool fetches) {
     if (speckv_prefetch_outcomes(session_, prefetch, outcomes.data(), unsigned(outcomes.size())) <
         0)
       break;
-    const auto is_there = [fetches](const speckv_outcome& each) {
-      return each.outcome == SPECKV_OUTCOME_READY || each.outcome == SPECKV_OUTCOME_ON_ITS_WAY ||
-             (each.outcome == SPECKV_OUTCOME_CLIPPED && !fetches);
+    const auto is_there = [](const speckv_outcome& each) {
+      return each.outcome == SPECKV_OUTCOME_READY || each.outcome == SPECKV_OUTCOME_ON_ITS_WAY;
     };
     while (found < outcomes.size() && is_there(outcomes[found])) found++;
     if (found == outcomes.size() || outcomes[found].outcome != SPECKV_OUTCOME_ASKED) break;

@@ -51,7 +51,7 @@ class Store {
 
  private:
   uint32_t in_pool(std::span<const Key> keys);
-  uint32_t found_below(std::span<const Key> keys, bool fetches);
+  uint32_t coming_up(std::span<const Key> keys);
   bool submit(speckv_put_op* op);
   void reap(uint32_t until);
 

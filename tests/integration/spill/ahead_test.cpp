@@ -53,6 +53,13 @@ class Ahead : public SpillDaemon {
     return speckv_load(client().get(), number_, ops_.data(), unsigned(ops_.size()), deadline_ns);
   }
 
+  int locate(const std::vector<KeyBytes>& keys, uint64_t timeout_ns) {
+    tiers_.assign(keys.size(), 99);
+    return speckv_locate(client().get(), number_, as_keys(keys), unsigned(keys.size()), timeout_ns,
+                         tiers_.data());
+  }
+
+  std::vector<int32_t> tiers_;
   std::vector<uint64_t> numbers_;  // of spilled()
   uint64_t prefetch_ = 0;
   int leading_ = 0;
@@ -125,6 +132,78 @@ TEST_F(Ahead, ABudgetClips) {
   EXPECT_GE(clipped, 6u);
   EXPECT_EQ(size_t(leading_), ready) << "the leading ones come first";
   EXPECT_EQ(speckv_prefetch_end(client().get(), prefetch_), 0);
+}
+
+// Each shard has a part of a budget; the part of one that is smaller than a byte a shard clips,
+// too.
+TEST_F(Ahead, ABudgetOfAByteClipsInEachShard) {
+  data_threads_ = 2;
+  const std::vector<KeyBytes> keys = spilled(12);
+  speckv_prefetch_args small = args();
+  small.budget_bytes = 1;
+  EXPECT_EQ(begin_prefetch(keys, small), 12);
+  ASSERT_EQ(client().reap(1).size(), 1u);
+  for (const speckv_outcome& each : outcomes(12)) {
+    EXPECT_EQ(each.outcome, uint32_t(SPECKV_OUTCOME_CLIPPED));
+    EXPECT_EQ(each.error, -ENOSPC);
+  }
+  EXPECT_EQ(speckv_prefetch_end(client().get(), prefetch_), 0);
+}
+
+TEST_F(Ahead, LocateSaysWhereBlocksAreAndFetchesNone) {
+  data_threads_ = 2;
+  std::vector<KeyBytes> keys = spilled(20);
+  const uint64_t last = 599;
+  ASSERT_TRUE(client().exists(number_, last));
+  keys.insert(keys.begin(), key_of(last));
+  keys.push_back(key_of(100'000));  // nobody's
+  keys.push_back(keys[1]);
+  EXPECT_EQ(locate(keys, 20 * second_ns), 21) << daemon().log();
+  EXPECT_EQ(tiers_[0], SPECKV_TIER_POOL);
+  for (size_t i = 1; i <= 20; i++) EXPECT_EQ(tiers_[i], SPECKV_TIER_BELOW) << i;
+  EXPECT_EQ(tiers_[21], -ENOENT);
+  EXPECT_EQ(tiers_[22], SPECKV_TIER_BELOW) << "what lies behind the first that is nowhere";
+  for (size_t i = 0; i < 20; i++) EXPECT_FALSE(client().exists(number_, numbers_[i])) << i;
+  EXPECT_EQ(speckv_wait(client().get(), 0), -ENOTCONN) << "nothing is left under way";
+  ASSERT_EQ(speckv_remove(client().get(), number_, &as_keys(keys)[1], 1, 0), 1);
+  ASSERT_EQ(client().reap(1)[0].result, 0);
+  EXPECT_EQ(locate({keys[1]}, 20 * second_ns), 0);
+  EXPECT_EQ(tiers_[0], -ENOENT) << "what was removed is nowhere";
+}
+
+TEST_F(Ahead, LocateOfManyKeysGoesInGroups) {
+  begin_spilled();
+  put(0, 600);
+  const auto keys = keys_of(0, 600);
+  EXPECT_GE(locate(keys, 20 * second_ns) + int(unwritten()), 600);
+  EXPECT_EQ(tiers_[599], SPECKV_TIER_POOL);
+  size_t below = 0;
+  for (const int32_t tier : tiers_) below += tier == SPECKV_TIER_BELOW;
+  EXPECT_GT(below, 300u);
+}
+
+TEST_F(Ahead, LocateEndsByItsTimeWhileTheDaemonSleeps) {
+  std::vector<KeyBytes> keys = spilled(4);
+  keys.insert(keys.begin(), key_of(599));
+  daemon().pause();
+  EXPECT_EQ(locate(keys, second_ns / 10), 1) << "the pool's own are found without it";
+  for (size_t i = 1; i < 5; i++) EXPECT_EQ(tiers_[i], -ETIMEDOUT) << i;
+  daemon().resume();
+  EXPECT_EQ(locate(keys, 20 * second_ns), 5) << daemon().log();
+}
+
+TEST_F(Ahead, BadArgumentsOfLocateHaveTheirErrno) {
+  begin_spilled();
+  const auto keys = keys_of(0, 2);
+  speckv_session* session = client().get();
+  int32_t tiers[2] = {99, 99};
+  EXPECT_EQ(speckv_locate(session, number_, as_keys(keys), 0, 0, tiers), -ENODATA);
+  EXPECT_EQ(speckv_locate(session, number_, as_keys(keys), SPECKV_BATCH_MAX + 1, 0, tiers), -E2BIG);
+  EXPECT_EQ(speckv_locate(session, number_, as_keys(keys), 2, 0, nullptr), -EINVAL);
+  EXPECT_EQ(speckv_locate(session, number_ + 1, as_keys(keys), 2, 0, tiers), -EBADF);
+  EXPECT_EQ(tiers[1], -EBADF) << "each is told";
+  EXPECT_EQ(speckv_locate(session, number_, as_keys(keys), 2, 0, tiers), 0);
+  EXPECT_EQ(tiers[0], -ETIMEDOUT) << "a time of 0 asks nobody who would have to answer";
 }
 
 TEST_F(Ahead, AnEndCancelsAndHurtsNobody) {

@@ -58,6 +58,10 @@ TEST_F(SlowDiskTest, WhatItHasIsAMissAndLoadsEnd) {
   for (int i = 0; i < 100 && result != -EIO; i++)
     result = load(2 + uint64_t(i % 10), lib::now_ns() + second_ns);
   EXPECT_EQ(result, -EIO) << daemon().log();
+  const auto key = keys_of(0, 1);
+  int32_t tier = 0;
+  EXPECT_EQ(speckv_locate(client().get(), number_, as_keys(key), 1, 20 * second_ns, &tier), 0);
+  EXPECT_EQ(tier, -EIO) << "it lies there and cannot be read: whoever has it puts it again";
   ASSERT_EQ(client().put(number_, 5000, *kv_), 0) << "puts go on";
   disk_->go_on();
   for (uint64_t i = 0; i < 20; i++) EXPECT_TRUE(comes_back(i)) << i << daemon().log();

@@ -31,7 +31,7 @@ class SpillDaemon : public LibTest {
     DaemonOptions options;
     options.session_lines = session_lines;
     options.pool_bytes = "16MiB";
-    options.data_threads = 1;
+    options.data_threads = data_threads_;
     options.namespace_lines = "spill_path = \"" + spill_path() + "\"\nspill_bytes = \"128MiB\"\n" +
                               "spill_entries = 4096\n" + lines;
     begin(options);
@@ -89,6 +89,7 @@ class SpillDaemon : public LibTest {
   }
 
   static constexpr uint64_t breath_bytes = 768u << 10;
+  uint32_t data_threads_ = 1;
   std::string folder_, spill_;
   speckv_layout layout_;
   uint32_t number_ = 0;
