@@ -30,6 +30,11 @@ std::string mount_path(const config::Config& config) {
                                                        : options.path;
 }
 
+WantedSpace wanted_space(const config::NamespaceConfig& space) {
+  return {space.name, space.bytes, space.index_entries,
+          Readers(space.anyone, space.uids, space.gids)};
+}
+
 // Keys fall on shards by chance: each has room for twice its part, and the namespace's limit
 // counts.
 uint32_t holds_of_shard(uint32_t holds, uint32_t shards) {
@@ -40,7 +45,7 @@ uint32_t holds_of_shard(uint32_t holds, uint32_t shards) {
 std::vector<std::string> Daemon::what_a_start_drops(const config::Config& config) {
   std::vector<WantedSpace> wanted;
   for (const config::NamespaceConfig& space : config.namespaces)
-    wanted.push_back({space.name, space.bytes, space.index_entries});
+    wanted.push_back(wanted_space(space));
   MediumOptions options = config.pool.medium;
   options.path = mount_path(config);
   return speckv::what_a_start_drops(options, wanted, config.daemon.data_threads);
@@ -99,9 +104,8 @@ Status Daemon::open_spaces() {
   for (const std::string& name : Engines::region_names(config_)) names.push_back(name);
   for (const std::string& line : medium_->keep_only(names)) spdlog::info("{}", line);
   for (const config::NamespaceConfig& wanted : config_.namespaces) {
-    auto space =
-        open_namespace(*medium_, wanted.name, wanted.bytes, wanted.index_entries,
-                       config_.daemon.data_threads, !wanted.spill_path.empty(), wanted.near_bytes);
+    auto space = open_namespace(*medium_, wanted_space(wanted), config_.daemon.data_threads,
+                                !wanted.spill_path.empty(), wanted.near_bytes);
     if (!space.ok()) return space.status();
     if (!space.value().not_kept.empty())
       spdlog::warn("namespace {}: its blocks went: the pool {}", wanted.name,

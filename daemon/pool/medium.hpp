@@ -102,6 +102,9 @@ class Medium {
   // Gives that back, so that what replaces it need not fit beside it. Clients that still map it
   // keep it until they are gone; those of an index are told that it will not change any more.
   virtual void drop(const std::string& name) { (void)name; }
+  // The same, and who still maps it sees zeros from now on, and its memory goes back at once. An
+  // index before what it refers to: a reader's touch gives a page to what was given back.
+  virtual void revoke(const std::string& name) { drop(name); }
   // Gives back what earlier daemons left of other namespaces than these, where that takes room.
   // Returns: one sentence for each.
   virtual std::vector<std::string> keep_only(std::span<const std::string> region_names) {

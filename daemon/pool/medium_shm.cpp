@@ -105,22 +105,35 @@ bool is_region_file(const std::string& name) {
          name.starts_with(".new.");
 }
 
-// Unlinks it; an index is marked as retired first, for clients that have it mapped.
-void drop_file(int directory, const std::string& name) {
-  if (name.ends_with(".index")) {
-    const Fd file(openat(directory, name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-    struct stat info {};
-    if (file.valid() && fstat(file.get(), &info) == 0 &&
-        info.st_size >= off_t(shm::index_header_bytes)) {
-      void* head =
-          mmap(nullptr, shm::index_header_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
-      if (head != MAP_FAILED) {
-        shm::store_release(static_cast<shm::IndexHeader*>(head)->retired, 1);
-        munmap(head, shm::index_header_bytes);
-      }
-    }
+// For clients that have it mapped. wipe: they find nothing in it any more, either.
+void retire_index(int file, uint64_t bytes, bool wipe) {
+  const size_t mapped = wipe ? bytes : shm::index_header_bytes;
+  void* head = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  if (head == MAP_FAILED) return;
+  shm::store_release(static_cast<shm::IndexHeader*>(head)->retired, 1);
+  if (wipe)
+    std::memset(static_cast<std::byte*>(head) + shm::index_header_bytes, 0,
+                bytes - shm::index_header_bytes);
+  munmap(head, mapped);
+}
+
+// Unlinks it; an index is marked as retired first. wipe: whoever has it mapped sees zeros from now
+// on. Returns: bytes that went back.
+uint64_t drop_file(int directory, const std::string& name, bool wipe) {
+  const Fd file(openat(directory, name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  struct stat info {};
+  const bool there = file.valid() && fstat(file.get(), &info) == 0 && S_ISREG(info.st_mode);
+  const auto bytes = there ? uint64_t(info.st_size) : 0;
+  uint64_t gone = 0;
+  if (there && name.ends_with(".index")) {
+    if (bytes >= shm::index_header_bytes) retire_index(file.get(), bytes, wipe);
+  } else if (there && wipe && bytes &&
+             fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, off_t(bytes)) ==
+                 0) {
+    gone = bytes;
   }
   unlinkat(directory, name.c_str(), 0);
+  return gone;
 }
 
 class ShmMedium : public Medium {
@@ -138,7 +151,10 @@ class ShmMedium : public Medium {
     return make_session_region(bytes, {options_.huge_pages, options_.numa_node, false});
   }
   bool peek(const std::string& name, uint64_t* ret_bytes, std::span<std::byte> ret_head) override;
-  void drop(const std::string& name) override { drop_file(directory_.get(), name); }
+  void drop(const std::string& name) override { drop_file(directory_.get(), name, false); }
+  void revoke(const std::string& name) override {
+    revoked_bytes_ += drop_file(directory_.get(), name, true);
+  }
   std::vector<std::string> keep_only(std::span<const std::string> region_names) override;
   std::string describe() const override;
   const char* kind() const override { return "shm"; }
@@ -160,6 +176,7 @@ class ShmMedium : public Medium {
   bool huge_mount_;
   bool mapped_ = false;
   bool huge_ = true;
+  uint64_t revoked_bytes_ = 0;  // files that are mapped still may have them again
   Fd directory_, clone_, lock_;
 };
 
@@ -215,14 +232,15 @@ Status ShmMedium::open() {
 }
 
 // Sets the mount's limit to what is used now (old inodes that clients still hold included) plus
-// `bytes`.
+// `bytes`, and what a client's touch may take again: it must not end by SIGBUS.
 Status ShmMedium::make_room(uint64_t bytes, int numa_node) {
   const Status memory = check_memory(bytes, numa_node);
   if (!memory.ok()) return memory;
   struct statfs facts {};
   if (fstatfs(directory_.get(), &facts) != 0) return Status::from_errno("statfs " + path_);
   const uint64_t used = uint64_t(facts.f_blocks - facts.f_bfree) * uint64_t(facts.f_bsize);
-  const uint64_t wanted = used + (bytes + huge_bytes - 1) / huge_bytes * huge_bytes + huge_bytes;
+  const uint64_t wanted =
+      used + revoked_bytes_ + (bytes + huge_bytes - 1) / huge_bytes * huge_bytes + huge_bytes;
   if (mount_tmpfs(wanted, MS_REMOUNT) != 0)
     return Status::from_errno("setting the size of the tmpfs at " + path_);
   return {};
@@ -256,9 +274,10 @@ bool ShmMedium::peek(const std::string& name, uint64_t* ret_bytes, std::span<std
 }
 
 // A namespace that the configuration does not name any more has no owner: its KV must not stay in
-// memory where nobody sees it.
+// memory where nobody sees it, nor in the maps of those who could read it.
 std::vector<std::string> ShmMedium::keep_only(std::span<const std::string> region_names) {
   std::vector<std::string> told;
+  std::vector<std::pair<std::string, uint64_t>> files;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(path_, error)) {
     const std::string file = entry.path().filename().string();
@@ -267,8 +286,11 @@ std::vector<std::string> ShmMedium::keep_only(std::span<const std::string> regio
         (!file.starts_with(".new.") &&
          std::find(region_names.begin(), region_names.end(), pool) != region_names.end()))
       continue;
-    const uint64_t bytes = entry.is_regular_file(error) ? entry.file_size(error) : 0;
-    drop_file(directory_.get(), file);
+    files.emplace_back(file, entry.is_regular_file(error) ? entry.file_size(error) : 0);
+  }
+  std::sort(files.begin(), files.end());  // a.index, a.near, a.pool
+  for (const auto& [file, bytes] : files) {
+    revoke(file);
     told.push_back(path_ + "/" + file + " of " + std::to_string(bytes >> 20) +
                    " MiB was removed: it belongs to no namespace of the configuration");
   }
@@ -392,7 +414,7 @@ void drop_our_mount(const std::string& path) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
     const std::string file = entry.path().filename().string();
-    if (is_region_file(file)) drop_file(directory.get(), file);
+    if (is_region_file(file)) drop_file(directory.get(), file, true);
   }
   umount2(path.c_str(), MNT_DETACH);
 }

@@ -8,7 +8,6 @@
 #include <cstdio>
 
 #include "pool/index_writer.hpp"
-#include "pool/start_plan.hpp"
 #include "shm/atomics.hpp"
 #include "shm/pool_format.hpp"
 
@@ -24,7 +23,7 @@ uint32_t buckets_for(uint64_t entries, uint32_t shards) {
   return std::max<uint32_t>(8, uint32_t(per_shard) + 1);
 }
 
-void format_pool(std::byte* pool, const Namespace& space) {
+void format_pool(std::byte* pool, const Namespace& space, const Readers& readers) {
   for (uint64_t unit = 0; unit < space.units; unit++)  // old slabs of whatever this was
     reinterpret_cast<shm::SlabHeader*>(pool + (1 + unit) * shm::unit_bytes)->magic = 0;
   auto* header = reinterpret_cast<shm::PoolHeader*>(pool);
@@ -34,28 +33,38 @@ void format_pool(std::byte* pool, const Namespace& space) {
   header->units = space.units;
   header->pool_id = space.pool_id;
   std::snprintf(header->namespace_name, sizeof header->namespace_name, "%s", space.name.c_str());
+  readers.write(pool);
   shm::store_release(header->magic, shm::pool_magic);
 }
 
-// Takes over the pool of an earlier daemon if it is of the same shape; else makes a new file:
-// clients of an old one may still read there, and a slot must not change its shard while they do.
-// What cannot be kept goes before the new one is allocated, where the medium can tell beforehand.
+std::string near_name(const std::string& space_name) { return space_name + ".near"; }
+std::string index_name(const std::string& space_name) { return space_name + ".index"; }
+
+// Takes over the pool of an earlier daemon if it is of the same shape, and its readers are; else
+// makes a new file: clients of an old one may still look there, and a slot must not change its
+// shard while they do. What cannot be kept goes before the new one is allocated, where the medium
+// can tell beforehand: the index first, so that nobody is led to what is gone.
 Status open_pool(Medium& medium, const WantedSpace& wanted, Namespace& space) {
   const uint64_t bytes = (space.units + 1) * shm::unit_bytes;
   const std::string name = pool_name(space.name);
-  shm::PoolHeader old{};
+  std::vector<std::byte> old(readers_end_bytes);
   uint64_t old_bytes = 0;
-  if (medium.peek(name, &old_bytes, std::as_writable_bytes(std::span(&old, 1))) &&
+  if (medium.peek(name, &old_bytes, old) &&
       !why_not_kept(old, old_bytes, wanted, space.shards).empty())
-    medium.drop(name);
+    for (const auto& each : {index_name(space.name), near_name(space.name), name})
+      medium.revoke(each);
   auto pool = medium.open_region(name, bytes, false);
   if (!pool.ok()) return pool.status();
   space.pool = std::move(pool.value());
   const auto& header = *reinterpret_cast<const shm::PoolHeader*>(space.pool->data());
-  const std::string why = why_not_kept(header, bytes, wanted, space.shards);
+  const std::string why =
+      why_not_kept({space.pool->data(), readers_end_bytes}, bytes, wanted, space.shards);
   space.taken_over = space.pool->existed() && why.empty();
   space.pool_id = header.pool_id;
-  if (space.taken_over) return {};
+  if (space.taken_over) {
+    wanted.readers.write(space.pool->data());  // some may have come
+    return {};
+  }
   if (space.pool->existed()) {
     if (header.magic == shm::pool_magic) space.not_kept = why;
     space.pool.reset();
@@ -65,11 +74,9 @@ Status open_pool(Medium& medium, const WantedSpace& wanted, Namespace& space) {
   }
   if (getrandom(&space.pool_id, sizeof space.pool_id, 0) != sizeof space.pool_id)
     return Status::from_errno("getrandom");
-  format_pool(space.pool->data(), space);
+  format_pool(space.pool->data(), space, wanted.readers);
   return {};
 }
-
-std::string near_name(const std::string& space_name) { return space_name + ".near"; }
 
 Status open_near(Medium& medium, uint64_t bytes, Namespace& space) {
   if (bytes == 0) return {};
@@ -94,24 +101,22 @@ Status open_near(Medium& medium, uint64_t bytes, Namespace& space) {
 
 std::string pool_name(const std::string& space_name) { return space_name + ".pool"; }
 
-Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64_t bytes,
-                                 uint64_t entries, uint32_t shards, bool has_below,
-                                 uint64_t near_bytes) {
+Result<Namespace> open_namespace(Medium& medium, const WantedSpace& wanted, uint32_t shards,
+                                 bool has_below, uint64_t near_bytes) {
   Namespace space;
-  space.name = name;
+  space.name = wanted.name;
   space.shards = shards;
-  space.units = bytes / shm::unit_bytes - 1;
-  if (bytes < 4 * shm::unit_bytes || space.units < shards)
-    return Status(EINVAL, "namespace " + name + ": " + std::to_string(bytes) +
+  space.units = wanted.bytes / shm::unit_bytes - 1;
+  if (wanted.bytes < 4 * shm::unit_bytes || space.units < shards)
+    return Status(EINVAL, "namespace " + space.name + ": " + std::to_string(wanted.bytes) +
                               " bytes are too few: at least 8 MiB and 2 MiB for each data thread");
-  medium.drop(near_name(name));  // the index that referred to it goes, too
-  Status status = open_pool(medium, {name, bytes, entries}, space);
+  Status status = open_pool(medium, wanted, space);
   if (!status.ok()) return status;
-  space.buckets = buckets_for(entries, shards);
-  const std::string index_name = name + ".index";
+  medium.drop(near_name(space.name));  // the index that referred to it goes, too
+  space.buckets = buckets_for(wanted.index_entries, shards);
   const uint64_t index_bytes = shm::index_file_bytes(shards, space.buckets);
-  medium.drop(index_name);  // it is made anew from the slots
-  auto index = medium.open_index(index_name, index_bytes, true);
+  medium.drop(index_name(space.name));  // it is made anew from the slots
+  auto index = medium.open_index(index_name(space.name), index_bytes, true);
   if (!index.ok()) return index.status();
   space.index = std::move(index.value());
   uint64_t epoch = 0;

@@ -11,6 +11,7 @@
 
 #include "pool/medium.hpp"
 #include "pool/near_gate.hpp"
+#include "pool/start_plan.hpp"
 #include "status.hpp"
 
 namespace speckv {
@@ -44,10 +45,9 @@ struct Namespace {
 // Of a namespace's pool in its medium.
 std::string pool_name(const std::string& space_name);
 
-// bytes: of the pool, header included. entries: blocks that the index has room for, at 80 % load.
-// has_below: there is a tier below it. near_bytes: of near memory, header included; 0: none.
-Result<Namespace> open_namespace(Medium& medium, const std::string& name, uint64_t bytes,
-                                 uint64_t entries, uint32_t shards, bool has_below = false,
-                                 uint64_t near_bytes = 0);
+// The index has room for wanted.index_entries at 80 % load. has_below: there is a tier below it.
+// near_bytes: of near memory, header included; 0: none.
+Result<Namespace> open_namespace(Medium& medium, const WantedSpace& wanted, uint32_t shards,
+                                 bool has_below = false, uint64_t near_bytes = 0);
 
 }  // namespace speckv

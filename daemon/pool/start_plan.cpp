@@ -26,7 +26,7 @@ constexpr const char* index_suffix = ".index";
 struct Found {
   std::string name;  // of the namespace
   uint64_t bytes = 0;
-  shm::PoolHeader header{};
+  std::vector<std::byte> head;
   uint64_t blocks = 0;
   bool counted = false;  // blocks could be read
 };
@@ -66,8 +66,9 @@ std::vector<Found> look(const std::string& path) {
     Found found;
     found.name = entry.path().stem().string();
     found.bytes = uint64_t(info.st_size);
-    if (pread(file.get(), &found.header, sizeof found.header, 0) != sizeof found.header)
-      found.header = {};
+    found.head.resize(readers_end_bytes);
+    if (pread(file.get(), found.head.data(), readers_end_bytes, 0) != ssize_t(readers_end_bytes))
+      std::fill(found.head.begin(), found.head.end(), std::byte{0});
     found.counted = count_blocks(path + "/" + found.name + index_suffix, &found.blocks);
     all.push_back(std::move(found));
   }
@@ -84,8 +85,10 @@ std::string contents_of(const Found& found) {
 
 }  // namespace
 
-std::string why_not_kept(const shm::PoolHeader& header, uint64_t file_bytes,
+std::string why_not_kept(std::span<const std::byte> head, uint64_t file_bytes,
                          const WantedSpace& wanted, uint32_t shards) {
+  shm::PoolHeader header{};
+  if (head.size() >= sizeof header) std::memcpy(&header, head.data(), sizeof header);
   if (header.magic != shm::pool_magic) return "holds no pool of speckv";
   if (header.version != shm::pool_version)
     return "has format " + std::to_string(header.version) + ", this speckvd writes " +
@@ -98,6 +101,10 @@ std::string why_not_kept(const shm::PoolHeader& header, uint64_t file_bytes,
   if (header.shards != shards)
     return "is cut for " + std::to_string(header.shards) + " data threads, not " +
            std::to_string(shards);
+  Readers before;
+  if (!before.read(head)) return "does not say who could read it";
+  if (const std::string who = before.who_is_missing_in(wanted.readers); !who.empty())
+    return "may still be mapped by " + who + ", who may not read it any more";
   return "";
 }
 
@@ -113,7 +120,7 @@ std::vector<std::string> what_a_start_drops(const MediumOptions& options,
       told.push_back(head + " go: the medium is \"" + options.kind + "\" now, not \"shm\"");
     } else if (space == wanted.end()) {
       told.push_back(head + " go: the configuration does not name it any more");
-    } else if (const std::string why = why_not_kept(found.header, found.bytes, *space, shards);
+    } else if (const std::string why = why_not_kept(found.head, found.bytes, *space, shards);
                !why.empty()) {
       told.push_back(head + " go: the pool " + why);
     } else if (found.counted && found.blocks > space->index_entries) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "pool/medium.hpp"
+#include "pool/readers.hpp"
 #include "shm/pool_format.hpp"
 
 namespace speckv {
@@ -21,10 +22,12 @@ struct WantedSpace {
   std::string name;
   uint64_t bytes = 0;          // of the pool, its header included
   uint64_t index_entries = 0;  // of all shards
+  Readers readers;
 };
 
-// Why a pool of this header cannot be taken over by a namespace of so many bytes and shards, or "".
-std::string why_not_kept(const shm::PoolHeader& header, uint64_t file_bytes,
+// Why a pool cannot be taken over by this namespace, cut for so many shards, or "": it has another
+// shape, or somebody could map it who may not read it any more. head: readers_end_bytes of it.
+std::string why_not_kept(std::span<const std::byte> head, uint64_t file_bytes,
                          const WantedSpace& wanted, uint32_t shards);
 
 // options.path: of the mount, as the daemon resolves it, whatever the medium is.
