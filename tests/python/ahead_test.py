@@ -122,6 +122,23 @@ class BelowTest(unittest.TestCase):
         self.assertEqual(removed, before - here())
         self.assertEqual(announcer.tree.announced(), here())
 
+    def test_locate_says_where_blocks_are_and_fetches_none(self):
+        places = self.below(20)
+        here = np.flatnonzero(self.session.exists(self.layout, self.keys)[1])[:1]
+        asked = np.concatenate([self.keys[here], self.keys[places], kv.keys(1, 999)])
+        leading, tiers = self.session.locate(self.layout, asked, 60)
+        self.assertEqual(leading, 21)
+        self.assertEqual(tiers.tolist(), [speckv.abi.TIER_POOL] + [speckv.abi.TIER_BELOW] * 20
+                         + [-errno.ENOENT])
+        self.assertFalse(self.session.exists(self.layout, self.keys[places])[1].any())
+        self.daemon.pause()
+        try:
+            leading, tiers = self.session.locate(self.layout, asked, 0.05)
+        finally:
+            self.daemon.resume()
+        self.assertEqual((leading, set(tiers[1:].tolist())), (1, {-errno.ETIMEDOUT}))
+        self.assertEqual(self.session.locate(self.layout, asked[:0])[0], 0)
+
     def test_a_load_waits_for_what_comes_up(self):
         places = self.below(16)
         k, v, batch = self.buffers(np.concatenate([self.keys[places], kv.keys(1, 999)]))
@@ -230,6 +247,15 @@ class AloneTest(unittest.TestCase):
             call(self.layout, *args, **how)
         self.assertEqual(caught.exception.errno, error, caught.exception)
         return str(caught.exception)
+
+    def test_locate_without_a_tier_asks_nobody(self):
+        keys = np.concatenate([self.stored(2, 16), kv.keys(1, 17)])
+        self.daemon.pause()
+        try:
+            leading, tiers = self.session.locate(self.layout, keys, 60)
+        finally:
+            self.daemon.resume()
+        self.assertEqual((leading, tiers.tolist()), (2, [0, 0, -errno.ENOENT]))
 
     def test_what_cannot_be_asked(self):
         keys, begin = self.stored(2, 10), self.session.begin_prefetch

@@ -69,6 +69,20 @@ class Prefetch {
 
 }  // namespace
 
+int Session::locate(uint32_t layout, nb::handle keys, nb::handle ret_tiers,
+                    uint64_t timeout_ns) const {
+  const Array<const Key> names(keys, "keys", Access::read);
+  const Array<int32_t> tiers(ret_tiers, "ret_tiers", Access::write);
+  if (tiers.size() < names.size()) raise_value_error("ret_tiers: shorter than keys");
+  int leading = 0;
+  {
+    const nb::gil_scoped_release free;
+    leading = speckv_locate(handle_, layout, names.data(), unsigned(names.size()), timeout_ns,
+                            tiers.data());
+  }
+  return checked(leading, "speckv_locate");
+}
+
 int Session::prefetch(uint32_t layout, nb::handle keys) const {
   const Array<const Key> names(keys, "keys", Access::read);
   int passed = 0;
@@ -140,7 +154,8 @@ int Session::hint(uint32_t layout, nb::handle keys, uint32_t kind, uint64_t retu
 
 void bind_ahead(nb::module_& module, nb::class_<Session>& session) {
   using namespace nb::literals;
-  session.def("prefetch", &Session::prefetch, "layout"_a, "keys"_a)
+  session.def("locate", &Session::locate, "layout"_a, "keys"_a, "ret_tiers"_a, "timeout_ns"_a)
+      .def("prefetch", &Session::prefetch, "layout"_a, "keys"_a)
       .def("load", &Session::load, "layout"_a, "ops"_a, "deadline_ns"_a)
       .def("retain", &Session::retain, "layout"_a, "keys"_a, "ret_results"_a, "ttl_ns"_a,
            "timeout_ns"_a)

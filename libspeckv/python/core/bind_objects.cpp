@@ -55,8 +55,8 @@ ObjectKey key_of(nb::handle name) {
 class PythonObjects {
  public:
   PythonObjects(const std::optional<std::string>& socket, const std::optional<std::string>& name,
-                uint64_t arena_bytes, uint32_t timeout_ms, int32_t daemon_uid, nb::handle layouts,
-                bool rows, unsigned threads) {
+                uint64_t arena_bytes, uint32_t timeout_ms, uint32_t wait_ms, int32_t daemon_uid,
+                nb::handle layouts, bool rows, unsigned threads) {
     const Array<const speckv_layout> list(layouts, "layouts", Access::read);
     if (list.size() == 0 || threads == 0)
       raise_value_error("expected at least one layout and one thread");
@@ -86,8 +86,9 @@ class PythonObjects {
       if (error) speckv_close(session);
     }
     checked(error, session ? "speckv_layout_register" : "speckv_open");
-    objects_ = std::make_unique<Objects>(session, std::move(shapes), threads,
-                                         uint64_t{timeout_ms} * 1'000'000);
+    objects_ =
+        std::make_unique<Objects>(session, std::move(shapes), threads,
+                                  uint64_t{timeout_ms} * 1'000'000, uint64_t{wait_ms} * 1'000'000);
   }
   ~PythonObjects() { close(); }
   PythonObjects(const PythonObjects&) = delete;
@@ -177,9 +178,9 @@ void bind_objects(nb::module_& module) {
   using namespace nb::literals;
   nb::class_<PythonObjects>(module, "Objects")
       .def(nb::init<const std::optional<std::string>&, const std::optional<std::string>&, uint64_t,
-                    uint32_t, int32_t, nb::handle, bool, unsigned>(),
-           "socket"_a.none(), "namespace"_a.none(), "arena_bytes"_a, "timeout_ms"_a, "daemon_uid"_a,
-           "layouts"_a, "rows"_a, "threads"_a)
+                    uint32_t, uint32_t, int32_t, nb::handle, bool, unsigned>(),
+           "socket"_a.none(), "namespace"_a.none(), "arena_bytes"_a, "timeout_ms"_a, "wait_ms"_a,
+           "daemon_uid"_a, "layouts"_a, "rows"_a, "threads"_a)
       .def("event_fd", &PythonObjects::event_fd)
       .def("get", &PythonObjects::get, "names"_a, "buffers"_a)
       .def("put", &PythonObjects::put, "names"_a, "buffers"_a)

@@ -29,11 +29,12 @@ ObjectKey object_key(std::string_view name) {
 }
 
 Objects::Objects(speckv_session* session, std::vector<Shape> shapes, unsigned threads,
-                 uint64_t timeout_ns)
+                 uint64_t timeout_ns, uint64_t wait_ns)
     : session_(session),
       shapes_(std::move(shapes)),
       used_(shapes_.size()),
       timeout_ns_(timeout_ns),
+      wait_ns_(wait_ns),
       event_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
   for (unsigned i = 0; i < threads; i++) threads_.emplace_back([this] { read_loop(); });
   threads_.emplace_back([this] { write_loop(); });

@@ -5,8 +5,10 @@
 // For cache servers whose objects carry neither token ids nor a position (LMCache). A name's key is
 // the SHA-256 of its bytes; an object's place in a block is its Shape's matter. Reads and looks go
 // to `threads` readers (looks first), puts and removes in order to one writer, which alone reaps
-// the session. Nothing waits longer than timeout_ns, and close() ends a wait. Never touches Python:
-// who submits keeps the memory alive by the Batch's owner, and drops that with the GIL held.
+// the session. What lies in a tier below the pool is there: a get waits for it, for wait_ns at most
+// (0: nobody looks below). Nothing waits longer than timeout_ns, and close() ends a wait. Never
+// touches Python: who submits keeps the memory alive by the Batch's owner, and drops that with the
+// GIL held.
 #pragma once
 
 #include <array>
@@ -50,8 +52,8 @@ struct Batch {
 class Objects {
  public:
   // session is its own from here on. shapes: smallest first.
-  Objects(speckv_session* session, std::vector<Shape> shapes, unsigned threads,
-          uint64_t timeout_ns);
+  Objects(speckv_session* session, std::vector<Shape> shapes, unsigned threads, uint64_t timeout_ns,
+          uint64_t wait_ns);
   ~Objects();
   Objects(const Objects&) = delete;
   Objects& operator=(const Objects&) = delete;
@@ -80,19 +82,24 @@ class Objects {
   void write_loop();
   void finish(Batch& batch);
   void read(const Part& part);
-  size_t read_run(const Shape& shape, const Part& part);
+  size_t read_run(const Shape& shape, const Part& part, uint64_t* wait_left_ns);
+  void load_misses(const Shape& shape, std::vector<speckv_get_op>* ops, uint64_t* wait_left_ns);
   void look(Batch& batch);
+  void look_at(size_t shape, const Places& hit, Batch& batch, Places* left);
   void put(Batch& batch);
   size_t put_run(const Shape& shape, Batch& batch, size_t begin);
   void remove(Batch& batch);
   Places found(size_t shape, const Batch& batch, const Places& places, int* ret_error) const;
+  std::vector<int32_t> tiers_of(const Shape& shape, const Batch& batch, const Places& places,
+                                uint64_t until_ns);
   const Shape* shape_for(size_t bytes);
   std::vector<size_t> likely_first() const;
 
   speckv_session* session_;
   const std::vector<Shape> shapes_;
   std::vector<std::atomic<uint64_t>> used_;  // by shape: objects of it that were met
-  const uint64_t timeout_ns_;
+  const uint64_t timeout_ns_, wait_ns_;
+  std::atomic<uint64_t> quiet_until_ns_{0};
   int event_ = -1;
   std::atomic<bool> stop_{false};
   bool closed_ = false;

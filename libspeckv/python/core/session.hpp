@@ -37,6 +37,7 @@ class Session {
   // every completion of the session meanwhile. Returns: how many are stored (or were already).
   int store(uint32_t layout, nb::handle ops, uint64_t timeout_ns) const;
   int exists(uint32_t layout, nb::handle keys, nb::handle ret_hits) const;
+  int locate(uint32_t layout, nb::handle keys, nb::handle ret_tiers, uint64_t timeout_ns) const;
   nb::tuple hold(uint32_t layout, nb::handle keys, nb::handle ret_hits, uint64_t ttl_ns,
                  uint64_t timeout_ns) const;
   void unhold(uint64_t hold) const;

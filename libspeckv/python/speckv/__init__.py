@@ -9,8 +9,9 @@
         session.store(layout, layout.put_batch(keys, k, v, "blhtc"))   # writes, waits for the pool
         hits = session.get(layout, layout.get_batch(keys, k, v, "blhtc"))  # straight into k and v
 
-Where there is a tier below the pool: load() waits for what lies there, begin_prefetch() asks for it
-ahead, retain(), demote() and hint() say what blocks are worth between two turns of a session.
+Where there is a tier below the pool: locate() says what lies there, load() waits for it,
+begin_prefetch() asks for it ahead, retain(), demote() and hint() say what blocks are worth between
+two turns of a session.
 
 A thin layer over the C ABI (speckv(7)): arrays go in and out by the buffer protocol without a
 copy, with any strides; a batch is one NumPy structured array, so a key costs no Python; the GIL is

@@ -44,6 +44,7 @@ layout = np.dtype([("size", "u4"), ("dtype", "u4"), ("layers", "u4"), ("kv_heads
                    ("reserved", ("u8", 3))])
 
 GET_STREAM = 1
+TIER_POOL, TIER_BELOW = 0, 1
 COMPLETION_EXISTED = 1
 CHANGE_STORED, CHANGE_REMOVED = 1, 2
 KINDS = {"unknown": 0, "system": 1, "tool": 2, "conversation": 3, "scratch": 4}

@@ -8,6 +8,8 @@
 
 A name's key is the SHA-256 of its bytes. get() and put() keep the buffers until their answer is
 drained. Threads of its own do the work, without the GIL; nothing waits longer than `timeout`.
+An object in a tier below the pool is there: look() finds it, and get() waits for it, `wait` seconds
+at most; 0: what lies below is a miss.
 """
 
 import numpy as np
@@ -48,10 +50,10 @@ class Objects:
     such a block itself, or bytes that lie in the smallest one that takes them."""
 
     def __init__(self, layouts, rows, namespace=None, socket=None, threads=2, arena_bytes=64 << 20,
-                 timeout=5.0, daemon_uid=-1):
+                 timeout=5.0, wait=0.2, daemon_uid=-1):
         structs = np.concatenate([layout.struct() for layout in layouts])
-        self._core = _core.Objects(socket, namespace, arena_bytes, int(timeout * 1e3), daemon_uid,
-                                   structs, rows, threads)
+        self._core = _core.Objects(socket, namespace, arena_bytes, int(timeout * 1e3),
+                                   int(wait * 1e3), daemon_uid, structs, rows, threads)
 
     @classmethod
     def of_bytes(cls, max_object_bytes=32 << 20, variant_digest=bytes(32), **session):

@@ -102,6 +102,16 @@ class Session:
         leading = self._core.exists(_number(layout), keys, hits) if len(keys) else 0
         return leading, hits.view(bool)
 
+    def locate(self, layout, keys, timeout=0.05):
+        """Says in which tier blocks are, and fetches none. Returns (how many leading keys are in
+        some tier, int32 [n]: abi.TIER_POOL, where get() reads; abi.TIER_BELOW, where load() does;
+        -ENOENT; -EIO: below and not to be read now; -ETIMEDOUT or -ENOTCONN: not in the pool, and
+        the daemon did not say more in time). Without a tier below the daemon is not asked."""
+        keys = _keys(keys)
+        tiers = np.zeros(len(keys), np.int32)
+        leading = self._core.locate(_number(layout), keys, tiers, _ns(timeout)) if len(keys) else 0
+        return leading, tiers
+
     def hold(self, layout, keys, ttl=10.0, timeout=1.0):
         """Keeps blocks from eviction for ttl seconds. Returns (how many leading keys are held,
         bool array, number of the hold for unhold() or another session's adopt(); 0: none)."""

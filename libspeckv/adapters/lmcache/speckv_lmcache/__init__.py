@@ -23,14 +23,17 @@ class SpeckvClient:
     and other fields of speckv.Layout ("preset", "rope" ...): objects are then chunks in LMCache's
     [2, layers, tokens, kv_heads * head_dim], of exactly that size, stored by the preset.
 
+    wait: seconds that a load waits for what lies in a tier below the pool; 0: that is a miss.
     variant: a text that keeps apart what the model's name does not, such as the engine's KV dtype.
     Raises OSError where no daemon answers, ValueError with a sentence where a parameter cannot be.
     """
 
     def __init__(self, namespace=None, socket=None, layout=None, variant="", threads=2,
-                 max_object_bytes=32 << 20, arena_bytes=64 << 20, timeout=5.0, daemon_uid=-1):
+                 max_object_bytes=32 << 20, arena_bytes=64 << 20, timeout=5.0, wait=0.2,
+                 daemon_uid=-1):
         session = {"namespace": namespace, "socket": socket, "threads": threads,
-                   "arena_bytes": arena_bytes, "timeout": timeout, "daemon_uid": daemon_uid}
+                   "arena_bytes": arena_bytes, "timeout": timeout, "wait": wait,
+                   "daemon_uid": daemon_uid}
         if layout is None:
             digest = speckv.variant_digest("lmcache bytes", variant)
             self._objects = speckv.Objects.of_bytes(max_object_bytes, digest, **session)

@@ -28,14 +28,14 @@ class SpeckvTier(SecondaryTierManager):
 
     def __init__(self, offloading_spec, primary_kv_view, tier_type, backpressure_detector=None,
                  namespace=None, socket=None, variant="", weights_digest="", threads=2,
-                 arena_bytes=64 << 20, timeout=5.0, daemon_uid=-1):
+                 arena_bytes=64 << 20, timeout=5.0, wait=0.2, daemon_uid=-1):
         super().__init__(offloading_spec, primary_kv_view, tier_type, backpressure_detector)
         self._chunks = np.asarray(primary_kv_view)
         self._objects = speckv.Objects.of_bytes(
             self.block_size_bytes, _digest(offloading_spec.config, variant, weights_digest),
             namespace=namespace, socket=socket, threads=threads,
             arena_bytes=max(arena_bytes, 2 * self.block_size_bytes), timeout=timeout,
-            daemon_uid=daemon_uid)
+            wait=wait, daemon_uid=daemon_uid)
         self._found = {}  # key: whether it is there; None: asked, not answered
         self._keys_of = {}  # by request
         self._asking = []  # not submitted yet
