@@ -191,6 +191,53 @@ class HiCacheTest(unittest.TestCase):
         self.assertTrue(mine.clear())
         self.assertEqual((mine.batch_exists(names(5)), other.batch_exists(names(5))), (0, 5))
 
+    def test_pages_below_the_pool_come_back(self):
+        server = daemon.Daemon(pool="16MiB", spill="128MiB")  # of 600 pages the last 300 at most
+        self.addCleanup(server.close)
+        self.daemon = server
+        full, empty = host_pool("page_first", seed=8), host_pool("page_head")
+        writer, keys = self.backend(full), names(600, "b")
+        for at in range(0, 600, PAGES):
+            some = keys[at : at + PAGES]
+            self.assertEqual(writer.batch_set_v1(some, indices(range(PAGES))), [True] * PAGES)
+            time.sleep(0.005)  # a storm would outrun any disk
+        hasty = self.backend(empty, extra={"wait": 0})
+        places = [i for i in range(600) if not hasty.batch_exists([keys[i]])][:PAGES]
+        below = [keys[i] for i in places]
+        self.assertEqual(hasty.batch_get_v1(below, indices(range(PAGES))), [False] * PAGES)
+        reader = self.backend(empty, extra={"wait": 30})
+        self.assertEqual(reader.batch_exists([*below, "none"]), PAGES)
+        self.assertEqual(reader.batch_get_v1(below, indices(range(PAGES))), [True] * PAGES)
+        for ours, place in enumerate(places):
+            self.assertTrue(torch.equal(canonical(empty, ours), canonical(full, place % PAGES)))
+        self.assertFalse(hasty.exists(keys[places[-1] + 1]))
+        flat = reader.get(keys[places[-1] + 1], empty.get_dummy_flat_data_page())
+        self.assertIsNotNone(flat)
+
+    def test_pages_below_the_pool_are_not_written_again_and_nobody_hangs(self):
+        server = daemon.Daemon(pool="16MiB", spill="128MiB")
+        self.addCleanup(server.close)
+        self.daemon = server
+        pool, keys = host_pool("page_first", seed=9), names(600, "w")
+        store = self.backend(pool, extra={"wait": 0.3})
+        for at in range(0, 600, PAGES):
+            store.batch_set_v1(keys[at : at + PAGES], indices(range(PAGES)))
+            time.sleep(0.005)
+        hasty = self.backend(pool, extra={"wait": 0})
+        below = [key for key in keys if not hasty.batch_exists([key])][:PAGES]
+        before = store._session.stats()["puts"]
+        self.assertEqual(store.batch_set_v1(below, indices(range(PAGES))), [True] * PAGES)
+        self.assertEqual(store._session.stats()["puts"], before)
+        server.pause()
+        try:
+            self.assertEqual(store.batch_exists(below), 0)
+            self.assertEqual(store.batch_get_v1(below, indices(range(PAGES))), [False] * PAGES)
+        finally:
+            server.resume()
+        self.assertEqual(store.batch_exists(below), PAGES)
+        self.assertTrue(store.clear())
+        self.assertEqual(store.batch_exists(below), 0)  # what lies below stays, and is not found
+
     def test_what_cannot_be_is_refused_in_a_sentence(self):
         pool = host_pool("page_first")
         with self.assertRaisesRegex(ValueError, "hybrid"):

@@ -6,13 +6,15 @@
           "interface_v1": 1}'
 
 docs/sglang.md is the manual. A page of HiCache is one block: its K and V go from the host pool into
-the daemon's arena and from the pool back by strides, without another copy. Never raises out of a
-read or a write: SGLang's threads would not come back. What fails is a miss, and one line in a log.
+the daemon's arena and from the pool back by strides, without another copy. A page in a tier below
+the pool is there: it comes up, and is waited for. Never raises out of a read or a write: SGLang's
+threads would not come back. What fails is a miss, and one line in a log.
 """
 
 import contextlib
 import hashlib
 import logging
+import os
 import threading
 
 import numpy as np
@@ -29,7 +31,7 @@ LAYOUT_FACTS = ("preset", "rope", "rope_dims", "rope_theta", "page_tokens")
 
 
 class SpeckvHiCache(HiCacheStorage):
-    """Its parameters are in SGLang's extra config: namespace, socket, arena_bytes, timeout,
+    """Its parameters are in SGLang's extra config: namespace, socket, arena_bytes, timeout, wait,
     daemon_uid; variant; weights (a model's file, for calibrated presets); fields of speckv.Layout.
     Raises OSError where no daemon answers, ValueError with a sentence for what cannot be."""
 
@@ -39,6 +41,7 @@ class SpeckvHiCache(HiCacheStorage):
         if storage_config.dcp_size > 1 or storage_config.should_split_heads:
             raise ValueError("speckv: pages that ranks share out (DCP, tp_lcm_size) are not stored")
         self._timeout = float(self._extra.get("timeout", 5.0))
+        self._wait = float(self._extra.get("wait", 0.2))
         self._session = speckv.Session(
             self._extra.get("namespace"), self._extra.get("socket"),
             arena_bytes=int(self._extra.get("arena_bytes", 64 << 20)), timeout=self._timeout,
@@ -46,6 +49,7 @@ class SpeckvHiCache(HiCacheStorage):
         self._pool = self._layout = None
         self._writing = threading.Lock()  # store() reaps all answers of the session
         self._said = False
+        self._epoch = b""  # changes with clear()
 
     def register_mem_pool_host(self, mem_pool_host):
         super().register_mem_pool_host(mem_pool_host)
@@ -75,24 +79,36 @@ class SpeckvHiCache(HiCacheStorage):
     def batch_get_v1(self, keys, host_indices, extra_info=None):
         del extra_info
         with self._missing():
-            batch = self._pool.get_batch(_keys(keys), self._pool.pages(host_indices, len(keys)))
-            self._session.get(self._layout, batch)
+            pages = self._pool.pages(host_indices, len(keys))
+            batch = self._pool.get_batch(self._keys(keys), pages)
+            self._session.load(self._layout, batch, self._wait)
             return (batch.results == 0).tolist()
         return [False] * len(keys)
 
     def batch_set_v1(self, keys, host_indices, extra_info=None):
         with self._missing():
-            names = _keys(keys)
+            names = self._keys(keys)
             pages = self._pool.pages(host_indices, len(keys))
             parents, positions = self._place(names, extra_info)
             batch = self._pool.put_batch(names, pages, parents, positions)
-            return self._store(batch)
+            there = self._session.locate(self._layout, names, self._wait)[1] >= 0
+            todo = np.flatnonzero(~there)  # what lies below would be stored anew
+            if len(todo):
+                there[todo] = self._store(batch.some(todo))
+            return there.tolist()
         return [False] * len(keys)
 
     def batch_exists(self, keys, extra_info=None):
         del extra_info
         with self._missing():
-            return self._session.exists(self._layout, _keys(keys))[0]
+            names = self._keys(keys)
+            found = self._session.exists(self._layout, names)[0]
+            if found < len(names) and self._wait:  # a page behind one that is nowhere is of no use
+                below = self._session.locate(self._layout, names[found:], self._wait)[0]
+                if below:
+                    self._session.prefetch(self._layout, names[found : found + below])
+                found += below
+            return found
         return 0
 
     # ---- the calls without it: pages that lie by themselves
@@ -100,8 +116,9 @@ class SpeckvHiCache(HiCacheStorage):
     def get(self, key, target_location=None, target_sizes=None):
         del target_sizes
         with self._missing():
-            batch = self._pool.flat(target_location).get_batch(_keys([key]), [0])
-            return target_location if self._session.get(self._layout, batch) else None
+            batch = self._pool.flat(target_location).get_batch(self._keys([key]), [0])
+            found = self._session.load(self._layout, batch, self._wait)
+            return target_location if found else None
         return None
 
     def batch_get(self, keys, target_locations=None, target_sizes=None):
@@ -112,7 +129,9 @@ class SpeckvHiCache(HiCacheStorage):
         del target_location, target_sizes
         with self._missing():
             paged = self._pool.flat(value.contiguous())
-            return self._store(paged.put_batch(_keys([key]), [0]))[0]
+            name = self._keys([key])
+            return (self._session.locate(self._layout, name, self._wait)[0] == 1
+                    or self._store(paged.put_batch(name, [0]))[0])
         return False
 
     def batch_set(self, keys, values=None, target_locations=None, target_sizes=None):
@@ -125,7 +144,9 @@ class SpeckvHiCache(HiCacheStorage):
     # ---- the rest
 
     def clear(self):
-        """Removes what is stored of this model, dtype and rank. Held blocks stay."""
+        """Removes what the pool has of this model, dtype and rank. Held blocks stay, and so does
+        what lies below the pool: under names that this server does not use any more."""
+        self._epoch = os.urandom(16)
         with self._missing():
             _, ids, _ = speckv.Follower(self._session).changes()
             there = np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 32)
@@ -157,7 +178,7 @@ class SpeckvHiCache(HiCacheStorage):
         if before is None:
             return parents, None
         if before:
-            parents[0] = _keys(before[-1:])[0]
+            parents[0] = self._keys(before[-1:])[0]
         return parents, (len(before) + np.arange(len(names))) * self._pool.page_size
 
     @contextlib.contextmanager
@@ -171,8 +192,7 @@ class SpeckvHiCache(HiCacheStorage):
                 logger.warning("speckv: pages are missed and not stored: %s", error)
             self._said = True
 
-
-def _keys(names):
-    """Keys of SGLang's page names: hashes that chain over all that comes before."""
-    return np.frombuffer(b"".join(hashlib.sha256(name.encode()).digest() for name in names),
-                         np.uint8).reshape(-1, 32)
+    def _keys(self, names):
+        """Keys of SGLang's page names: hashes that chain over all that comes before."""
+        return np.frombuffer(b"".join(hashlib.sha256(self._epoch + name.encode()).digest()
+                                      for name in names), np.uint8).reshape(-1, 32)
