@@ -18,6 +18,7 @@ class Options:
     daemon_uid: int = -1
     hold: float = 10.0  # how long a looked-up block waits for its load
     hold_timeout: float = 0.05
+    wait: float = 0.2  # for what lies in a tier below the pool; 0: nobody looks there
     save_timeout: float = 0.05
     load_threads: int = 1
     events_tell: str = ""  # --tell of a publisher

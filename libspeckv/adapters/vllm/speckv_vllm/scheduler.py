@@ -4,8 +4,10 @@ and what it saves. Imports nothing of vLLM: a request is whatever has the fields
 
 A block is one page of the engine. Its key is chained over the token ids before it, salted with
 what else its KV depends on (docs/vllm.md). What a look-up found is held until the step that loads
-it is over, so that it cannot be evicted in between. Calls nothing that waits longer than
-hold_timeout, and does not ask a daemon that did not answer for a while.
+it is over, so it cannot be evicted in between. What lies in a tier below the pool comes up first,
+while the request waits its turn for `wait` at most (below.py); it is there, and not saved again.
+Calls nothing that waits longer than hold_timeout; a daemon that did not answer is not asked for a
+while.
 
 What is saved must have been computed from KV that was there: where a load fails, the worker saves
 nothing of that step, nor of the steps that were under way when it failed (Plan.settled).
@@ -13,12 +15,14 @@ nothing of that step, nor of the steps that were under way when it failed (Plan.
 
 import collections
 import contextlib
+import errno
 import time
 
 import numpy as np
 
 import speckv
 
+from .below import Coming
 from .plan import Moves, Plan
 
 QUIET_S = 1.0  # after a hold without an answer
@@ -40,6 +44,7 @@ class Sequence:
         self.scanned = 0  # blocks before this one are in the pool or on their way
         self.told = 0  # blocks before this one were told to routers
         self.asked = None
+        self.coming = None
         self.holds = []
         self.held_until = 0.0
 
@@ -107,18 +112,29 @@ class SchedulerSide:
         self._layouts = [self._session.register(layout) for layout in layouts]
 
     def look_up(self, request, computed):
-        """Returns: how many tokens after the first `computed` can be loaded."""
+        """Returns: how many tokens after the first `computed` can be loaded; None: blocks come up
+        from below the pool, ask again."""
         sequence = self._sequence(request)
         if sequence is None or not self._layouts or request.skip_reading_prefix_cache:
             return 0
         tokens = sequence.block_tokens
-        first, end = computed // tokens, (request.num_tokens - 1) // tokens
-        if end <= first:
+        end = (request.num_tokens - 1) // tokens
+        first = min(computed // tokens, end)  # what the engine has itself is not to be saved again
+        if end == 0:
             return 0
+        coming = sequence.coming
+        if coming and coming.asked == (first, end):
+            if not self._is_over(coming):
+                return None
+            sequence.asked = (first, end, self._take(sequence, coming))
+            return sequence.asked[2] * tokens
         fresh = self._clock() < sequence.held_until - self._options.hold / 2
         if sequence.asked is None or not fresh or sequence.asked[:2] != (first, end):
-            sequence.asked = (first, end, self._ask(sequence, first, end))
+            leading = self._ask(sequence, first, end)
             self._tell(sequence)
+            if leading is None:
+                return None
+            sequence.asked = (first, end, leading)
         return sequence.asked[2] * tokens
 
     def allocated(self, request, external_tokens):
@@ -133,7 +149,8 @@ class SchedulerSide:
         """scheduled: (request id, tokens computed before, tokens of this step, function that
         returns its pages) of each request of the step."""
         self._step += 1
-        self._session.reap(1)  # finds a daemon that came back
+        while len(self._session.reap()):  # ends of prefetches; finds a daemon that came back
+            pass
         loads, saves = [], []
         for name, computed, count, pages_of in scheduled:
             sequence = self._sequences.get(name)
@@ -177,21 +194,77 @@ class SchedulerSide:
 
     def _ask(self, sequence, first, end):
         """Which blocks are there; those from `first` on are held. Returns: how many of them can
-        be loaded in a row."""
+        be loaded in a row, or None: some of them come up."""
         self._unhold(sequence)
         sequence.grow(end)
-        here, there = sequence.keys[:first], sequence.keys[first:end]
-        have, leading = np.ones(end, bool), end - first
-        for layout in self._layouts:
-            have[:first] &= self._session.exists(layout, here)[1]
-            count, hits = self._hold(sequence, layout, there)
-            have[first:] &= hits
-            leading = min(leading, count)
+        tiers = np.array([self._tiers(layout, sequence.keys[:end]) for layout in self._layouts])
+        have = (tiers >= 0).all(axis=0)
+        run = _leading(have[first:])
+        in_pool = tiers[:, first : first + run] == speckv.abi.TIER_POOL
+        held = self._hold_all(sequence, sequence.keys[first : first + run], in_pool)
         sequence.have[:end] = have
         sequence.scanned = 0
         sequence.held_until = self._clock() + self._options.hold
+        coming = None if in_pool.all() else self._fetch(sequence, (first, end), ~in_pool, held)
+        if coming:
+            sequence.coming = coming
+            return None
+        leading = _leading(held.all(axis=0))
         self._count(lookups=1, lookup_blocks=end - first, hit_blocks=leading)
         return leading
+
+    def _tiers(self, layout, keys):
+        """Of each key its tier, or a negative number. Below the pool only the daemon looks."""
+        if self._options.wait and self._clock() >= self._quiet_until and len(keys):
+            _, tiers = self._session.locate(layout, keys, self._options.hold_timeout)
+            if (tiers == -errno.ETIMEDOUT).any():
+                self._quiet_until = self._clock() + QUIET_S
+            return tiers
+        return np.where(self._session.exists(layout, keys)[1], speckv.abi.TIER_POOL, -errno.ENOENT)
+
+    def _fetch(self, sequence, asked, below, held):
+        """below: bool [rank, run]. Returns: a Coming, or None where nothing could be asked for."""
+        run, wait = below.shape[1], self._options.wait
+        keys = sequence.keys[asked[0] : asked[0] + run]
+        coming = Coming(asked, run, held, self._clock() + wait)
+        for layout, places in zip(self._layouts, below):
+            if places.any():
+                try:
+                    coming.ask(self._session, layout, keys, np.flatnonzero(places), wait)
+                except OSError:  # the ring is full, or the daemon is gone
+                    return None
+        self._count(below_blocks=int(below.any(axis=0).sum()))
+        return coming
+
+    def _is_over(self, coming):
+        try:
+            return coming.settled(self._clock())
+        except OSError:  # the session is closed
+            return True
+
+    def _take(self, sequence, coming):
+        """What came up is held, too. Returns: how many blocks can be loaded in a row."""
+        sequence.coming = None
+        first, end = coming.asked
+        run = slice(first, first + coming.run)
+        keys, lost = sequence.keys[run], np.zeros(coming.run, bool)
+        with contextlib.suppress(OSError):
+            lost = coming.end()
+        sequence.have[run] &= ~lost
+        came = np.array([self._session.exists(layout, keys)[1] for layout in self._layouts])
+        held = coming.held | self._hold_all(sequence, keys, came & ~coming.held)
+        leading = _leading(held.all(axis=0))
+        self._count(lookups=1, lookup_blocks=end - first, hit_blocks=leading,
+                    late_blocks=coming.run - leading)
+        return leading
+
+    def _hold_all(self, sequence, keys, which):
+        """which: bool [rank, key]. Returns: the same, what of it is held or at least there."""
+        held = np.zeros_like(which)
+        for layout, places, ret in zip(self._layouts, which, held):
+            if places.any():
+                ret[places] = self._hold(sequence, layout, keys[places])[1]
+        return held
 
     def _hold(self, sequence, layout, keys):
         if self._clock() >= self._quiet_until:
@@ -213,6 +286,10 @@ class SchedulerSide:
             with contextlib.suppress(OSError):  # its time may have passed, or its daemon is gone
                 self._session.unhold(hold)
         sequence.holds, sequence.asked, sequence.held_until = [], None, 0.0
+        if sequence.coming:
+            with contextlib.suppress(OSError):
+                sequence.coming.end()
+            sequence.coming = None
 
     def _load(self, sequence, pages):
         first, count = sequence.load
@@ -245,3 +322,8 @@ class SchedulerSide:
         self._tell(sequence)
         return Moves(sequence.keys[blocks], pages[blocks], sequence.parents(blocks),
                      (blocks * sequence.block_tokens).astype(np.uint32))
+
+
+def _leading(good):
+    """How many of a bool array are true before the first that is not."""
+    return len(good) if good.all() else int(np.argmin(good))

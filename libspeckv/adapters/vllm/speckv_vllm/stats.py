@@ -12,6 +12,8 @@ HELP = {
     "lookups": "look-ups of requests in the pool",
     "lookup_blocks": "blocks that were looked up",
     "hit_blocks": "of these, blocks in a row that could be loaded",
+    "below_blocks": "blocks in a row that were asked for from a tier below the pool",
+    "late_blocks": "blocks of such rows that could not be loaded in time",
     "unheld_lookups": "look-ups whose hits could not be held: the daemon did not answer, or quota",
     "loaded_blocks": "blocks loaded into the KV cache, of one rank",
     "loaded_bytes": "bytes of them",
