@@ -52,8 +52,8 @@ constexpr uint32_t engine_deadline_ms_default = 1000;  // ms; a segment takes an
 constexpr uint32_t engine_deadline_ms_min = 10;        // ms; the driver looks every 20
 constexpr uint32_t engine_deadline_ms_max = 5000;      // ms; well within a put's own 10 s
 constexpr uint64_t staging_bytes_default = 32 * mib;   // 16 commands of 2 MiB under way
-constexpr uint64_t staging_bytes_min = 6 * mib;    // one, one of the engine's own, and to measure
-constexpr uint64_t staging_bytes_max = 512 * mib;  // as many as its queue has places
+constexpr uint64_t staging_bytes_min = 4 * mib;        // one, and one of the engine's own
+constexpr uint64_t staging_bytes_max = 512 * mib;      // as many as its queue has places
 
 // ---- [[namespace]] ----
 constexpr uint32_t namespaces_max = 64;  // each has a file, a map and a file descriptor per session

@@ -30,8 +30,6 @@ bool DeviceEngine::start(EncodeJob* job) {
 DeviceEngine::Offer DeviceEngine::offer(EncodeJob* job) {
   speckv_cmd words;
   const bool encodes = job->work == Work::encode;
-  const uint32_t left = encodes ? options_.left_encodes : options_.left_decodes;
-  if (left >> uint32_t(job->preset->k) & 1) return Offer::not_taken;
   if (!codec_command(*job, options_.can, &words)) return Offer::not_taken;
   if (encodes ? !name(job->out, &words.target, &words.target_offset)
               : !name(job->stored, &words.source, &words.source_offset))

@@ -43,8 +43,6 @@ struct DeviceExtent {
 struct DeviceOptions {
   int fd = -1;  // a control file that has the engine; outlives this
   speckv_engine_info can{};
-  // Presets, by K's codec, that are the cpu's all the same. A codec may be another preset's, too.
-  uint32_t left_encodes = 0, left_decodes = 0;
   uint32_t queue = 0;
   // Raw bytes are copied here: a place of stage_bytes for each command that may be under way.
   DeviceExtent staging;

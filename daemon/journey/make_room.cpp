@@ -172,9 +172,7 @@ void Shard::evict_ahead(const Wanted& wanted) {
 }
 
 void Shard::carry_out_plan(const Wanted& wanted) {
-  // Victims were asked for, and not for a number alone: what room there is was no use to it.
-  if (plan_.asked_policy && (!wanted.block_number || !free_blocks_.empty()))
-    useless_bytes_ = room_bytes();
+  if (!wanted.block_number || !free_blocks_.empty()) useless_bytes_ = room_bytes();
   const size_t planned = plan_.victims.size();
   if (plan_.asked_policy && !wanted.guess) evict_ahead(wanted);
   evict(plan_.victims, wanted.now_ns);

@@ -4,11 +4,9 @@
 
 #include <poll.h>
 
-#include <algorithm>
 #include <cstring>
 #include <deque>
 
-#include "assert.hpp"
 #include "config/limits.hpp"
 #include "loop/clock.hpp"
 #include "shm/key.hpp"
@@ -20,7 +18,7 @@ namespace {
 constexpr uint32_t segments_measured = 64;
 constexpr uint32_t jobs_at_once = 8;                // as one put has
 constexpr uint32_t tries_max = 256;                 // until tables are loaded
-constexpr uint64_t measure_ns_max = 5'000'000'000;  // of one preset and one engine, one way
+constexpr uint64_t measure_ns_max = 5'000'000'000;  // of one preset and one engine
 
 // What servers have most: 8 KV heads of 128 channels, 64 tokens: 256 KiB raw.
 speckv_layout usual_layout(uint32_t preset) {
@@ -43,11 +41,9 @@ speckv_layout usual_layout(uint32_t preset) {
 class Bench {
  public:
   // pool: where what is stored lies.
-  Bench(Engine& engine, Io* io, uint64_t ns_max, const Layout& layout, Work work,
-        std::span<std::byte> pool)
+  Bench(Engine& engine, Io* io, const Layout& layout, Work work, std::span<std::byte> pool)
       : engine_(engine),
         io_(io),
-        ns_max_(ns_max),
         jobs_(jobs_at_once),
         raw_(layout.segment_raw_bytes),
         decoded_(jobs_at_once * layout.stored_raw_bytes) {
@@ -56,7 +52,6 @@ class Bench {
       std::memcpy(&raw_[i], &bits, 2);
     }
     const Widths& widths = layout.widths->current();
-    const size_t slot_bytes = pool.size() / jobs_.size() / 64 * 64;
     for (size_t i = 0; i < jobs_.size(); i++) {
       EncodeJob& job = jobs_[i];
       job.layout = &layout;
@@ -64,8 +59,7 @@ class Bench {
       job.tables = widths.tables.get();
       job.tables_id = widths.fingerprint;
       job.raw = raw_;
-      SPECKV_ASSERT(layout.stored_bytes[0] <= slot_bytes, "a segment is measured past its slot");
-      job.out = pool.subspan(i * slot_bytes, layout.stored_bytes[0]);
+      job.out = pool.subspan(i * (pool.size() / jobs_.size()), layout.stored_bytes[0]);
       if (work == Work::decode) {
         encode_now(job);
         job.work = work;
@@ -78,7 +72,7 @@ class Bench {
   }
   // Returns: false when they do not all end well in time.
   bool run(uint32_t segments) {
-    const uint64_t end_ns = monotonic_ns() + ns_max_;
+    const uint64_t end_ns = monotonic_ns() + measure_ns_max;
     uint32_t started = 0, done = 0;
     while (done < segments) {
       for (; started < segments && !free_.empty(); started++) {
@@ -117,7 +111,6 @@ class Bench {
 
   Engine& engine_;
   Io* io_;
-  const uint64_t ns_max_;
   std::deque<EncodeJob> jobs_;
   std::vector<EncodeJob*> free_;
   std::vector<std::byte> raw_, decoded_;
@@ -131,54 +124,41 @@ double bytes_s(Bench& bench, uint64_t raw_bytes) {
   return double(raw_bytes) * segments_measured * 1e9 / double(ns);
 }
 
-// The engine of the device, and whether it did all that it was asked. One that did not is left
-// alone: what it was given may still name jobs that are gone.
-struct Measured {
-  Engine& engine;
-  Io& io;
-  uint64_t ns_max;
-  bool failed = false;
-
-  bool is_live() const { return engine.facts().device.standing == Standing::live; }
-};
-
-double of_device(Measured& device, const Layout& layout, Work work, std::span<std::byte> pool) {
-  Bench bench(device.engine, &device.io, device.ns_max, layout, work, pool);
-  const DeviceFacts& facts = device.engine.facts().device;
+double of_device(const DeviceOptions& options, Io& io, const Layout& layout, Work work,
+                 std::span<std::byte> pool) {
+  DeviceOptions halves = options;
+  halves.staging.bytes -= pool.size();
+  halves.extents = {options.staging};
+  halves.check_one_in = limits::check_one_in_max;
+  const auto engine = make_device_engine(halves, make_cpu_engine());
+  engine->attach(io);
+  Bench bench(*engine, &io, layout, work, pool);
+  const DeviceFacts& facts = engine->facts().device;
   const auto& its_own = work == Work::encode ? facts.segments : facts.decoded;
-  const uint64_t before = its_own;
-  for (uint32_t tries = 0; its_own == before && tries < tries_max && !device.failed; tries++)
-    device.failed = !bench.run(1);
-  if (its_own == before || device.failed) return 0;
+  for (uint32_t tries = 0; its_own == 0 && tries < tries_max; tries++)
+    if (!bench.run(1)) return 0;
   const uint64_t by_cpu = facts.by_cpu;
-  const double rate = bytes_s(bench, layout.segment_raw_bytes);
-  device.failed = rate == 0 || !device.is_live();
-  return facts.by_cpu == by_cpu && !device.failed ? rate : 0;
-}
-
-// Returns: whether nothing of it is under way any more.
-bool ends(Measured& device) {
-  const DeviceFacts& facts = device.engine.facts().device;
-  const uint64_t end_ns = monotonic_ns() + device.ns_max;
-  std::vector<EncodeJob*> none;
-  std::vector<Operation*> completed;
-  while (facts.under_way && monotonic_ns() < end_ns) {
-    device.io.wait(10'000'000);
+  const double rate = its_own ? bytes_s(bench, layout.segment_raw_bytes) : 0;
+  // Nothing of it is under way when it ends.
+  const uint64_t end_ns = monotonic_ns() + measure_ns_max;
+  std::vector<EncodeJob*> ignored;
+  for (std::vector<Operation*> completed; facts.under_way && monotonic_ns() < end_ns;) {
+    io.wait(10'000'000);
     completed.clear();
-    device.io.reap(&completed);
-    for (Operation* operation : completed) device.engine.completed(operation);
-    device.engine.reap(&none);
+    io.reap(&completed);
+    for (Operation* operation : completed) engine->completed(operation);
+    engine->reap(&ignored);
   }
-  return facts.under_way == 0 && device.is_live();
+  return facts.by_cpu == by_cpu && facts.standing == Standing::live ? rate : 0;
 }
 
 double of_cpu(const Layout& layout, Work work, std::span<std::byte> pool, uint32_t workers,
               int numa_node) {
   const auto engine = make_cpu_engine(workers, numa_node);
-  Bench bench(*engine, nullptr, measure_ns_max, layout, work, pool);
-  const bool is_warm = bench.run(jobs_at_once);
-  const double rate = is_warm ? bytes_s(bench, layout.segment_raw_bytes) : 0;
-  engine->stop();  // before its jobs go
+  Bench bench(*engine, nullptr, layout, work, pool);
+  if (!bench.run(jobs_at_once)) return 0;  // warm
+  const double rate = bytes_s(bench, layout.segment_raw_bytes);
+  engine->stop();
   return rate;
 }
 
@@ -188,33 +168,19 @@ std::vector<EngineRates> measure_engines(const DeviceOptions& options, Io& io, u
                                          int numa_node) {
   std::vector<EngineRates> all;
   LayoutTable layouts;
-  // Places for commands, and behind them what is stored.
-  const uint64_t places = std::max<uint64_t>(options.staging.bytes / stage_bytes / 2, 2);
-  DeviceOptions front = options;
-  front.staging.bytes = places * stage_bytes;
-  front.extents = {options.staging};
-  front.check_one_in = limits::check_one_in_max;
-  SPECKV_ASSERT(options.staging.bytes > front.staging.bytes, "nothing is left to be measured with");
-  const std::span<std::byte> pool(options.staging.data + front.staging.bytes,
-                                  options.staging.bytes - front.staging.bytes);
-  const auto engine = make_device_engine(front, make_cpu_engine());
-  engine->attach(io);
-  const uint64_t all_late_ns = uint64_t{segments_measured} * options.deadline_ms * 1'000'000;
-  Measured device{*engine, io, std::min(measure_ns_max, all_late_ns)};
+  const uint64_t half = options.staging.bytes / (2 * stage_bytes) * stage_bytes;
+  const std::span<std::byte> pool(options.staging.data + half, options.staging.bytes - half);
   for (const uint32_t preset :
        {SPECKV_PRESET_LOSSLESS, SPECKV_PRESET_Q8, SPECKV_PRESET_NEAR_LOSSLESS,
         SPECKV_PRESET_BALANCED, SPECKV_PRESET_COMPACT, SPECKV_PRESET_TIGHT}) {
     const auto made = layouts.add(usual_layout(preset), preset, "measure");
     if (!made.ok()) continue;
     const Layout& layout = *made.value();
-    for (const Work work : {Work::encode, Work::decode}) {
-      const double device_bytes_s = of_device(device, layout, work, pool);
-      if (device.failed) return {};
-      all.push_back({std::string(codec::preset_name(preset)), layout.preset.k, work, device_bytes_s,
+    for (const Work work : {Work::encode, Work::decode})
+      all.push_back({std::string(codec::preset_name(preset)), layout.preset.k, work,
+                     of_device(options, io, layout, work, pool),
                      of_cpu(layout, work, pool, workers, numa_node)});
-    }
   }
-  if (!ends(device)) return {};
   return all;
 }
 

@@ -24,10 +24,8 @@ struct EngineRates {
 };
 
 // 64 segments of each preset, encoded and decoded by both. options: of one data thread; its staging
-// memory, of staging_bytes_min at least, is used for all of it. io: of the calling thread, with
-// room for commands, and not to be reaped afterwards. workers: encode threads of the cpu. Returns:
-// nothing where the engine failed, or did not answer for some seconds: it may still write to the
-// staging memory then.
+// memory is used for all of it. io: of the calling thread, with room for commands. workers: encode
+// threads of the cpu.
 std::vector<EngineRates> measure_engines(const DeviceOptions& options, Io& io, uint32_t workers,
                                          int numa_node);
 

@@ -69,7 +69,7 @@ Status Engines::open(const config::Config& config, Medium& medium, uint32_t work
   Status status = open_device(config, medium);
   if (status.ok() && is_choice) status = choose(workers);
   if (!status.ok())
-    spdlog::log(is_choice && status.error() != EIO ? spdlog::level::info : spdlog::level::warn,
+    spdlog::log(is_choice ? spdlog::level::info : spdlog::level::warn,
                 "[engine] kind = {}: {}: the cpu encodes", config.engine.kind, status.text());
   return {};
 }
@@ -82,8 +82,8 @@ Status Engines::choose(uint32_t workers) {
   if (!status.ok()) return status;
   const auto shards = uint32_t(devices_.size());
   bool any = false;
-  const auto all = measure_engines(*devices_[0], ring, workers / shards, numa_node_);
-  for (const EngineRates& rates : all) {
+  for (const EngineRates& rates :
+       measure_engines(*devices_[0], ring, workers / shards, numa_node_)) {
     const bool is_faster = rates.is_device_faster(), encodes = rates.work == Work::encode;
     spdlog::info("{}: the engine {} {:.0f} MB/s, the cpu {:.0f} MB/s: {}", rates.preset,
                  encodes ? "encodes" : "decodes", rates.device_bytes_s / 1e6,
@@ -91,11 +91,10 @@ Status Engines::choose(uint32_t workers) {
     any = any || is_faster;
     for (auto& device : devices_)
       if (device && !is_faster)
-        (encodes ? device->left_encodes : device->left_decodes) |= 1u << uint32_t(rates.k);
+        (encodes ? device->can.encoders : device->can.decoders) &= ~(1u << uint32_t(rates.k));
   }
   if (any) return {};
   std::fill(devices_.begin(), devices_.end(), std::nullopt);
-  if (all.empty()) return {EIO, "the codec engine failed while it was measured, or took too long"};
   return {ENOTSUP, "the codec engine is faster with no preset"};
 }
 

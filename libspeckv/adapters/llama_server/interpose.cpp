@@ -19,12 +19,10 @@
 #include "prompt_cache.hpp"
 #include "say.hpp"
 #include "server-task.h"
-#include "slot_tokens.hpp"
 
 using speckv::llama_server::EngineWatch;
 using speckv::llama_server::PromptCache;
 using speckv::llama_server::say_once;
-using speckv::llama_server::SlotTokens;
 
 namespace {
 
@@ -108,13 +106,6 @@ extern "C" int32_t llama_set_adapter_cvec(llama_context* context, const float* d
   return original(context, data, count, width, first, last);
 }
 
-extern "C" int32_t llama_decode(llama_context* context, llama_batch batch) {
-  SPECKV_NEXT(llama_decode);
-  const int32_t result = original(context, batch);
-  SlotTokens::get().decoded(llama_get_memory(context), batch, result);
-  return result;
-}
-
 extern "C" size_t llama_state_seq_get_size_ext(llama_context* context, llama_seq_id seq,
                                                llama_state_seq_flags flags) {
   SPECKV_NEXT(llama_state_seq_get_size_ext);
@@ -127,7 +118,6 @@ extern "C" size_t llama_state_seq_set_data_ext(llama_context* context, const uin
                                                llama_state_seq_flags flags) {
   SPECKV_NEXT(llama_state_seq_set_data_ext);
   EngineWatch::get().state_set(context, seq, false);
-  SlotTokens::get().lost(llama_get_memory(context), seq, 0);
   return original(context, from, bytes, seq, flags);
 }
 
@@ -136,25 +126,20 @@ extern "C" size_t llama_state_seq_load_file(llama_context* context, const char* 
                                             size_t capacity, size_t* ret_count) {
   SPECKV_NEXT(llama_state_seq_load_file);
   EngineWatch::get().state_set(context, seq, true);
-  SlotTokens::get().lost(llama_get_memory(context), seq, 0);
   return original(context, path, seq, ret_tokens, capacity, ret_count);
 }
 
 extern "C" void llama_memory_seq_add(llama_memory_t memory, llama_seq_id seq, llama_pos first,
                                      llama_pos last, llama_pos by) {
   SPECKV_NEXT(llama_memory_seq_add);
-  const llama_pos moved = std::max(0, std::min(first, first + by));
-  EngineWatch::get().moved(memory, seq, moved);
-  SlotTokens::get().lost(memory, seq, moved);
+  EngineWatch::get().moved(memory, seq, std::max(0, std::min(first, first + by)));
   original(memory, seq, first, last, by);
 }
 
 extern "C" void llama_memory_seq_div(llama_memory_t memory, llama_seq_id seq, llama_pos first,
                                      llama_pos last, int by) {
   SPECKV_NEXT(llama_memory_seq_div);
-  const llama_pos moved = std::max(0, first / std::max(by, 1));
-  EngineWatch::get().moved(memory, seq, moved);
-  SlotTokens::get().lost(memory, seq, moved);
+  EngineWatch::get().moved(memory, seq, std::max(0, first / std::max(by, 1)));
   original(memory, seq, first, last, by);
 }
 
@@ -163,7 +148,6 @@ extern "C" bool llama_memory_seq_rm(llama_memory_t memory, llama_seq_id seq, lla
   SPECKV_NEXT(llama_memory_seq_rm);
   const bool removed = original(memory, seq, first, last);
   if (removed) EngineWatch::get().removed(memory, seq, first, last);
-  SlotTokens::get().removed(memory, seq, first, last);
   return removed;
 }
 
@@ -171,20 +155,12 @@ extern "C" void llama_memory_seq_cp(llama_memory_t memory, llama_seq_id from, ll
                                     llama_pos first, llama_pos last) {
   SPECKV_NEXT(llama_memory_seq_cp);
   EngineWatch::get().copied(memory, from, to);
-  SlotTokens::get().copied(memory, from, to, first, last);
   original(memory, from, to, first, last);
-}
-
-extern "C" void llama_memory_seq_keep(llama_memory_t memory, llama_seq_id seq) {
-  SPECKV_NEXT(llama_memory_seq_keep);
-  SlotTokens::get().kept_only(memory, seq);
-  original(memory, seq);
 }
 
 extern "C" void llama_memory_clear(llama_memory_t memory, bool data) {
   SPECKV_NEXT(llama_memory_clear);
   EngineWatch::get().cleared(memory);
-  SlotTokens::get().lost(memory, -1, 0);
   original(memory, data);
 }
 

@@ -9,7 +9,6 @@
 #include "llama/weights.hpp"
 #include "say.hpp"
 #include "server-task.h"
-#include "slot_tokens.hpp"
 
 namespace speckv::llama_server {
 
@@ -36,8 +35,6 @@ bool PromptCache::learn(llama_context* context, llama_seq_id slot, const Opened&
       !llama::weights_digest(opened.model_path, layout_.weights_digest, &why))
     return refuse(why);
   layout_.preset = settings_.preset;
-  fine_ = layout_;
-  fine_.block_tokens = fine_.page_tokens = kFineTokens;
   if (before != 0 && before != speckv_layout_fingerprint(&layout_)) store_.close();
   good_ = true;
   return true;
@@ -55,7 +52,7 @@ bool PromptCache::usable(llama_context* context, llama_seq_id slot, const server
   if (!good_) return false;  // it was said why
   std::string why;
   const bool was_open = store_.is_open();
-  if (!store_.open(settings_, layout_, fine_, &why)) return refuse(why);
+  if (!store_.open(settings_, layout_, &why)) return refuse(why);
   if (!was_open)
     say("prompts are kept in namespace " + settings_.name_space + ": blocks of " +
         std::to_string(kBlockTokens) + " tokens, " +
@@ -66,59 +63,28 @@ bool PromptCache::usable(llama_context* context, llama_seq_id slot, const server
 bool PromptCache::save(const server_prompt& prompt, bool has_draft) {
   const Sized slot = EngineWatch::get().last_sized();
   if (!usable(slot.context, slot.seq, prompt.tokens, has_draft)) return false;
-  return save_slot(slot.context, slot.seq, prompt.tokens.get_tokens());
-}
-
-// tokens: of the sequence, from its beginning. Returns: false where the pool takes none.
-bool PromptCache::save_slot(llama_context* context, llama_seq_id slot,
-                            std::vector<int32_t> tokens) {
-  llama_memory_t memory = llama_get_memory(context);
-  const llama_pos held = llama_memory_seq_pos_max(memory, slot) + 1;
-  const llama_pos unmoved = EngineWatch::get().unmoved(memory, slot);
+  llama_memory_t memory = llama_get_memory(slot.context);
+  const llama_pos held = llama_memory_seq_pos_max(memory, slot.seq) + 1;
+  const llama_pos unmoved = EngineWatch::get().unmoved(memory, slot.seq);
+  std::vector<llama_token> tokens = prompt.tokens.get_tokens();
   tokens.resize(std::min<size_t>({tokens.size(), size_t(held), size_t(unmoved)}));
-  const Chain whole = store_.whole(tokens);
-  const auto blocks = uint32_t(whole.keys.size());
-  const Chain rest = store_.rest(whole, blocks, tokens);
-  const uint32_t stored = store_.stored(whole);
-  const uint32_t rest_stored = stored == blocks ? store_.stored(rest) : 0;
-  if (stored == blocks && rest_stored == rest.keys.size()) return true;
+  const std::vector<Key> keys = store_.keys(tokens);
+  const uint32_t stored = store_.stored(keys);
+  if (stored == keys.size()) return true;
   blob_.resize(llama::state_bytes(shape_, uint32_t(held)));
   llama::StateMap map;
   std::string why;
   // what was moved lies behind the blocks that are put, so that it need not be turned now
-  if (!llama::save_tokens(context, shape_, slot, -1, 0, uint32_t(held), blob_, &map, &why,
+  if (!llama::save_tokens(slot.context, shape_, slot.seq, -1, 0, uint32_t(held), blob_, &map, &why,
                           llama::Moved::no)) {
     say_once("a slot was not saved: " + why);
     return false;
   }
-  const uint32_t put = store_.put(whole, stored, map);
-  const uint32_t rest_put = stored + put == blocks ? store_.put(rest, rest_stored, map) : 0;
-  if (put + rest_put == 0) return false;                           // it was said why
-  if (put > 0) store_.remove(store_.rest(whole, stored, tokens));  // an earlier save's end
-  say("slot " + std::to_string(slot) + ": " + std::to_string(put) + " blocks saved" +
-      (rest_put ? " and " + std::to_string(rest_put * kFineTokens) + " tokens behind them" : "") +
-      ", " + std::to_string(stored) + " were there");
+  const uint32_t put = store_.put(keys, stored, map);
+  if (put == 0) return false;  // it was said why
+  say("slot " + std::to_string(slot.seq) + ": " + std::to_string(put) + " blocks saved, " +
+      std::to_string(stored) + " were there");
   return true;
-}
-
-PromptCache::Found PromptCache::look_for(const std::vector<int32_t>& wanted) {
-  Found found;
-  found.whole = store_.whole(wanted);
-  found.blocks = store_.reachable(found.whole);
-  found.rest = store_.rest(found.whole, found.blocks, wanted);
-  found.rest_blocks = store_.reachable(found.rest);
-  return found;
-}
-
-// A prompt that another slot holds and that was not saved yet. Returns: whether it is in the pool
-// now.
-bool PromptCache::save_other(llama_context* context, llama_seq_id slot,
-                             const std::vector<int32_t>& wanted, size_t known) {
-  llama_seq_id other = -1;
-  const size_t held =
-      SlotTokens::get().longest_but(slot, llama_get_memory(context), wanted, &other);
-  if (held < known + kFineTokens) return false;
-  return save_slot(context, other, {wanted.begin(), wanted.begin() + ptrdiff_t(held)});
 }
 
 bool PromptCache::restore(server_prompt& prompt, const server_tokens& wanted,
@@ -126,31 +92,27 @@ bool PromptCache::restore(server_prompt& prompt, const server_tokens& wanted,
   if (!usable(context, slot, wanted, has_draft)) return false;
   *ret_ok = true;
   const std::vector<llama_token>& tokens = wanted.get_tokens();
+  std::vector<Key> keys = store_.keys(tokens);
+  keys.resize(store_.reachable(keys));
   const size_t has = prompt.tokens.get_common_prefix(wanted);
-  Found found = look_for(tokens);
-  if (save_other(context, slot, tokens, std::max<size_t>(has, found.tokens())))
-    found = look_for(tokens);
-  if (found.tokens() <= has) return false;
-  blob_.resize(llama::state_bytes(shape_, found.tokens()));
+  if (keys.size() * kBlockTokens <= has) return false;
+  const auto count = uint32_t(keys.size()) * kBlockTokens;
+  blob_.resize(llama::state_bytes(shape_, count));
   llama::StateMap map;
   std::string why;
-  if (!llama::lay_out_state(shape_, 0, found.tokens(), blob_, &map, &why)) {
+  if (!llama::lay_out_state(shape_, 0, count, blob_, &map, &why)) {
     say_once("a prompt was not restored: " + why);
     return false;
   }
-  const uint32_t blocks = store_.get(found.whole, found.blocks, map);
-  const uint32_t rest = blocks < found.blocks ? 0 : store_.get(found.rest, found.rest_blocks, map);
-  const uint32_t arrived = blocks * kBlockTokens + rest * kFineTokens;
+  const uint32_t arrived = store_.get(keys, map) * kBlockTokens;
   if (arrived <= has) return false;
   if (!llama::restore_tokens(context, blob_, slot, arrived, &why)) {
     say_once("a prompt was not restored: " + why);
     *ret_ok = false;
     return true;
   }
-  const llama_tokens restored(tokens.begin(), tokens.begin() + arrived);
   EngineWatch::get().removed(llama_get_memory(context), slot, 0, -1);
-  SlotTokens::get().set(llama_get_memory(context), slot, restored);
-  prompt.tokens = server_tokens(restored, false);
+  prompt.tokens = server_tokens(llama_tokens(tokens.begin(), tokens.begin() + arrived), false);
   prompt.checkpoints.clear();
   say("slot " + std::to_string(slot) + ": " + std::to_string(arrived) + " of " +
       std::to_string(tokens.size()) + " prompt tokens from the pool");

@@ -24,8 +24,8 @@ class PromptCache {
  public:
   static PromptCache& get();
 
-  // Puts the blocks of a slot's prompt that the pool has not got. The slot is the one whose state's
-  // size was asked for last. Returns: false, too, where the pool takes none of them.
+  // Puts the full blocks of a slot's prompt that the pool has not got. The slot is the one whose
+  // state's size was asked for last. Returns: false, too, where the pool takes none of them.
   [[nodiscard]] bool save(const server_prompt& prompt, bool has_draft);
 
   // Replaces the slot's KV and prompt by the longest stored beginning of `wanted`, where that is
@@ -36,27 +36,17 @@ class PromptCache {
                              bool* ret_ok);
 
  private:
-  // What there is of a prompt, from its beginning.
-  struct Found {
-    Chain whole, rest;
-    uint32_t blocks = 0, rest_blocks = 0;
-    uint32_t tokens() const { return blocks * kBlockTokens + rest_blocks * kFineTokens; }
-  };
   bool usable(llama_context* context, llama_seq_id slot, const server_tokens& tokens,
               bool has_draft);
   bool learn(llama_context* context, llama_seq_id slot, const Opened& opened);
   bool refuse(const std::string& why);
-  bool save_slot(llama_context* context, llama_seq_id slot, std::vector<int32_t> tokens);
-  bool save_other(llama_context* context, llama_seq_id slot, const std::vector<int32_t>& wanted,
-                  size_t known);
-  Found look_for(const std::vector<int32_t>& wanted);
 
   Settings settings_;
   Store store_;
   uint64_t learnt_ = 0;  // number of the context whose layout the session has,
   bool good_ = false;    // and whether it can be stored
   llama::StateShape shape_;
-  speckv_layout layout_{}, fine_{};
+  speckv_layout layout_{};
   std::vector<std::byte> blob_;  // reused, so that it is not mapped anew each time
 };
 

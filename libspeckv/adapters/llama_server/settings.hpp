@@ -9,11 +9,8 @@
 
 namespace speckv::llama_server {
 
-// A prompt is kept in blocks of the first size, and what is left of it at its end in some of the
-// second: what a prompt shares with what is kept is found in steps of that.
-inline constexpr uint32_t kBlockTokens = 64, kPageTokens = 32;
-inline constexpr uint32_t kFineTokens = 16;  // one page
-inline constexpr uint32_t kFineBlocksMax = kBlockTokens / kFineTokens - 1;
+inline constexpr uint32_t kBlockTokens = 64;  // what a prompt shares is found in steps of it
+inline constexpr uint32_t kPageTokens = 32;
 
 struct Settings {
   std::string socket;                      // SPECKV_SOCKET; empty: the library's default

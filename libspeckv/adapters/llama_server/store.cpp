@@ -20,7 +20,7 @@ constexpr uint64_t kWaitNs = 500'000'000;          // for room in the arena, or 
 constexpr std::chrono::seconds kBetweenTries{10};  // of opening a session
 constexpr uint64_t kLookNs = 20'000'000;           // until the daemon has looked at the tier below
 constexpr useconds_t kLookAgainUs = 50;
-constexpr uint64_t kNoPut = 1;             // user_data of everything else
+constexpr uint64_t kAhead = 1;             // user_data of what is no put
 constexpr uint32_t kOpenTimeoutMs = 2000;  // the library's; a request waits meanwhile
 
 uint64_t monotonic_ns() {
@@ -44,8 +44,7 @@ void Store::close() {
   final_ = false;
 }
 
-bool Store::open(const Settings& settings, const speckv_layout& layout, const speckv_layout& fine,
-                 std::string* ret_why) {
+bool Store::open(const Settings& settings, const speckv_layout& layout, std::string* ret_why) {
   if (session_) return true;
   const auto now = std::chrono::steady_clock::now();
   if (final_ || now < next_try_) {
@@ -69,8 +68,6 @@ bool Store::open(const Settings& settings, const speckv_layout& layout, const sp
   if (error == 0) {
     error = speckv_layout_register(session_, &layout, &layout_);
     if (error != 0) speckv_close(session_), session_ = nullptr;
-    has_fine_ = error == 0 && speckv_layout_check(&fine, nullptr, 0) == 0 &&
-                speckv_layout_register(session_, &fine, &fine_) == 0;
   }
   salt_ = settings.salt;
   wait_ns_ = uint64_t(settings.wait_ms) * 1'000'000;
@@ -81,70 +78,52 @@ bool Store::open(const Settings& settings, const speckv_layout& layout, const sp
   return error == 0;
 }
 
-std::vector<Key> Store::keys(const Key* parent, std::span<const int32_t> tokens,
-                             uint32_t block_tokens) const {
-  std::vector<Key> keys(tokens.size() / block_tokens);
+std::vector<Key> Store::keys(const std::vector<int32_t>& tokens) const {
+  std::vector<Key> keys(tokens.size() / kBlockTokens);
   for (size_t i = 0; i < keys.size(); ++i) {
-    if (speckv_key_chain(parent ? parent->data() : nullptr, salt_.data(), salt_.size(),
-                         tokens.data() + i * block_tokens, block_tokens, keys[i].data()) != 0) {
+    if (speckv_key_chain(i == 0 ? nullptr : keys[i - 1].data(), salt_.data(), salt_.size(),
+                         tokens.data() + i * kBlockTokens, kBlockTokens, keys[i].data()) != 0) {
       keys.resize(i);
       break;
     }
-    parent = &keys[i];
   }
   return keys;
 }
 
-Chain Store::whole(const std::vector<int32_t>& tokens) const {
-  return {false, 0, keys(nullptr, tokens, kBlockTokens)};
-}
-
-Chain Store::rest(const Chain& whole, uint32_t blocks, const std::vector<int32_t>& tokens) const {
-  Chain rest{true, blocks * kBlockTokens, {}};
-  if (!has_fine_) return rest;
-  const auto left = std::span(tokens).subspan(rest.first_token);
-  const size_t most = size_t(kFineBlocksMax) * kFineTokens;
-  rest.keys = keys(blocks > 0 ? &whole.keys[blocks - 1] : nullptr,
-                   left.first(std::min(left.size(), most)), kFineTokens);
-  return rest;
-}
-
-uint32_t Store::stored(const Chain& chain) {
-  const uint32_t ready = in_pool(chain);
-  const auto others = std::span(chain.keys).subspan(ready);
+uint32_t Store::stored(std::span<const Key> keys) {
+  const uint32_t ready = in_pool(keys);
+  const std::span<const Key> others = keys.subspan(ready);
   if (others.empty() || wait_ns_ == 0) return ready;
   std::vector<int32_t> tiers(others.size());
-  const int found = speckv_locate(session_, layout_of(chain), raw(others), unsigned(others.size()),
+  const int found = speckv_locate(session_, layout_, raw(others), unsigned(others.size()),
                                   std::min(kLookNs, wait_ns_), tiers.data());
   return ready + (found > 0 ? uint32_t(found) : 0);
 }
 
-uint32_t Store::reachable(const Chain& chain) {
-  const uint32_t ready = in_pool(chain);
-  return ready + coming_up(chain, ready);
+uint32_t Store::reachable(std::span<const Key> keys) {
+  const uint32_t ready = in_pool(keys);
+  return ready + coming_up(keys.subspan(ready));
 }
 
-uint32_t Store::in_pool(const Chain& chain) {
+uint32_t Store::in_pool(std::span<const Key> keys) {
   reap(0);
-  if (chain.keys.empty()) return 0;
-  std::vector<uint8_t> hits(chain.keys.size());
-  const int found = speckv_exists(session_, layout_of(chain), raw(chain.keys),
-                                  unsigned(chain.keys.size()), hits.data());
+  if (keys.empty()) return 0;
+  std::vector<uint8_t> hits(keys.size());
+  const int found = speckv_exists(session_, layout_, raw(keys), unsigned(keys.size()), hits.data());
   return found > 0 ? uint32_t(found) : 0;
 }
 
-// Asks for keys[from ..]. Returns: how many leading ones can be read or are on their way up.
-uint32_t Store::coming_up(const Chain& chain, uint32_t from) {
-  const auto keys = std::span(chain.keys).subspan(from);
+// Asks for keys. Returns: how many leading ones can be read or are on their way up.
+uint32_t Store::coming_up(std::span<const Key> keys) {
   if (keys.empty() || wait_ns_ == 0) return 0;
   speckv_prefetch_args args{};
   args.size = sizeof args;
   args.deadline_ns = monotonic_ns() + wait_ns_;
   args.budget_bytes = SPECKV_NO_BUDGET;
-  args.user_data = kNoPut;
+  args.user_data = kAhead;
   uint64_t prefetch = 0;
-  const int asked = speckv_prefetch_begin(session_, layout_of(chain), raw(keys),
-                                          unsigned(keys.size()), &args, &prefetch);
+  const int asked =
+      speckv_prefetch_begin(session_, layout_, raw(keys), unsigned(keys.size()), &args, &prefetch);
   if (asked <= 0) return 0;
   std::vector<speckv_outcome> outcomes(keys.size());
   const uint64_t until = monotonic_ns() + std::min(kLookNs, wait_ns_);
@@ -165,59 +144,47 @@ uint32_t Store::coming_up(const Chain& chain, uint32_t from) {
   return found;
 }
 
-uint32_t Store::get(const Chain& chain, uint32_t blocks, const llama::StateMap& to) {
+uint32_t Store::get(std::span<const Key> keys, const llama::StateMap& to) {
   const size_t sides = 2 * size_t(to.shape().layers);
-  std::vector<speckv_view> views(blocks * sides);
-  std::vector<speckv_get_op> ops(blocks);
+  std::vector<speckv_view> views(keys.size() * sides);
+  std::vector<speckv_get_op> ops(keys.size());
   for (size_t i = 0; i < ops.size(); ++i) {
-    to.views(chain.first_token + uint32_t(i) * chain.block_tokens(),
-             std::span(views).subspan(i * sides, sides));
-    std::memcpy(ops[i].key, chain.keys[i].data(), SPECKV_KEY_BYTES);
+    to.views(uint32_t(i) * kBlockTokens, std::span(views).subspan(i * sides, sides));
+    std::memcpy(ops[i].key, keys[i].data(), SPECKV_KEY_BYTES);
     ops[i].buf = {0, to.shape().layers, views.data() + i * sides};
     ops[i].ret_result = -ENOTCONN;
   }
   const auto count = unsigned(ops.size());
-  const uint32_t layout = layout_of(chain);
   const int tried =
-      count == 0      ? 0
-      : wait_ns_ == 0 ? speckv_get(session_, layout, ops.data(), count)
-                      : speckv_load(session_, layout, ops.data(), count, monotonic_ns() + wait_ns_);
+      wait_ns_ == 0 ? speckv_get(session_, layout_, ops.data(), count)
+                    : speckv_load(session_, layout_, ops.data(), count, monotonic_ns() + wait_ns_);
   if (tried <= 0) return 0;
   uint32_t arrived = 0;
   while (arrived < ops.size() && ops[arrived].ret_result == 0) ++arrived;
   return arrived;
 }
 
-uint32_t Store::put(const Chain& chain, uint32_t first, const llama::StateMap& from) {
+uint32_t Store::put(std::span<const Key> keys, uint32_t first, const llama::StateMap& from) {
   const size_t sides = 2 * size_t(from.shape().layers);
   std::vector<speckv_view> views(sides);
   uint32_t taken = 0;
-  for (uint32_t i = first; i < chain.keys.size(); ++i, ++taken) {
+  for (uint32_t i = first; i < keys.size(); ++i, ++taken) {
     speckv_put_op op{};
-    const uint32_t at = chain.first_token + i * chain.block_tokens();
-    from.views(at, views);
-    std::memcpy(op.key, chain.keys[i].data(), SPECKV_KEY_BYTES);
+    from.views(i * kBlockTokens, views);
+    std::memcpy(op.key, keys[i].data(), SPECKV_KEY_BYTES);
     op.buf = {0, from.shape().layers, views.data()};
-    op.meta.position = at;
-    // The daemon knows blocks of one layout as a chain: a fine one behind whole ones begins one.
-    if (i > 0) std::memcpy(op.meta.parent, chain.keys[i - 1].data(), SPECKV_KEY_BYTES);
-    if (!submit(layout_of(chain), &op)) break;
+    op.meta.position = i * kBlockTokens;
+    if (i > 0) std::memcpy(op.meta.parent, keys[i - 1].data(), SPECKV_KEY_BYTES);
+    if (!submit(&op)) break;
   }
   return taken;
 }
 
-// Whether it was there, or is only soon, is of no use here.
-void Store::remove(const Chain& chain) {
-  if (chain.keys.empty()) return;
-  (void)speckv_remove(session_, layout_of(chain), raw(chain.keys), unsigned(chain.keys.size()),
-                      kNoPut);
-}
-
 // A full arena empties as puts complete. What is not taken is computed again some day.
-bool Store::submit(uint32_t layout, speckv_put_op* op) {
+bool Store::submit(speckv_put_op* op) {
   for (;;) {
     op->ret_result = -ENOTCONN;
-    const int tried = speckv_put(session_, layout, op, 1);
+    const int tried = speckv_put(session_, layout_, op, 1);
     if (tried == 1 && op->ret_result == 0) return ++under_way_, true;
     const int error = tried < 0 ? tried : op->ret_result;
     const uint32_t before = under_way_;
@@ -235,7 +202,7 @@ void Store::reap(uint32_t until) {
   while (under_way_ > until) {
     const int count = speckv_reap(session_, done, 64);
     for (int i = 0; i < count; ++i) {
-      if (done[i].user_data == kNoPut) continue;
+      if (done[i].user_data == kAhead) continue;
       if (done[i].result != 0)
         say_once(std::string("a block was not stored: ") + std::strerror(-done[i].result));
       if (under_way_ > 0) under_way_--;  // late ones of puts that were given up may be among them

@@ -80,7 +80,7 @@ def table(results):
         print(f"{arm:15}" + "".join(f"{cell:22}" for cell in cells), flush=True)
 
 
-def measure(shape, arms, left_out, notes):
+def measure(shape, arms, left_out):
     """Returns: {workload: {arm: [numbers of each repeat]}}."""
     results = {workload: {} for workload in shape.workloads}
     with contextlib.ExitStack() as close:
@@ -106,7 +106,6 @@ def measure(shape, arms, left_out, notes):
                     numbers = one_repeat(running[arm].engine, workload, repeat, shape)
                     results[workload].setdefault(arm, []).append(numbers)
             print(f"bench-engines: repeat {repeat} of {shape.repeats}", file=sys.stderr, flush=True)
-        notes.update((arm, made.note()) for arm, made in running.items() if made.note())
     ordered = {workload: {arm: rows[arm] for arm in arms if arm in rows}
                for workload, rows in results.items()}
     return ordered
@@ -120,10 +119,9 @@ class Shape(argparse.Namespace):
 
 def main():
     parser = argparse.ArgumentParser()
-    quick = bool(os.environ.get("QUICK"))  # minutes: a look whether each arm runs, no comparison
-    parser.add_argument("--repeats", type=int, default=2 if quick else 5)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--sessions", type=int, default=6)
-    parser.add_argument("--rounds", type=int, default=2 if quick else 4)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--document", type=int, default=640, help="tokens")
     parser.add_argument("--cache-mib", type=int, default=72, help="of each arm's cache")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
@@ -132,8 +130,8 @@ def main():
     parser.add_argument("--out", type=pathlib.Path,
                         default=engines.ROOT / "build/bench/engines.json")
     shape = parser.parse_args(namespace=Shape())
-    left_out, notes = {}, {}
-    results = measure(shape, shape.arms, left_out, notes)
+    left_out = {}
+    results = measure(shape, shape.arms, left_out)
     tokens = shape.document + shape.rounds * (QUESTION + ANSWER)
     kv = shape.sessions * tokens * BLOCK_BYTES / engines.BLOCK
     print(f"{shape.sessions} sessions of {shape.document} tokens, {shape.rounds} rounds, {ANSWER} "
@@ -146,14 +144,11 @@ def main():
           "slowest of a repeat. `of the cache` is vLLM's external_prefix_cache_hits, `reused` has "
           f"the engine's own hits too. Load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} "
           "CPUs.")
-    for arm, note in notes.items():
-        print(f"{arm}: {note}")
     for arm, why in left_out.items():
         print(f"left out: {arm}: {why}")
     shape.out.parent.mkdir(parents=True, exist_ok=True)
     shape.out.write_text(json.dumps({"shape": {**vars(shape), "out": None}, "results": results,
-                                     "left_out": left_out, "notes": notes}, indent=1)
-                         + "\n")
+                                     "left_out": left_out}, indent=1) + "\n")
     return not results.get("rounds", {}).get("exact") and "exact" in shape.arms
 
 

@@ -42,26 +42,15 @@ class Reference:
         self.known = {}
 
     def agrees(self, answers, book=0):
-        wrong = [
-            (number, answer[1])
-            for number, (prompt, answer) in enumerate(zip(prompts(book), answers))
-            if answer[0] not in self.wanted(prompt, answer[1])
-        ]
-        if wrong:
-            print("not the engine's (prompt, tokens reused):", wrong, flush=True)
-        return not wrong
+        return all(self.wanted(*each) == each[1][0] for each in zip(prompts(book), answers))
 
-    def wanted(self, prompt, reused):
-        """The answers with as many tokens reused. What lies behind the last whole block may have
-        been computed at once with the blocks, or in a request that reused these."""
-        if (prompt, reused) not in self.known:
-            whole = reused // BLOCK * BLOCK
-            splits = [(reused,)] + ([(whole, reused)] if 0 < whole < reused else [])
-            self.known[prompt, reused] = [self.server.split(prompt, *each) for each in splits]
-            for answer in self.known[prompt, reused]:
-                if isinstance(answer, str):
-                    print("reference:", answer, flush=True)
-        return self.known[prompt, reused]
+    def wanted(self, prompt, answer):
+        key = prompt, answer[1]
+        if key not in self.known:
+            self.known[key] = self.server.split(*key)
+            if isinstance(self.known[key], str):
+                print("reference:", self.known[key], flush=True)
+        return self.known[key]
 
 
 def one_after_another(folder, place, reference):
@@ -80,24 +69,6 @@ def one_after_another(folder, place, reference):
     check(answer[1] == len(whole) - 1, "of a prompt of whole blocks all but the last token")
     check(reference.server.split(whole, answer[1]) == answer[0], "which gives the engine's answer")
     second.stop()
-
-
-def in_another_slot(folder, place, reference):
-    """The slot that has waited longest gets a request, whatever the others hold: here the other one
-    has the prompt, and nobody saved it yet."""
-    server = Server(folder, *FLAGS, preload=[LIBRARY], **{**place, "SPECKV_SALT": "other slot"})
-    ids = server.ids(TEXT[20000:21500])
-    other = server.ids(TEXT[30000:31000])
-    server.answer(other)
-    server.answer(ids[: 3 * BLOCK + 40])
-    answer, reused = server.answer(ids)
-    check(reused >= 3 * BLOCK + 32, f"a prompt that lies unsaved in another slot: {reused}")
-    wanted = [reference.server.split(ids, *parts) for parts in ((reused,), (3 * BLOCK, reused))]
-    check(answer in wanted, "which answers as the engine")
-    server.answer(ids[:BLOCK] + other[:100])  # it turned away from what that slot had
-    _, reused = server.answer(ids[: 2 * BLOCK])
-    check(reused == 2 * BLOCK - 1, f"and again, after its slot held something else: {reused}")
-    server.stop()
 
 
 def at_the_same_time(folder, place, reference):
@@ -178,7 +149,6 @@ def main(folder):
     daemon = Daemon(folder)
     place = {"SPECKV_SOCKET": daemon.socket}
     one_after_another(folder, place, reference)
-    in_another_slot(folder, place, reference)
     at_the_same_time(folder, place, reference)
     other_settings(folder, place, reference)
     without_daemon(folder, daemon, reference)

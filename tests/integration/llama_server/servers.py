@@ -122,16 +122,14 @@ class Server(Process):
             return f"HTTP {error.code}", 0
         return told["tokens"], told["timings"]["cache_n"]
 
-    def split(self, prompt, *parts):
-        """Returns: the answer's tokens when so many of the prompt's were computed before, each part
-        in a request of its own."""
+    def split(self, prompt, reused):
+        """Returns: the answer's tokens when so many of the prompt's were computed before."""
         ids = self.ids(prompt) if isinstance(prompt, str) else prompt
         self.ask("/slots/0?action=erase", {})
-        for part in parts:
-            if part:
-                self.answer(ids[:part], 0)
+        if reused:
+            self.answer(ids[:reused], 0)
         answer, found = self.answer(prompt)
-        return answer if found == parts[-1] else f"{found} tokens reused, not {parts[-1]}"
+        return answer if found == reused else f"{found} tokens reused, not {reused}"
 
     def restored(self):
         """Returns: tokens of each restore, from the log."""

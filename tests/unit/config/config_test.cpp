@@ -239,7 +239,7 @@ const Mistake mistakes[] = {
     {"[engine]\nkind = \"device\"",
      "t.toml:2:8: [engine] kind = \"device\" needs [pool] medium = \"extent\": a codec engine "
      "reaches the driver's extents alone"},
-    {"[engine]\nstaging_bytes = \"7MiB\"",
+    {"[engine]\nstaging_bytes = \"5MiB\"",
      "t.toml:2:17: [engine] staging_bytes must be a multiple of 2MiB: a command has so much"},
     {"[engine]\nkind = \"gpu\"",
      "t.toml:2:8: [engine] kind = \"gpu\" is none of \"auto\", \"cpu\", \"device\"; did you mean "

@@ -320,25 +320,4 @@ TEST_F(Device, AFullQueueIsNobodysFault) {
   EXPECT_EQ(facts().reason, Mistrust::broken);
 }
 
-// Balanced stores a sequence's first pages as q8: that q8 is the cpu's changes nothing there.
-TEST_F(Device, APresetThatIsLeftToTheCpuLeavesItsCodecToOthers) {
-  left_encodes_ = 1u << uint32_t(codec::CodecId::q8);
-  begin(SPECKV_PRESET_BALANCED);
-  load_tables();
-  const uint64_t before = io_.encodes;
-  DeviceJob job;
-  ask(&job, 4, true);
-  ASSERT_TRUE(engine_->start(&job));
-  end_all();
-  EXPECT_EQ(reap().size(), 1u);
-  expect_right(job);
-  EXPECT_EQ(io_.encodes, before + 1);
-  begin(SPECKV_PRESET_Q8);
-  ask(&job, 4);
-  ASSERT_TRUE(engine_->start(&job));
-  EXPECT_TRUE(io_.under_way.empty());
-  EXPECT_EQ(reap().size(), 1u);
-  expect_right(job);
-}
-
 }  // namespace

@@ -48,7 +48,6 @@ class Device : public ::testing::Test {
                        {staging_->data(), staging_->bytes(), 9}};
     options.tables = {0, 2, 0, 256};
     options.check_one_in = check_one_in;
-    options.left_encodes = left_encodes_;
     engine_ = make_device_engine(options, make_cpu_engine(workers));
     engine_->attach(io_);
     engine_->turn(now_ns_);
@@ -179,7 +178,6 @@ class Device : public ::testing::Test {
   std::optional<PlainRegion> pool_, staging_;
   std::unique_ptr<Engine> engine_;
   std::mt19937 random_{1};
-  uint32_t left_encodes_ = 0;  // from the next begin() on
   uint64_t now_ns_ = second;
 };
 

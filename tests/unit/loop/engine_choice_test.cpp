@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // engine_choice_test.cpp - who encodes faster is measured on both, and what an engine does not take
 // is the cpu's. No test says which of them is faster.
-#include "config/limits.hpp"
 #include "fake_device.hpp"
 #include "loop/engine_choice.hpp"
 #include "server_fixture.hpp"
@@ -27,15 +26,6 @@ std::unique_ptr<codec::ChanTables> usual_tables() {
   return codec::ChanTables::make(layout, nullptr, &error);
 }
 
-DeviceOptions options_of(PlainRegion& staging) {
-  DeviceOptions options;
-  options.fd = 5;
-  options.can = FakeDevice::can();
-  options.staging = {staging.data(), staging.bytes(), 9};
-  options.tables = {0, 2, 0, 256};
-  return options;
-}
-
 TEST(EngineChoice, MeasuresBothAndGivesTheCpuWhatTheEngineDoesNotTake) {
   PlainRegion staging(16 * stage_bytes);
   const auto tables = usual_tables();
@@ -43,9 +33,13 @@ TEST(EngineChoice, MeasuresBothAndGivesTheCpuWhatTheEngineDoesNotTake) {
   io.completes_by_itself = true;
   io.tables = tables.get();
   io.extents = {{9, {staging.data(), staging.bytes()}}};
-  DeviceOptions options = options_of(staging);
+  DeviceOptions options;
+  options.fd = 5;
+  options.can = FakeDevice::can();
   options.can.encoders &= ~(1u << uint32_t(codec::CodecId::xpack));
   options.can.decoders &= ~(1u << uint32_t(codec::CodecId::xpack));
+  options.staging = {staging.data(), staging.bytes(), 9};
+  options.tables = {0, 2, 0, 256};
   const std::vector<EngineRates> all = measure_engines(options, io, 0, -1);
   ASSERT_EQ(all.size(), 12u) << "each way";
   for (const EngineRates& rates : all) {
@@ -68,36 +62,15 @@ TEST(EngineChoice, OneThatDoesNotAnswerIsNotFaster) {
   PlainRegion staging(4 * stage_bytes);
   FakeDevice io;
   io.refuses = true;
-  for (const EngineRates& rates : measure_engines(options_of(staging), io, 1, -1)) {
+  DeviceOptions options;
+  options.fd = 5;
+  options.can = FakeDevice::can();
+  options.staging = {staging.data(), staging.bytes(), 9};
+  options.tables = {0, 2, 0, 256};
+  for (const EngineRates& rates : measure_engines(options, io, 1, -1)) {
     EXPECT_EQ(rates.device_bytes_s, 0);
     EXPECT_GT(rates.cpu_bytes_s, 0);
   }
-}
-
-// What it has then stays where it is: nobody looks at it any more.
-TEST(EngineChoice, OneThatFailsMeanwhileIsNotChosen) {
-  PlainRegion staging(4 * stage_bytes);
-  FakeDevice io;
-  io.completes_by_itself = true;
-  io.is_silent_after = 100;
-  io.extents = {{9, {staging.data(), staging.bytes()}}};
-  DeviceOptions options = options_of(staging);
-  options.deadline_ms = limits::engine_deadline_ms_min;
-  EXPECT_TRUE(measure_engines(options, io, 0, -1).empty());
-  EXPECT_FALSE(io.under_way.empty());
-}
-
-// The least that a configuration may name: two places, and one for what is stored.
-TEST(EngineChoice, TheLeastStagingMemoryWillDo) {
-  PlainRegion staging(limits::staging_bytes_min);
-  const auto tables = usual_tables();
-  FakeDevice io;
-  io.completes_by_itself = true;
-  io.tables = tables.get();
-  io.extents = {{9, {staging.data(), staging.bytes()}}};
-  const std::vector<EngineRates> all = measure_engines(options_of(staging), io, 0, -1);
-  EXPECT_EQ(all.size(), 12u);
-  for (const EngineRates& rates : all) EXPECT_GT(rates.device_bytes_s, 0) << rates.preset;
 }
 
 }  // namespace

@@ -57,18 +57,6 @@ TEST_F(Spill, BlocksOfOneLayerToo) {
   EXPECT_TRUE(single.holds(5));
 }
 
-// Puts that find room have nothing written, however often they come.
-TEST_F(Spill, NothingIsWrittenWhileThereIsRoom) {
-  for (uint64_t i = 0; i < 40; i++) {
-    ASSERT_EQ(shard.put(i), 0);
-    shard.turns(4);
-  }
-  shard.settle();
-  EXPECT_EQ(shard.spill().demoted, 0u);
-  shard.press(60);
-  EXPECT_GT(shard.spill().demoted, 0u);
-}
-
 // Slots of three sizes: the slabs are full while a quarter of the pool's bytes is in no slot.
 TEST_F(Spill, WhatIsEvictedWasWrittenWhereSlabsHaveHolesToo) {
   SpilledShard holes(64, 2, 1'000'000);

@@ -3,9 +3,7 @@
  * test_engine.c - commands to the codec engine: bytes as the codec room makes them, each refusal,
  * and that nobody reaches what is not his.
  */
-#include "engine.h"
-
-#include "engine_cases.h"
+#include "load.h"
 
 struct pool {
 	int control;
@@ -34,15 +32,7 @@ static uint8_t *target_of(const struct pool *pool)
 	return pool->memory + pool->to.offset;
 }
 
-static void *take(FILE *file, size_t bytes)
-{
-	void *taken = malloc(bytes + 1);
-
-	EXPECT(taken && fread(taken, 1, bytes, file) == bytes);
-	return taken;
-}
-
-static void load(const struct pool *pool, FILE *file, uint32_t bytes, uint64_t offset)
+static void load(const struct pool *pool, const uint8_t *table, uint32_t bytes, uint64_t offset)
 {
 	struct speckv_cmd cmd = {
 		.opcode = SPECKV_CMD_LOAD,
@@ -52,26 +42,22 @@ static void load(const struct pool *pool, FILE *file, uint32_t bytes, uint64_t o
 		.bytes = bytes,
 		.timeout_ms = 60000,
 	};
-	void *table;
 
 	if (!bytes)
 		return;
-	table = take(file, bytes);
 	memcpy(source_of(pool) + GRANULE, table, bytes);
-	free(table);
 	EXPECT_EQ(command(pool->control, &cmd), 0);
 	EXPECT_EQ(cmd.status, SPECKV_STATUS_OK);
 }
 
-static void encode_and_decode(const struct pool *pool, const struct engine_case *one, FILE *file)
+static void encode_and_decode(const struct pool *pool, const struct segment *segment)
 {
-	uint8_t *raw = take(file, one->raw_bytes), *stored = take(file, one->stored_bytes);
-	uint8_t *back = take(file, one->back_bytes);
+	const struct engine_case *one = &segment->one;
 	struct speckv_cmd cmd = one->cmd;
 
-	load(pool, file, one->turns_bytes, 0);
-	load(pool, file, one->widths_bytes, 65536);
-	memcpy(source_of(pool), raw, one->raw_bytes);
+	load(pool, segment->turns, one->turns_bytes, 0);
+	load(pool, segment->widths, one->widths_bytes, 65536);
+	memcpy(source_of(pool), segment->raw, one->raw_bytes);
 	memset(target_of(pool), 0xa5, GRANULE);
 	cmd.source = pool->from.handle;
 	cmd.target = pool->to.handle;
@@ -80,7 +66,7 @@ static void encode_and_decode(const struct pool *pool, const struct engine_case 
 	EXPECT_EQ(cmd.status, SPECKV_STATUS_OK);
 	EXPECT_EQ(cmd.checksum, one->checksum);
 	EXPECT_EQ(cmd.done_bytes, one->stored_bytes);
-	EXPECT_EQ(memcmp(target_of(pool), stored, one->stored_bytes), 0);
+	EXPECT_EQ(memcmp(target_of(pool), segment->stored, one->stored_bytes), 0);
 
 	memset(source_of(pool), 0x5a, one->raw_bytes);
 	cmd = one->cmd;
@@ -91,28 +77,21 @@ static void encode_and_decode(const struct pool *pool, const struct engine_case 
 	EXPECT_EQ(command(pool->control, &cmd), 0);
 	EXPECT_EQ(cmd.status, SPECKV_STATUS_OK);
 	EXPECT_EQ(cmd.checksum, one->checksum);
-	EXPECT_EQ(memcmp(source_of(pool), back, one->back_bytes), 0);
-	free(raw);
-	free(stored);
-	free(back);
+	EXPECT_EQ(memcmp(source_of(pool), segment->back, one->back_bytes), 0);
 }
 
 TEST(engine, segments_are_the_codec_rooms)
 {
 	struct pool pool = pool_make();
-	FILE *file = fopen("/t/engine-cases", "rb");
-	struct engine_case one;
+	struct segment segments[SEGMENTS];
 	uint64_t before = engine_counter("flushed_bytes");
 	uint64_t interrupts = engine_counter("interrupts");
-	int cases = 0;
 
-	EXPECT(file != NULL);
-	while (fread(&one, sizeof(one), 1, file) == 1) {
-		printf("# engine: %s\n", one.name);
-		encode_and_decode(&pool, &one, file);
-		cases++;
+	segments_read(segments);
+	for (int i = 0; i < SEGMENTS; i++) {
+		printf("# engine: %s\n", segments[i].one.name);
+		encode_and_decode(&pool, &segments[i]);
 	}
-	EXPECT_EQ(cases, 5);
 	EXPECT(engine_counter("interrupts") > interrupts);
 	/* The device says that it is not coherent: both ranges before, the target after. */
 	EXPECT(engine_counter("flushed_bytes") > before);
