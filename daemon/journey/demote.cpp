@@ -93,7 +93,9 @@ int Shard::demote(const Key& key, const Layout& layout) {
   shm::Entry known;
   if (!index_.find(key, hash_key(key), &known)) {
     if (spill_->image_bytes(hash_key(key)) == 0) return -ENOENT;
-    return spill_->is_on_its_way(hash_key(key)) ? -EAGAIN : 0;  // a kill now would lose it
+    if (!spill_->is_on_its_way(hash_key(key))) return 0;
+    spill_->want_written(hash_key(key));  // a kill now would lose it
+    return -EAGAIN;
   }
   if (!layout.widths->takes(known.fingerprint)) return -ENOENT;
   if (pinned_[known.block]) return -EBUSY;
@@ -103,7 +105,9 @@ int Shard::demote(const Key& key, const Layout& layout) {
   }
   const auto is_written = [&] { return spill_->has(hash_key(key), content_of(known.block), true); };
   if (!is_written() && spill_->accepts()) static_cast<void>(demote(known.block, spill_now_ns_));
-  return is_written() ? 0 : -EIO;
+  if (!is_written()) return -EIO;
+  spill_->want_written(hash_key(key));
+  return 0;
 }
 
 // Returns: false, the store takes no more now.

@@ -71,8 +71,9 @@ void Shard::supersede(uint32_t block) {
 }
 
 void Shard::note_eviction(uint32_t block) {
-  if (spill_ && !is_clean(block))
-    spill_->counters().not_written.fetch_add(1, std::memory_order_relaxed);
+  if (!spill_ || is_clean(block)) return;
+  spill_->counters().not_written.fetch_add(1, std::memory_order_relaxed);
+  spill_->want_written(hash_key(blocks_[block].entry.key));
 }
 
 int Shard::remove(const Key& key, const Layout& layout) {

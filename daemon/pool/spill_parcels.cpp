@@ -48,7 +48,7 @@ bool SpillStore::open_parcel(uint64_t image_bytes, uint64_t now_ns) {
   parcel.pages =
       uint32_t(std::clamp<uint64_t>(likely / spill::entries_per_page + 1, 1, spill::pages_max));
   parcel.used = uint64_t(parcel.pages) * spill::page_bytes;
-  parcel.since_ns = now_ns;
+  parcel.close_ns = now_ns + spill_fill_ns_max;
   std::memset(transfers_.memory(run), 0, parcel.used);
   filling_ = uint32_t(free - parcels_.begin());
   return true;
@@ -85,8 +85,12 @@ SpillStore::Parcel* SpillStore::parcel_of(const SpillMap::Entry& entry) {
   return entry.writing && entry.bytes64 ? &parcels_[entry.unit] : nullptr;
 }
 
-void SpillStore::flush() {
-  if (filling_ != none) close_parcel();
+void SpillStore::want_written(uint64_t hash) {
+  const uint32_t at = map_.find(hash);
+  if (filling_ == none || at == SpillMap::none || parcel_of(map_.at(at)) != &parcels_[filling_])
+    return;
+  uint64_t& close_ns = parcels_[filling_].close_ns;
+  close_ns = std::min(close_ns, turned_ns_ + spill_fill_ns_wanted);
 }
 
 // Its place is found when those before it have theirs.

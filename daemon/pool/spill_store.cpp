@@ -57,7 +57,7 @@ void SpillStore::pump(uint64_t now_ns) {
   mark_next();
   clean_some(now_ns);
   sync_when_due(now_ns);
-  if (filling_ != none && now_ns - parcels_[filling_].since_ns >= spill_fill_ns_max) close_parcel();
+  if (filling_ != none && now_ns >= parcels_[filling_].close_ns) close_parcel();
   // The one with the lowest sequence first: places are taken in the order of the ring.
   for (uint32_t i = 0; i < 2 * parcels_.size(); i++) advance(i % parcels_.size());
 }

@@ -36,7 +36,9 @@ namespace speckv {
 constexpr uint32_t spill_parcels_max = 8;   // under way at once
 constexpr uint32_t spill_parcel_units = 4;  // of a parcel of small blocks: 8 MiB are one long write
 constexpr uint32_t spill_reads_max = 32;    // blocks on their way up at once
-constexpr uint64_t spill_fill_ns_max = 100'000'000;  // a parcel waits so long for more blocks
+// A parcel that is not full waits so long for more blocks, and so long once somebody waits for one
+// that it has: it takes whole units of the ring, however little is in it.
+constexpr uint64_t spill_fill_ns_max = 1'000'000'000, spill_fill_ns_wanted = 100'000'000;
 constexpr uint64_t spill_stray_ns = 200'000'000;  // a page that could not be wiped is tried again
 constexpr uint64_t spill_sync_ns_max = 1'000'000'000;  // so late a write is durable
 // Sequences that a start leaves out: those of parcels that a loss of power took are never used
@@ -160,8 +162,8 @@ class SpillStore {
   void bar(uint64_t hash);
   bool scanning() const { return scanning_; }
 
-  // Closes the parcel that is being filled.
-  void flush();
+  // A block on its way is nowhere else, or somebody waits until it is there.
+  void want_written(uint64_t hash);
 
   const SpillCounters& counters() const { return counters_; }
   SpillCounters& counters() { return counters_; }
@@ -176,7 +178,7 @@ class SpillStore {
     uint32_t units_max = 0, pages = 0, entries = 0;
     bool from_pool = false;  // some of them
     uint64_t used = 0;       // bytes, pages included
-    uint64_t since_ns = 0;
+    uint64_t close_ns = 0;  // at the latest
     uint32_t list = SpillMap::none;  // of its entries in the map
     uint32_t unit = 0, units = 0;    // its place
     uint32_t wipe_at = 0;            // from here on its place may have pages to wipe

@@ -100,7 +100,7 @@ class SpilledShard {
     for (int i = 0; i < count; i++) turn(ns);
   }
   // Until all that is wanted has been written.
-  void settle() { turns(150, 5'000'000); }
+  void settle() { turns(220, 5'000'000); }
 
   std::vector<std::byte> bytes_of(uint64_t number, uint64_t version) const {
     std::vector<std::byte> bytes(layout->block_bytes);

@@ -150,6 +150,27 @@ TEST_F(Spill, ADemotionIsAnsweredWhenItsWriteHasEnded) {
   EXPECT_TRUE(shard.holds(1));
 }
 
+// A parcel takes whole units of the ring, however little is in it.
+TEST_F(Spill, AParcelWaitsForMoreBlocksUntilOneOfThemIsWanted) {
+  shard.press(160);
+  shard.settle();
+  const auto parcels = [&] { return shard.spill().parcels.load(); };
+  uint64_t before = parcels();
+  ASSERT_GT(before, 0u);
+  for (int i = 0; i < 10; i++) {
+    shard.press(1);
+    shard.turns(40, 5'000'000);
+  }
+  EXPECT_GT(parcels(), before);
+  EXPECT_LE(parcels() - before, 4u) << "a block each 200 ms";
+  shard.settle();
+  before = parcels();
+  ASSERT_EQ(shard.put(7), 0);
+  ASSERT_EQ(shard.shard().demote(key_of(7), *shard.layout), 0);
+  shard.turns(30, 5'000'000);
+  EXPECT_EQ(parcels(), before + 1) << "somebody waits for it";
+}
+
 // Nobody is told that a block goes down which does not.
 TEST_F(Spill, ADemotionThatCannotBeWrittenIsAnError) {
   shard.disk.write_error = -EIO;
